@@ -1,0 +1,37 @@
+"""pyconv: convolutional networks with Keras's API and a small compiled core.
+
+Names are loaded when they are first used, so that importing the package costs little more than importing NumPy.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+# name -> the module that has it; a module's own name loads the module itself
+_EXPORTS = {
+    "Model": "models", "Sequential": "models", "Input": "models",
+    "Layer": "layers", "Variable": "graph", "Function": "ops.function",
+    "set_backend": "config",
+}
+_MODULES = ("activations", "applications", "backends", "callbacks", "config", "datasets", "graph", "initializers",
+            "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "utils")
+
+__all__ = sorted([*_EXPORTS, *_MODULES])
+
+
+def __getattr__(name):
+    if name in _EXPORTS:
+        value = getattr(importlib.import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"{__name__}.{name}")
+    else:
+        import difflib
+        close = difflib.get_close_matches(name, __all__, 1)
+        raise AttributeError(f"module 'pyconv' has no attribute {name!r}."
+                             + (f" Did you mean {close[0]!r}?" if close else ""))
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

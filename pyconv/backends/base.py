@@ -1,0 +1,46 @@
+"""What a backend is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Graph, Spec, constant, make_node, placeholder
+
+
+class Program:
+    """A compiled graph. Call it with one array per input; it returns the outputs as new NumPy arrays.
+
+    Arrays must have the shape and element type of the placeholders, except that with `rows` (an int64 array as
+    long as the batch) they may have more rows, of which ``array[rows]`` are taken. Updates of variables take place
+    together at the end; if the run raises an error, no variable has changed.
+    """
+
+    def __call__(self, arrays, rows=None) -> list[np.ndarray]:
+        raise NotImplementedError
+
+
+class Backend:
+    """Turns graphs into programs."""
+
+    name = ""
+
+    def compile(self, graph: Graph) -> Program:
+        raise NotImplementedError
+
+    def __init__(self):
+        self._single = {}      # programs of a single op, for arrays outside of any model
+
+    def execute(self, name, arrays, attrs):
+        """One op on arrays, at once. Returns an array, or a tuple if the op has several outputs."""
+        specs = tuple(Spec(a.shape, a.dtype.name) for a in arrays)
+        key = (name, specs, tuple(sorted(attrs.items())))
+        if key not in self._single:
+            inputs = [placeholder(*spec) for spec in specs]
+            result = make_node(name, inputs, attrs) if inputs else constant(0)
+            outputs = result if isinstance(result, tuple) else (result,)
+            self._single[key] = self.compile(Graph(inputs, outputs)), isinstance(result, tuple)
+            while len(self._single) > 256:
+                self._single.pop(next(iter(self._single)))
+        program, several = self._single[key]
+        outputs = program(arrays)
+        return tuple(outputs) if several else outputs[0]

@@ -1,0 +1,100 @@
+"""Settings of the whole process: float type, data format, backend, number of threads, seed."""
+
+from __future__ import annotations
+
+import os
+
+_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "num_threads": None}
+
+
+def floatx() -> str:
+    """The default float type, "float32" or "float64"."""
+    return _state["floatx"]
+
+
+def set_floatx(value: str):
+    """Set the default float type of layers made from now on."""
+    if value not in ("float32", "float64"):
+        raise ValueError(f"floatx={value!r} must be 'float32' or 'float64'.")
+    _state["floatx"] = value
+
+
+def epsilon() -> float:
+    """The small number that keeps divisions and logarithms finite; default 1e-7."""
+    return _state["epsilon"]
+
+
+def set_epsilon(value: float):
+    if not value > 0:
+        raise ValueError(f"epsilon={value!r} must be above 0.")
+    _state["epsilon"] = float(value)
+
+
+def image_data_format() -> str:
+    """The default data format, "channels_last" or "channels_first"."""
+    return _state["image_data_format"]
+
+
+def set_image_data_format(value: str):
+    if value not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format={value!r} must be 'channels_last' or 'channels_first'.")
+    _state["image_data_format"] = value
+
+
+def backend() -> str:
+    """The name of the current backend: "cpu", "reference" or "cuda"."""
+    from . import backends
+    return backends.current_name()
+
+
+def set_backend(name: str):
+    """Choose where models compute from now on: "cpu", "reference" or "cuda". Existing models move by themselves."""
+    from . import backends
+    backends.set_current(name)
+
+
+def num_threads() -> int:
+    """How many threads a program uses.
+
+    Default: PYCONV_NUM_THREADS or OMP_NUM_THREADS if set, otherwise the cores that this process may use: the CPU
+    affinity, limited by the container's CPU quota.
+    """
+    if _state["num_threads"] is None:
+        _state["num_threads"] = _default_threads()
+    return _state["num_threads"]
+
+
+def set_num_threads(n: int | None):
+    """Set the number of threads (None: back to the default). Results do not depend on it."""
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise ValueError(f"num_threads={n!r} must be an int of at least 1, or None for the default.")
+    _state["num_threads"] = n
+
+
+def _default_threads() -> int:
+    for name in ("PYCONV_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if text:
+            if not text.isdigit() or int(text) < 1:
+                raise ValueError(f"{name}={text!r} in the environment must be an int of at least 1.")
+            return int(text)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cpu_quota()
+    return max(1, min(cores, quota) if quota else cores)
+
+
+def _cpu_quota() -> int | None:
+    """The container's limit in whole CPUs (rounded up), from cgroup v2 or v1; None if there is none."""
+    try:
+        with open("/sys/fs/cgroup/cpu.max") as f:
+            limit, period = f.read().split()
+    except (OSError, ValueError):
+        try:
+            with open("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") as f, \
+                 open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as g:
+                limit, period = f.read().strip(), g.read().strip()
+        except OSError:
+            return None
+    if limit in ("max", "-1"):
+        return None
+    return max(1, -(-int(limit) // int(period)))

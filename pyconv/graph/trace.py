@@ -1,0 +1,97 @@
+"""Tracing: running Python code once on symbolic tensors to learn what it computes."""
+
+from __future__ import annotations
+
+import threading
+
+from .nest import flatten
+from .tensor import Node, Tensor, constant, placeholder
+
+_local = threading.local()
+
+
+def current_trace() -> Trace | None:
+    """The innermost trace under way in this thread."""
+    stack = getattr(_local, "stack", None)
+    return stack[-1] if stack else None
+
+
+class Trace:
+    """What happens besides the returned tensors while code is traced: reads and updates of variables, losses.
+
+    A context manager. `training` tells layers which behaviour to take.
+    """
+
+    def __init__(self, training=False):
+        self.training = training
+        self.values: dict = {}     # variable -> its tensor as of now
+        self.updates: dict = {}    # variable -> the tensor that the program leaves in it
+        self.losses: list = []     # scalars added by layers
+        self.layers: list = []     # the layers whose call is being traced, outermost first
+
+    def __enter__(self):
+        if not hasattr(_local, "stack"):
+            _local.stack = []
+        _local.stack.append(self)
+        return self
+
+    def __exit__(self, *exc):
+        _local.stack.remove(self)
+
+    def read(self, variable) -> Tensor:
+        if variable not in self.values:
+            self.values[variable] = Node("variable", (), {"variable": variable}, [variable.spec]).output
+        return self.values[variable]
+
+    def update(self, variable, value) -> Tensor:
+        if not isinstance(value, Tensor):
+            value = value.read() if hasattr(value, "read") else constant(value, variable.dtype)
+        if value.dtype != variable.dtype:
+            raise TypeError(f"Variable {variable.path!r} is {variable.dtype}; a {value.dtype} value cannot be "
+                            f"assigned to it without pyconv.ops.cast.")
+        self.values[variable] = self.updates[variable] = value
+        return value
+
+
+class Graph:
+    """A traced computation: `inputs` (placeholders), `outputs`, and `updates` (pairs of variable and new value)."""
+
+    def __init__(self, inputs, outputs, updates=()):
+        self.inputs, self.outputs, self.updates = tuple(inputs), tuple(outputs), tuple(updates)
+
+    @property
+    def results(self) -> tuple:
+        return self.outputs + tuple(t for _, t in self.updates)
+
+    def nodes(self) -> list[Node]:
+        """All nodes that the results need, each after its inputs."""
+        return topological(self.results)
+
+
+def topological(tensors) -> list[Node]:
+    """The nodes that `tensors` depend on, each once, inputs first, otherwise in depth-first order."""
+    order, seen = [], set()
+    stack = [(t.node, False) for t in reversed(list(tensors))]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            stack.extend((t.node, False) for t in reversed(node.inputs) if id(t.node) not in seen)
+    return order
+
+
+def trace(function, specs, training=False) -> tuple[Graph, object]:
+    """Run ``function(*placeholders)``; returns the graph and what the function returned (nested tensors).
+
+    `specs` are (shape, dtype) pairs, or (shape, dtype, name).
+    """
+    inputs = [placeholder(*spec) for spec in specs]
+    with Trace(training) as scope:
+        result = function(*inputs)
+        outputs = [t if isinstance(t, Tensor) else t.read() if hasattr(t, "read") else constant(t)
+                   for t in flatten(result)]
+    return Graph(inputs, outputs, scope.updates.items()), result
+

@@ -1,0 +1,103 @@
+"""Variables: arrays that live longer than a program's run, such as weights and optimizer state."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .dtypes import canonical
+from .tensor import Node, Operators, Spec, Tensor
+from .trace import current_trace
+
+# Kernels may read (never write) a whole vector past the last element, so storage has this much more at its end.
+ALIGNMENT = SLACK = 128
+
+
+def aligned_empty(shape, dtype) -> np.ndarray:
+    """An uninitialised C-ordered array on a 128-byte boundary, with 128 readable bytes after its end."""
+    dtype = np.dtype(dtype)
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    raw = np.empty(nbytes + ALIGNMENT + SLACK, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    raw[start + nbytes:] = 0
+    return raw[start:start + nbytes].view(dtype).reshape(shape)
+
+
+class Variable(Operators):
+    """An array with a name that programs read and update in place.
+
+    Parameters
+    ----------
+    value: array_like
+        Initial value; copied.
+    dtype: str, optional
+        Element type; default that of `value`.
+    name: str
+    trainable: bool
+        Whether the optimizer updates it.
+    """
+
+    __slots__ = ("name", "path", "shape", "dtype", "trainable", "regularizer", "constraint", "_array", "__weakref__")
+
+    def __init__(self, value, dtype=None, name="variable", trainable=True):
+        value = np.asarray(value)
+        self.name = self.path = name
+        self.dtype = canonical(dtype or value.dtype)
+        self.shape = value.shape
+        self.trainable = trainable
+        self.regularizer = self.constraint = None
+        self._array = aligned_empty(self.shape, self.dtype)
+        self._array[...] = value
+
+    @property
+    def array(self) -> np.ndarray:
+        """The storage itself. Programs hold its address: change its content, never replace it."""
+        return self._array
+
+    @property
+    def value(self):
+        """The current value: a symbolic tensor while a model is traced, otherwise an array (a copy)."""
+        return self.read() if current_trace() else self.numpy()
+
+    @property
+    def spec(self):
+        return Spec(self.shape, self.dtype)
+
+    def numpy(self) -> np.ndarray:
+        """A copy of the current value."""
+        return self._array.copy()
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self._array, dtype=dtype)
+
+    def read(self) -> Tensor:
+        """The value as a symbolic tensor of the trace that is under way (after the updates made in it so far)."""
+        trace = current_trace()
+        if trace is None:
+            return Node("variable", (), {"variable": self}, [self.spec]).output
+        return trace.read(self)
+
+    def assign(self, value):
+        """Set the value: at once outside a trace, as an update of the program inside one. Returns the new value."""
+        if tuple(np.shape(value) if not hasattr(value, "shape") else value.shape) != self.shape:
+            shape = value.shape if hasattr(value, "shape") else np.shape(value)
+            raise ValueError(f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(shape)} "
+                             f"cannot be assigned to it.")
+        trace = current_trace()
+        if trace is not None:
+            return trace.update(self, value)
+        if isinstance(value, Tensor):
+            raise ValueError(f"Variable {self.path!r} cannot take a symbolic value outside of a trace.")
+        self._array[...] = value
+        return self
+
+    def assign_add(self, value):
+        return self.assign(self.value + value)
+
+    def assign_sub(self, value):
+        return self.assign(self.value - value)
+
+    def __bool__(self):
+        return bool(self._array)
+
+    def __repr__(self):
+        return f"<Variable {self.path} {self.shape} {self.dtype}{'' if self.trainable else ' not trainable'}>"

@@ -1,0 +1,109 @@
+"""How a function of `pyconv.ops` runs: recorded on symbolic tensors, computed at once on arrays."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from .. import backends
+from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, is_float,
+                     is_functional, make_node, promote, record)
+
+__all__ = ["apply", "operation", "as_tensor", "spec_of", "match", "canonical_axis", "canonical_axes", "is_symbolic"]
+
+
+def is_symbolic(*values) -> bool:
+    """Whether any value is a tensor without data, so that the call must be recorded."""
+    return any(isinstance(v, (Tensor, FunctionalTensor)) or (isinstance(v, Variable) and current_trace() is not None)
+               for v in values)
+
+
+def operation(function):
+    """Make a function part of `pyconv.ops`: on a FunctionalTensor the call itself is recorded."""
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        if is_functional(args, kwargs):
+            return record(wrapper, args, kwargs)
+        return function(*args, **kwargs)
+    return wrapper
+
+
+def apply(name: str, *inputs, **attrs):
+    """Op `name` of the registry on `inputs`; `attrs` are its static attributes (hashable).
+
+    Symbolic inputs record a node and give a `Tensor`; arrays are computed by the current backend.
+    """
+    if is_symbolic(*inputs):
+        return make_node(name, [as_tensor(v) for v in inputs], attrs)
+    return backends.current().execute(name, [as_array(v) for v in inputs], attrs)
+
+
+def as_array(value) -> np.ndarray:
+    """A value as an array of a type that pyconv computes with."""
+    array = value.array if isinstance(value, Variable) else np.asarray(value)
+    name = canonical(array.dtype)
+    return array if array.dtype.isnative else array.astype(name)
+
+
+def as_tensor(value) -> Tensor:
+    """A value as a symbolic tensor: variables are read, arrays and numbers become constants."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Variable):
+        return value.read()
+    return constant(value)
+
+
+def convert(value):
+    """A tensor as it is if it is symbolic or a variable, otherwise an array."""
+    return value if isinstance(value, (Tensor, Variable)) else as_array(value)
+
+
+def spec_of(value) -> Spec:
+    if isinstance(value, (Tensor, Variable)):
+        return value.spec
+    array = np.asarray(value)
+    return Spec(array.shape, canonical(array.dtype))
+
+
+def match(*values) -> tuple:
+    """The values with one element type. Python numbers take the type of the tensors beside them."""
+    from ..config import floatx
+    weak = [isinstance(v, (bool, int, float)) for v in values]
+    strong = [spec_of(v).dtype for v, w in zip(values, weak, strict=True) if not w]
+    if strong:
+        dtype = promote(*strong)
+        if any(isinstance(v, float) for v in values) and not is_float(dtype):
+            dtype = floatx()
+        elif dtype == "bool" and any(w and not isinstance(v, bool) for v, w in zip(values, weak, strict=True)):
+            dtype = "int32"
+    else:
+        dtype = floatx() if any(isinstance(v, float) for v in values) else "int32"
+    out = []
+    for value in values:
+        if isinstance(value, (Tensor, Variable)):
+            value = convert(value)
+            out.append(value if value.dtype == dtype else apply("cast", value, dtype=dtype))
+        else:
+            out.append(np.asarray(value).astype(dtype))
+    return tuple(out)
+
+
+def canonical_axis(axis, rank, what="axis") -> int:
+    if not isinstance(axis, (int, np.integer)) or isinstance(axis, bool):
+        raise TypeError(f"{what} must be an int, got {axis!r}")
+    if not -rank <= axis < rank:
+        raise ValueError(f"{what}={axis} does not exist in a tensor with {rank} axes; expected "
+                         f"{-rank} to {rank - 1}." if rank else f"{what}={axis} given, but the tensor has no axes.")
+    return int(axis) % rank
+
+
+def canonical_axes(axis, rank) -> tuple:
+    """Axes as a sorted tuple of non-negative ints; None means all."""
+    if axis is None:
+        return tuple(range(rank))
+    axes = tuple(canonical_axis(a, rank) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    if len(set(axes)) != len(axes):
+        raise ValueError(f"axis={axis} names an axis twice")
+    return tuple(sorted(axes))

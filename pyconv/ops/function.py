@@ -1,0 +1,67 @@
+"""Functions that are traced once per input signature and run as compiled programs."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from .. import backends
+from ..graph import Variable, canonical, flatten, pack, simplify, trace
+
+__all__ = ["Function"]
+
+
+class Function:
+    """Python code on tensors, compiled on first use for each signature of its arguments.
+
+    Parameters
+    ----------
+    function: callable
+        Takes nested symbolic tensors in the structure of the arguments, and returns nested tensors.
+    training: bool
+        What layers see while the code is traced.
+    """
+
+    def __init__(self, function, training=False):
+        self.function, self.training = function, training
+        self.programs = {}
+        self._lock = threading.RLock()
+
+    def program(self, args, leaves=None, batch=None):
+        """The compiled program for arguments like these, and the structure of its results."""
+        leaves = flatten(args) if leaves is None else leaves
+        backend = backends.current()
+        key = (backend.name, batch, *((a.shape, a.dtype) for a in leaves), _structure(args))
+        found = self.programs.get(key)
+        if found is None:
+            with self._lock:
+                found = self.programs.get(key) or self._compile(key, backend, args, leaves, batch)
+        return found
+
+    def _compile(self, key, backend, args, leaves, batch):
+        specs = [(a.shape if batch is None else (batch, *a.shape[1:]), canonical(a.dtype)) for a in leaves]
+        graph, result = trace(lambda *tensors: self.function(*pack(args, tensors)), specs, self.training)
+        found = self.programs[key] = backend.compile(simplify(graph)), result
+        return found
+
+    def __call__(self, *args, rows=None):
+        """Run on nested arrays. With `rows`, row indices into arrays that are longer than the batch."""
+        leaves = flatten(args)
+        program, result = self.program(args, leaves, None if rows is None else len(rows))
+        return pack(result, program(leaves, rows))
+
+
+def _structure(value):
+    if isinstance(value, dict):
+        return ("d", tuple((k, _structure(v)) for k, v in value.items()))
+    if isinstance(value, (tuple, list)):
+        return ("t", tuple(map(_structure, value)))
+    return None if value is None else ()
+
+
+def as_native(array) -> np.ndarray:
+    """An array as programs take it: contiguous, aligned and in this machine's byte order."""
+    array = array.array if isinstance(array, Variable) else np.asarray(array)
+    canonical(array.dtype)
+    return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
