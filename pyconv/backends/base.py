@@ -30,17 +30,26 @@ class Backend:
     def __init__(self):
         self._single = {}      # programs of a single op, for arrays outside of any model
 
+    def supports(self, name: str) -> bool:
+        """Whether op `name` of the registry has a kernel here."""
+        raise NotImplementedError
+
     def execute(self, name, arrays, attrs):
-        """One op on arrays, at once. Returns an array, or a tuple if the op has several outputs."""
+        """One op on arrays, at once. Returns an array, or a tuple if the op has several outputs.
+
+        Programs take C-ordered, aligned arrays in this machine's byte order; any others are copied first.
+        """
+        arrays = [np.require(a, a.dtype.newbyteorder("="), ["C", "A"]) for a in arrays]
         specs = tuple(Spec(a.shape, a.dtype.name) for a in arrays)
         key = (name, specs, tuple(sorted(attrs.items())))
-        if key not in self._single:
+        found = self._single.get(key)
+        if found is None:
             inputs = [placeholder(*spec) for spec in specs]
             result = make_node(name, inputs, attrs) if inputs else constant(0)
             outputs = result if isinstance(result, tuple) else (result,)
-            self._single[key] = self.compile(Graph(inputs, outputs)), isinstance(result, tuple)
+            found = self._single[key] = self.compile(Graph(inputs, outputs)), isinstance(result, tuple)
             while len(self._single) > 256:
-                self._single.pop(next(iter(self._single)))
-        program, several = self._single[key]
+                self._single.pop(next(iter(self._single)), None)
+        program, several = found
         outputs = program(arrays)
         return tuple(outputs) if several else outputs[0]

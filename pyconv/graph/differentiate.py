@@ -26,6 +26,8 @@ def gradients(loss: Tensor, wrt: list[Tensor], seed: Tensor | None = None) -> li
             raise ValueError(f"Only a scalar has a gradient; the loss has shape {loss.shape}. "
                              f"Reduce it first, for example with pyconv.ops.mean.")
         seed = constant(1, loss.dtype)
+    if not is_float(loss.dtype):
+        raise TypeError(f"Only floats have gradients; the loss has element type {loss.dtype}.")
     order = topological([loss])
     wanted = {id(t) for t in wrt}
     needed = set()                      # nodes on a path from `wrt` to the loss
@@ -36,6 +38,8 @@ def gradients(loss: Tensor, wrt: list[Tensor], seed: Tensor | None = None) -> li
     grads = {id(loss): seed}
     for node in reversed(order):
         if id(node) not in needed or node.op in LEAVES:
+            continue
+        if not any(id(t.node) in needed for t in node.inputs):      # one of `wrt`, with nothing below that matters
             continue
         incoming = [grads.get(id(t)) for t in node.outputs]
         if all(g is None for g in incoming) or not REGISTRY[node.op].differentiable:

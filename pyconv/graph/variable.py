@@ -99,5 +99,11 @@ class Variable(Operators):
     def __bool__(self):
         return bool(self._array)
 
+    def __float__(self):
+        return float(self._array)
+
+    def __int__(self):
+        return int(self._array)
+
     def __repr__(self):
         return f"<Variable {self.path} {self.shape} {self.dtype}{'' if self.trainable else ' not trainable'}>"

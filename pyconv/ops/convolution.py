@@ -227,11 +227,19 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
     """
     inputs, kernel = match(inputs, kernel)
     channels_last = is_channels_last(data_format)
-    batch, sizes, _ = split_shape(spec_of(inputs).shape, channels_last)
-    *window, filters, _ = spec_of(kernel).shape
-    rank = len(sizes)
+    shape, (*window, filters, depth) = spec_of(inputs).shape, spec_of(kernel).shape
+    rank = len(shape) - 2
+    if rank < 1 or len(window) != rank:
+        raise ValueError(f"conv_transpose: inputs of shape {shape} need at least 3 axes and a kernel with as many, got "
+                         f"a kernel of shape {spec_of(kernel).shape}.")
+    batch, sizes, channels = split_shape(shape, channels_last)
+    if channels != depth:
+        raise ValueError(f"conv_transpose: the input {shape} has {channels} channels, but the kernel "
+                         f"{spec_of(kernel).shape} (*sizes, filters, channels) expects {depth}.")
     strides, dilation = per_axis(strides, rank, "strides"), per_axis(dilation_rate, rank, "dilation_rate")
     extra = None if output_padding is None else per_axis(output_padding, rank, "output_padding", least=0)
+    if extra is not None and any(e >= s for e, s in zip(extra, strides, strict=True)):
+        raise ValueError(f"conv_transpose: output_padding={output_padding} must be smaller than strides={strides}.")
     out, pads = [], []
     for i, (n, k, s, d) in enumerate(zip(sizes, window, strides, dilation, strict=True)):
         reach = d * (k - 1) + 1

@@ -30,6 +30,7 @@ def broadcast_shapes(name, *shapes) -> tuple:
 
 class _Elementwise(Op):
     floats_only = False
+    no_bool = False          # as in NumPy, bool has no minus, no sign and no square
     result = None            # fixed element type of the result
     arity = 1
 
@@ -40,12 +41,15 @@ class _Elementwise(Op):
         dtype = specs[0].dtype
         if self.floats_only and not is_float(dtype):
             raise TypeError(f"{self.name} needs float32 or float64, got {dtype}; cast it with pyconv.ops.cast.")
+        if self.no_bool and dtype == "bool":
+            raise TypeError(f"{self.name} needs numbers, got bool; cast it with pyconv.ops.cast.")
         return Spec(broadcast_shapes(self.name, *(s.shape for s in specs)), self.result or dtype)
 
     domain = (-3.0, 3.0)     # where the tests draw arguments
 
     def draw(self, draw, kit):
-        return kit.broadcastable(draw, self.arity, *self.domain, floats_only=self.floats_only), {}
+        return kit.broadcastable(draw, self.arity, *self.domain, floats_only=self.floats_only,
+                                 dtypes=kit.NUMBERS if self.no_bool else kit.ALL_DTYPES), {}
 
 
 class _Unary(_Elementwise):
@@ -60,7 +64,7 @@ class _Unary(_Elementwise):
 
 
 class Negative(_Unary):
-    name, floats_only = "negative", False
+    name, floats_only, no_bool = "negative", False, True
 
     def chain(self, x, y, g):
         return -g
@@ -102,7 +106,7 @@ class Sqrt(_Unary):
 
 
 class Square(_Unary):
-    name, floats_only = "square", False
+    name, floats_only, no_bool = "square", False, True
 
     def chain(self, x, y, g):
         return g * 2 * x
@@ -116,7 +120,7 @@ class Absolute(_Unary):
 
 
 class Sign(_Unary):
-    name, floats_only, differentiable = "sign", False, False
+    name, floats_only, no_bool, differentiable = "sign", False, True, False
 
 
 class Floor(_Unary):
@@ -195,7 +199,7 @@ class Add(_Binary):
 
 
 class Subtract(_Binary):
-    name = "subtract"
+    name, no_bool = "subtract", True
 
     def chain(self, a, b, y, g):
         return g, -g

@@ -32,15 +32,17 @@ class Function:
         """The compiled program for arguments like these, and the structure of its results."""
         leaves = flatten(args) if leaves is None else leaves
         backend = backends.current()
-        key = (backend.name, batch, *((a.shape, a.dtype) for a in leaves), _structure(args))
+        # The number of rows that a batch is taken from does not matter to the program.
+        shapes = [a.shape if batch is None else (batch, *a.shape[1:]) for a in leaves]
+        key = (backend.name, *((s, a.dtype) for s, a in zip(shapes, leaves, strict=True)), _structure(args))
         found = self.programs.get(key)
         if found is None:
             with self._lock:
-                found = self.programs.get(key) or self._compile(key, backend, args, leaves, batch)
+                found = self.programs.get(key) or self._compile(key, backend, args, shapes, leaves)
         return found
 
-    def _compile(self, key, backend, args, leaves, batch):
-        specs = [(a.shape if batch is None else (batch, *a.shape[1:]), canonical(a.dtype)) for a in leaves]
+    def _compile(self, key, backend, args, shapes, leaves):
+        specs = [(shape, canonical(a.dtype)) for shape, a in zip(shapes, leaves, strict=True)]
         graph, result = trace(lambda *tensors: self.function(*pack(args, tensors)), specs, self.training)
         found = self.programs[key] = backend.compile(simplify(graph)), result
         return found
@@ -64,4 +66,6 @@ def as_native(array) -> np.ndarray:
     """An array as programs take it: contiguous, aligned and in this machine's byte order."""
     array = array.array if isinstance(array, Variable) else np.asarray(array)
     canonical(array.dtype)
+    if array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
+        return array
     return np.require(array, array.dtype.newbyteorder("="), ["C", "A"])

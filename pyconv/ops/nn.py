@@ -78,13 +78,12 @@ def log_softmax(x, axis=-1):
 def one_hot(x, num_classes, axis=-1, dtype=None):
     """1 where the position along the new axis equals the integer, 0 elsewhere; all 0 where it is out of range."""
     from ..config import floatx
-    from .shape import reshape
     spec = spec_of(x)
     if is_float(spec.dtype):
         raise TypeError(f"one_hot needs integers, got {spec.dtype}.")
     rank = len(spec.shape) + 1
     axis = canonical_axis(axis, rank)
-    classes = reshape(np.arange(num_classes, dtype="int32"), [num_classes if i == axis else 1 for i in range(rank)])
+    classes = np.arange(num_classes, dtype="int32").reshape([num_classes if i == axis else 1 for i in range(rank)])
     return cast(equal(expand_dims(cast(x, "int32"), axis), classes), dtype or floatx())
 
 

@@ -25,10 +25,11 @@ class MaxPool(Op):
         if any(n < 1 for n in spatial):
             raise ValueError(f"max_pool: the window {window} is larger than the input's {sizes} with padding "
                              f"{padding}. Use padding='same', a smaller window, or a larger input.")
-        reach = tuple(d * (k - 1) + 1 for d, k in zip(dilation, window, strict=True))
-        if any(p >= r or q >= r for (p, q), r in zip(padding, reach, strict=True)):
-            raise ValueError(f"max_pool: padding {padding} is not smaller than the window {window}; some windows "
-                             f"would hold no element.")
+        for i, (n, k, s, (p, _), d) in enumerate(zip(sizes, window, strides, padding, dilation, strict=True)):
+            # A window that starts at o meets o, o + d, ..., o + d * (k - 1).
+            if any(not any(0 <= o + d * t < n for t in range(k)) for o in range(-p, spatial[i] * s - p, s)):
+                raise ValueError(f"max_pool: with padding {padding} some windows of size {window} (strides {strides}, "
+                                 f"dilation {dilation}) would hold no element of the input's {sizes}.")
         return Spec(join_shape(batch, spatial, channels, channels_last), x.dtype)
 
     def gradient(self, node, grad):

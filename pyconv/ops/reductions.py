@@ -24,7 +24,7 @@ class _Reduction(Op):
         return Spec(reduced(x.shape, axes, keepdims), x.dtype)
 
     def draw(self, draw, kit):
-        return kit.reduction(draw, nonempty=self.name != "sum")
+        return kit.reduction(draw, nonempty=True)
 
 
 class Sum(_Reduction):
@@ -35,6 +35,9 @@ class Sum(_Reduction):
     def gradient(self, node, grad):
         x = node.inputs[0]
         return (apply("broadcast_to", expanded(grad, x.shape, node.attrs["axes"]), shape=x.shape),)
+
+    def draw(self, draw, kit):
+        return kit.reduction(draw, dtypes=kit.SUMMABLE)
 
 
 class _Extremum(_Reduction):

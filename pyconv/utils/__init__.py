@@ -2,7 +2,8 @@
 
 import importlib
 
-_EXPORTS = {"set_random_seed": "pyconv.random", "get_file": "pyconv.utils.files"}
+_EXPORTS = {"set_random_seed": "pyconv.random", "get_file": "pyconv.utils.files",
+            "Progbar": "pyconv.utils.progbar"}
 
 __all__ = sorted(_EXPORTS)
 

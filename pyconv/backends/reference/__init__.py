@@ -36,7 +36,11 @@ class ReferenceProgram(Program):
                 results = KERNELS[node.op](*(values[id(t)] for t in node.inputs), **node.attrs)
                 results = results if isinstance(results, tuple) else (results,)
                 for tensor, result in zip(node.outputs, results, strict=True):
-                    values[id(tensor)] = np.asarray(result, tensor.dtype).reshape(tensor.shape)
+                    result = np.asarray(result)
+                    if (result.shape, result.dtype.name) != tensor.spec:
+                        raise AssertionError(f"the reference kernel of {node.op} gave {result.dtype} "
+                                             f"{result.shape}; its rule says {tensor.dtype} {tensor.shape}")
+                    values[id(tensor)] = result
             outputs = [values[id(t)].copy() for t in self.graph.outputs]
             new = [(variable, values[id(t)].copy()) for variable, t in self.graph.updates]
             for variable, value in new:
@@ -46,6 +50,9 @@ class ReferenceProgram(Program):
 
 class ReferenceBackend(Backend):
     name = "reference"
+
+    def supports(self, name):
+        return name in KERNELS
 
     def compile(self, graph):
         return ReferenceProgram(graph)

@@ -1,8 +1,9 @@
 """The reference kernels: each op of the registry in plain NumPy, written to be read.
 
-A kernel takes the op's arrays and its attributes, and returns a new array (or one of its inputs, unchanged). It
-computes in the type of its inputs. Windows are looped over by their positions, never by output elements, so that a
-small network remains bearable. Nothing here is shared with another backend, nor with the ops' own rules.
+A kernel takes the op's arrays and its attributes, and returns a new array (or one of its inputs, unchanged).
+It computes in the type of its inputs. Windows are looped over by their positions, never by output elements,
+so that a small network remains bearable. Nothing here is shared with another backend, nor with the ops' own
+rules.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ KERNELS: dict = {}
 
 
 def kernel(name):
-    """Register a function under `name`, run without NumPy's warnings: overflow, 1 / 0 and the like give inf or NaN."""
+    """Register a function under `name`, run without NumPy's warnings: overflow and 1 / 0 give inf or NaN."""
     def register(function):
         @functools.wraps(function)
         def quiet(*arrays, **attrs):
@@ -37,7 +38,8 @@ for _name, _function in {
         "sqrt": np.sqrt, "square": np.square, "absolute": np.absolute, "sign": np.sign, "floor": np.floor,
         "tanh": np.tanh, "logical_not": np.logical_not, "isfinite": np.isfinite, "add": np.add,
         "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum,
-        "minimum": np.minimum, "power": np.power, "equal": np.equal, "not_equal": np.not_equal, "less": np.less,
+        "minimum": np.minimum, "power": np.power, "equal": np.equal, "not_equal": np.not_equal,
+        "less": np.less,
         "less_equal": np.less_equal, "greater": np.greater, "greater_equal": np.greater_equal,
         "logical_and": np.logical_and, "logical_or": np.logical_or, "where": np.where}.items():
     # A wrapper of its own: functools.wraps does not take ufuncs in every version of NumPy.
@@ -162,8 +164,9 @@ def matmul(a, b, *, transpose_a, transpose_b):
 
 # ---------------------------------------------------------------------------------------------- convolution
 #
-# Inside, the channels are last. A tap is one position in the kernel's window: all the input elements that it meets
-# form a strided slice of the padded input, and it multiplies each of them by one matrix (channels, filters).
+# Inside, the channels are last. A tap is one position in the kernel's window: all the input elements that it
+# meets form a strided slice of the padded input, and it multiplies each of them by one matrix (channels,
+# filters).
 
 def to_last(x, channels_last):
     return x if channels_last else np.moveaxis(x, 1, -1)
@@ -212,9 +215,11 @@ def conv_input_gradient(grad, weight, *, shape, strides, padding, dilation, grou
     *window, depth, filters = weight.shape
     each = filters // groups
     batch, *sizes, channels = shape if channels_last else (shape[0], *shape[2:], shape[1])
-    padded = np.zeros((batch, *(n + p + q for n, (p, q) in zip(sizes, padding, strict=True)), channels), grad.dtype)
+    padded = np.zeros((batch, *(n + p + q for n, (p, q) in zip(sizes, padding, strict=True)), channels),
+                      grad.dtype)
     for tap in taps(window):
-        met = padded[met_by(tap, grad.shape[1:-1], strides, dilation)]    # a view: adding to it adds to `padded`
+        met = padded[met_by(tap, grad.shape[1:-1], strides,
+                            dilation)]    # a view: adding to it adds to `padded`
         for g in range(groups):
             met[..., group(g, depth)] += grad[..., group(g, each)] @ weight[tap][:, group(g, each)].T
     inner = padded[(slice(None), *(slice(p, p + n) for n, (p, _) in zip(sizes, padding, strict=True)))]
@@ -240,8 +245,8 @@ def conv_kernel_gradient(x, grad, *, shape, strides, padding, dilation, groups, 
 def windows_maximum(x, window, strides, padding, dilation):
     """The maximum of each window of x (channels last), and where it was found.
 
-    Returns the maxima, and for each spatial axis their positions in x. A later element replaces an earlier one only
-    if it is larger, or if it is the first NaN. Elements of the padding are never looked at.
+    Returns the maxima, and for each spatial axis their positions in x. A later element replaces an earlier
+    one only if it is larger, or if it is the first NaN. Elements of the padding are never looked at.
     """
     sizes = x.shape[1:-1]
     outputs = [(n + p + q - d * (k - 1) - 1) // s + 1
@@ -288,8 +293,8 @@ def checked_labels(labels, classes):
     labels = labels.ravel().astype("int64")
     for label in labels:
         if not 0 <= label < classes:
-            raise ValueError(f"sparse_softmax_cross_entropy: the label {label} is out of range; with {classes} classes "
-                             f"labels are 0 to {classes - 1}.")
+            raise ValueError(f"sparse_softmax_cross_entropy: the label {label} is out of range; with "
+                             f"{classes} classes labels are 0 to {classes - 1}.")
     return labels
 
 
@@ -318,7 +323,7 @@ def sparse_softmax_cross_entropy_gradient(logits, labels, grad):
 # --------------------------------------------------------------------------------------------------- random
 
 def philox4x32(counter, key):
-    """Philox4x32-10. counter: four arrays of 32-bit words. key: two words. Returns four arrays of words (uint64)."""
+    """Philox4x32-10. counter: four arrays of 32-bit words. key: two words. Returns four arrays of words."""
     low = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
     c = [np.asarray(word, np.uint64) for word in counter]

@@ -1,0 +1,59 @@
+"""The CPU backend: compiled kernels, planned ahead."""
+
+from __future__ import annotations
+
+import threading
+
+from ... import config
+from ...graph import Graph
+from ..base import Backend, Program
+from .variants import Kernels, choose
+
+__all__ = ["load", "CPUBackend"]
+
+
+class CPUProgram(Program):
+    """A planned graph. Several threads may call it at once; one runs at a time."""
+
+    def __init__(self, graph: Graph, kernels):
+        from .lowering import TABLE
+        from .planner import Planner
+        planner = Planner(graph, kernels, TABLE)
+        self.program, self.outputs, self.arena = planner.compile()
+        self.messages, self.arrays = planner.messages, planner.arrays
+        self.graph = graph          # keeps the variables alive, whose addresses the instructions hold
+        self.lock = threading.Lock()
+
+    def __call__(self, arrays, rows=None):
+        with self.lock:
+            failure = self.program.run(arrays, rows, config.num_threads())
+            if failure is not None:
+                raise ValueError(self.messages[failure[0]].format(value=failure[1]))
+            return [output.copy() for output in self.outputs]
+
+
+class CPUBackend(Backend):
+    name = "cpu"
+
+    def __init__(self, variant):
+        super().__init__()
+        self.kernels = Kernels(variant)
+
+    @property
+    def variant(self) -> str:
+        """The instruction set in use: "v4", "v3", "v2" (x86-64 levels) or "generic"."""
+        return self.kernels.variant
+
+    def supports(self, name: str) -> bool:
+        """Whether there is a kernel for the op."""
+        from .chains import chain_operations
+        from .lowering import TABLE
+        return name in TABLE or name in chain_operations(self.kernels)
+
+    def compile(self, graph):
+        return CPUProgram(graph, self.kernels)
+
+
+def load():
+    return CPUBackend(choose())
+

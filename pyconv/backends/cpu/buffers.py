@@ -1,0 +1,97 @@
+"""Arrays inside a program: their layouts, and where they lie in memory."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ...graph.variable import SLACK
+
+FIXED, LOCAL, SLOT = 0, 1, 2
+NOWHERE = (0, 0, FIXED)       # the operand of an array that is not there: a null pointer
+
+
+class Lanes(NamedTuple):
+    """The layout [block][features][lane]: `lanes` samples side by side. The plain layout is written as None.
+
+    order: the feature axes (0 is the axis after the batch), outermost first.
+    """
+
+    order: tuple
+    lanes: int
+
+
+def strides(shape, layout) -> list[int]:
+    """Elements from one index to the next, per axis; in the lanes layout for the axes after the batch."""
+    if layout is None:
+        out, step = [], 1
+        for n in reversed(shape):
+            out.insert(0, step)
+            step *= n
+        return out
+    features, step = [0] * (len(shape) - 1), layout.lanes
+    for axis in reversed(layout.order):
+        features[axis] = step
+        step *= shape[1 + axis]
+    return features
+
+
+class Buffer:
+    """Memory for one array. `block_bytes` is set in the lanes layout: the bytes of a block of samples."""
+
+    __slots__ = ("nbytes", "block_bytes", "blocks", "place", "base", "array", "first", "last", "order", "writers",
+                 "readers", "shared")
+
+    def __init__(self, nbytes, blocks=0):
+        self.blocks = blocks
+        self.block_bytes = -(-nbytes // 64) * 64 if blocks else 0
+        self.nbytes = self.block_bytes * blocks if blocks else nbytes
+        self.place, self.base, self.array = FIXED, None, None
+        self.writers, self.readers = [], []
+        self.shared = False       # read or written across blocks, or needed after the run
+
+    @classmethod
+    def of_array(cls, array):
+        """The memory of an array that exists already."""
+        self = cls(array.nbytes)
+        self.array, self.base = array, array.ctypes.data
+        return self
+
+    @classmethod
+    def for_tensor(cls, shape, dtype, layout):
+        item = np.dtype(dtype).itemsize
+        if layout is None:
+            return cls(math.prod(shape) * item)
+        return cls(math.prod(shape[1:]) * layout.lanes * item, -(-shape[0] // layout.lanes))
+
+    def at(self):
+        """The operand of an instruction whose task is a block."""
+        return (self.base, self.block_bytes if self.place == FIXED else 0, self.place)
+
+    def whole(self):
+        """The operand of an instruction that finds its own way."""
+        return (self.base, 0, self.place)
+
+
+def place(buffers, start=0):
+    """Offsets such that buffers alive at the same time do not overlap; returns the total size.
+
+    `first` and `last` are the times of first and last use. Larger buffers go first, each to the lowest gap that
+    fits: within a few percent of the optimum for the programs of networks.
+    """
+    placed, total = [], start
+    for buffer in sorted(buffers, key=lambda b: -b.nbytes):
+        size = -(-((buffer.block_bytes if buffer.place == LOCAL else buffer.nbytes) + SLACK) // 64) * 64
+        offset = start
+        for other, at, end in placed:      # sorted by offset
+            if other.first <= buffer.last and buffer.first <= other.last:
+                if at - offset >= size:
+                    break
+                offset = max(offset, end)
+        buffer.base = offset
+        total = max(total, offset + size)
+        placed.append((buffer, offset, offset + size))
+        placed.sort(key=lambda item: item[1])
+    return total

@@ -1,0 +1,260 @@
+"""Gathering elementwise nodes into chains, each of which becomes one instruction."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...graph import aligned_empty, is_float
+from . import buffers as memory
+from .buffers import Lanes
+
+CHUNK = 16384          # positions of a task in the plain layout
+
+
+def compute_type(node) -> str:
+    """The type that a node is computed in: a float type, or int64 for all integers."""
+    types = [t.dtype for t in node.inputs] if node.op != "where" else [node.inputs[1].dtype]
+    if node.op == "cast":
+        types.append(node.output.dtype)
+    floats = [t for t in types if is_float(t)]
+    return max(floats) if floats else "int64"
+
+
+class Chain:
+    """Nodes over the same positions, in the same type."""
+
+    def __init__(self, index, dtype, shape, layout):
+        self.index, self.dtype, self.shape, self.layout = index, dtype, shape, layout
+        self.nodes = []
+        self.outside = []         # tensors that are read from memory
+        self.inside = set()       # ids of the tensors that the chain computes
+        self.stored = {}          # id of a tensor -> (tensor, buffer)
+        self.failure = 0
+        self.work = None
+        self.in_place = set()     # ids of buffers that are also read
+        self.needs = 0            # bit set of the chains that it comes after
+
+    def writes_through(self, variable) -> bool:
+        """Whether a result may be stored in the variable: each position is read, if at all, just before."""
+        return self.layout is None and not any(t.node.attrs.get("variable") is variable and t.shape != self.shape
+                                               for t in self.outside)
+
+
+def chain_operations(kernels) -> set:
+    """The ops that chains can take."""
+    return {*kernels.elementwise.OPERATIONS, "cast"} - {"copy", "truth"}
+
+
+class Chains:
+    """All chains of a program."""
+
+    def __init__(self, planner):
+        self.planner = planner
+        codes = planner.kernels.elementwise
+        self.codes = codes.OPERATIONS
+        self.OPS = chain_operations(planner.kernels)
+        self.all: list[Chain] = []
+        self.of: dict = {}            # id of a tensor -> its chain
+        self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
+
+    def pending(self, tensor):
+        """Whether the tensor is computed by a chain (which is emitted last of all)."""
+        return id(tensor) in self.of
+
+    def producer(self, tensor):
+        return self.of.get(id(tensor))
+
+    def after(self, tensor) -> int:
+        """Bit set of the chains that must run before the tensor exists."""
+        known = self.depends.get(id(tensor))
+        if known is None:
+            known = 0
+            for source in tensor.node.inputs:
+                known |= self.after(source)
+            chain = self.of.get(id(tensor))
+            if chain is not None:
+                known |= 1 << chain.index
+            self.depends[id(tensor)] = known
+        return known
+
+    def take(self, node):
+        """Add an elementwise node to a chain, or begin one with it."""
+        out = node.output
+        layout = self._layout(node)
+        dtype = compute_type(node)
+        chain = self._joinable(node, dtype, layout)
+        if chain is None:
+            chain = Chain(len(self.all), dtype, out.shape, layout)
+            self.all.append(chain)
+        chain.nodes.append(node)
+        chain.inside.add(id(out))
+        for tensor in node.inputs:
+            if id(tensor) not in chain.inside:
+                chain.needs |= self.after(tensor)
+                if not any(tensor is t for t in chain.outside):
+                    chain.outside.append(tensor)
+        if node.op == "check_finite":
+            chain.failure = self.planner.message(node.attrs["message"])
+        self.of[id(out)] = chain
+        buffer = self.planner.define(out, layout)
+        chain.stored[id(out)] = (out, buffer)
+
+    def _layout(self, node):
+        """Lanes if an operand with this batch is in lanes; then in the order of the largest."""
+        out, best = node.output, None
+        if node.op == "check_finite" or not out.shape:
+            return None
+        for tensor in node.inputs:
+            layout = self.planner.layout(tensor)
+            if layout is not None and len(tensor.shape) == len(out.shape) and tensor.shape[0] == out.shape[0]:
+                if best is None or math.prod(tensor.shape) > math.prod(best[0]):
+                    best = tensor.shape, layout
+        return None if best is None else best[1]
+
+    def _joinable(self, node, dtype, layout):
+        if dtype == "int64":
+            return None          # integers wrap at the width of their own type when they are stored
+        for tensor in reversed(node.inputs):
+            chain = self.of.get(id(tensor))
+            if chain is None or chain.dtype != dtype or chain.shape != node.output.shape or chain.layout != layout \
+                    or len(chain.nodes) >= 24 or len(chain.outside) > 16:
+                continue
+            if node.op == "check_finite" and chain.failure:
+                continue
+            # Values of another type get their precision and range from being stored.
+            if any(id(t) in chain.inside and t.dtype not in (dtype, "bool") for t in node.inputs):
+                continue
+            outside = [self.after(t) for t in node.inputs if id(t) not in chain.inside]
+            if not any(self._closure(bits) >> chain.index & 1 for bits in outside):
+                return chain
+        return None
+
+    def _closure(self, bits) -> int:
+        """The chains in the set and all that they come after. Chains grow, so this is found anew each time."""
+        seen = 0
+        while bits & ~seen:
+            index = (bits & ~seen).bit_length() - 1
+            seen |= 1 << index
+            bits |= self.all[index].needs
+        return seen
+
+    def emit(self):
+        """Turn the chains into work."""
+        planner = self.planner
+        positions = {id(n): i for i, n in enumerate(planner.nodes)}
+        for chain in self.all:
+            planner.now = positions[id(chain.nodes[-1])]
+            # Results that nobody outside needs stay in registers.
+            for key, (tensor, buffer) in list(chain.stored.items()):
+                users = planner.consumers.get(id(tensor), [])
+                inside = all(u is not None and any(u is n for n in chain.nodes) for u in users)
+                other = planner.reps[id(tensor)]
+                if inside and len(other) == 1:
+                    del chain.stored[key]
+            loads = [(t, self._operand(chain, t)) for t in chain.outside]
+            code, registers, where = self._code(chain, loads)
+            self._add(chain, loads, code, registers, where)
+
+    def _operand(self, chain, tensor):
+        """(buffer, strides over the chain's positions) of a tensor that is read from memory."""
+        planner, shape, layout = self.planner, chain.shape, chain.layout
+        lead = len(shape) - len(tensor.shape)
+        if layout is None:
+            step = memory.strides(tensor.shape, None)
+            return planner.rep(tensor, None), [0] * lead + [0 if n == 1 else s
+                                                            for n, s in zip(tensor.shape, step, strict=True)]
+        if lead == 0 and tensor.shape[0] == shape[0]:
+            wanted = Lanes(layout.order, layout.lanes)
+            own = planner.layout(tensor)
+            if own is not None and own.lanes == layout.lanes and any(n == 1 for n in tensor.shape[1:]):
+                wanted = own         # broadcast over features: any order will do
+            step = [0 if n == 1 else s
+                    for n, s in zip(tensor.shape[1:], memory.strides(tensor.shape, wanted), strict=True)]
+            return planner.rep(tensor, wanted), [*(step[a] for a in layout.order), 1]
+        # Without the batch: one number for all samples.
+        step = memory.strides(tensor.shape, None)
+        features = ([0] * lead + [0 if n == 1 else s for n, s in zip(tensor.shape, step, strict=True)])[1:]
+        return planner.rep(tensor, None), [*(features[a] for a in layout.order), 0]
+
+    def _code(self, chain, loads):
+        """Instructions and registers. Registers of results that nobody reads any more are used again."""
+        last = {}
+        for i, node in enumerate(chain.nodes):
+            for tensor in node.inputs:
+                last[id(tensor)] = i
+        where = {id(t): r for r, (t, _) in enumerate(loads)}
+        count, free, code = len(loads), [], []
+        for key in chain.stored:
+            where[key] = count
+            count += 1
+        zero = None
+        for i, node in enumerate(chain.nodes):
+            sources = [where[id(t)] for t in node.inputs]
+            op = node.op
+            if op == "cast":
+                # To bool, or from float to integer inside a register: the store does the rest.
+                op = "truth" if node.output.dtype == "bool" and node.inputs[0].dtype != "bool" else "copy"
+            if op == "truth":
+                if zero is None:
+                    zero = count
+                    count += 1
+                sources.append(zero)
+            for tensor in {id(t): t for t in node.inputs}.values():
+                if last[id(tensor)] == i and id(tensor) in chain.inside and id(tensor) not in chain.stored:
+                    free.append(where[id(tensor)])
+            key = id(node.output)
+            if key not in where:
+                where[key] = free.pop() if free else count
+                count += where[key] == count
+            sources += [sources[0]] * (3 - len(sources))
+            code.append((self.codes[op], where[key], *sources))
+        return code, count, (where, zero)
+
+    def _add(self, chain, loads, code, registers, where):
+        planner, (where, zero) = self.planner, where
+        kernels = planner.kernels.elementwise
+        if chain.layout is None:
+            shape = list(chain.shape)
+            blocks = 0
+        else:
+            shape = [chain.shape[1 + a] for a in chain.layout.order] + [chain.layout.lanes]
+            blocks = -(-chain.shape[0] // chain.layout.lanes)
+        operands = [(buffer, t.dtype, where[id(t)], step) for t, (buffer, step) in loads]
+        if zero is not None:
+            array = aligned_empty((), "float64")
+            array[...] = 0
+            planner.arrays.append(array)
+            number = memory.Buffer.of_array(array)
+            operands.append((number, "float64", zero, [0] * len(shape)))
+        stores = [(buffer, t.dtype, where[id(t)]) for t, buffer in chain.stored.values()]
+        shape, steps = collapse(shape, [o[3] for o in operands])
+        code = planner.table(np.array(code, np.int32).ravel())
+
+        def make():
+            def at(buffer):
+                return buffer.at() if blocks and buffer.blocks else buffer.whole()
+            return kernels.chain(
+                chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=True)],
+                [(at(b), d, r, id(b) in chain.in_place) for b, d, r in stores], code, registers=registers,
+                blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure)
+        positions = math.prod(chain.shape)
+        chain.work = planner.add(make, [o[0] for o in operands], [s[0] for s in stores], blocks=blocks,
+                                 cost=positions * (len(code) // 5 + len(operands)) / 10)
+
+
+def collapse(shape, steps):
+    """Join neighbouring axes that every operand steps through as one."""
+    shape, steps = list(shape), [list(s) for s in steps]
+    axis = len(shape) - 1
+    while axis > 0:
+        n = shape[axis]
+        if n == 1 or shape[axis - 1] == 1 or all(s[axis - 1] == s[axis] * n for s in steps):
+            for s in steps:
+                s[axis - 1] = s[axis] if shape[axis - 1] == 1 else s[axis - 1] if n == 1 else s[axis]
+                del s[axis]
+            shape[axis - 1] *= n
+            del shape[axis]
+        axis -= 1
+    return shape, steps

@@ -1,0 +1,215 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Runs compiled programs: lists of instructions, with the GIL released and the threads of OpenMP.
+
+A program is a list of steps; between two steps all threads wait for each other. A step has chains and free
+instructions. The chains' instructions are all split into the same number of tasks (blocks of samples), and one
+thread takes a block through all of them while it is in cache. The tasks of free instructions are independent.
+Which thread does a task never changes what it computes, so results do not depend on the number of threads.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdlib cimport malloc, free
+from libc.string cimport memcpy
+from cython.parallel cimport parallel, threadid
+
+cdef extern from "threads.h" nogil:
+    const int PYCONV_OPENMP
+    void pyconv_barrier()
+    int pyconv_prepare_fork()
+
+HAS_OPENMP = bool(PYCONV_OPENMP)
+pyconv_prepare_fork()
+
+
+cdef Operand operand(object description) except *:
+    """(base, stride, place) from Python."""
+    cdef Operand o
+    base, stride, place = description
+    o.base = <char *><size_t>base
+    o.stride = stride
+    o.place = place
+    return o
+
+
+cdef class Instruction:
+    """A kernel, its parameters and the number of its tasks. Made by the constructors in the kernels' modules."""
+
+    def __dealloc__(self):
+        free(self.params)
+
+
+cdef Instruction instruction(Kernel kernel, const void *params, size_t size, long tasks, size_t scratch, object keep):
+    cdef Instruction self = Instruction.__new__(Instruction)
+    self.params = malloc(size)
+    if self.params == NULL:
+        raise MemoryError()
+    memcpy(self.params, params, size)
+    self.kernel, self.tasks, self.scratch, self.keep = kernel, tasks, scratch, keep
+    return self
+
+
+cdef struct Code:
+    Kernel kernel
+    const void *params
+    long tasks
+
+cdef struct Step:
+    int first, chains, free     # code[first:first + chains] in chains, then `free` free instructions
+    long tasks                  # of the chains
+    int serial                  # too little work for more than one thread
+
+
+cdef class Program:
+    """Steps ready to run.
+
+    Parameters
+    ----------
+    steps: list of (chain instructions, free instructions, serial)
+    inputs: int
+        How many input pointers there are; the addresses of their slots are `slots`.
+    local_bytes: int
+        Memory of a thread for arrays that live within a task.
+    """
+
+    cdef Code *code
+    cdef Step *steps
+    cdef int n_steps
+    cdef void **pointers
+    cdef readonly int n_inputs
+    cdef size_t local_bytes, scratch_bytes
+    cdef char *memory
+    cdef int threads
+    cdef Py_buffer *views
+    cdef list keep
+    cdef Failure failure
+
+    def __cinit__(self, int inputs):
+        self.pointers = <void **>malloc((inputs + 1) * sizeof(void *))
+        self.views = <Py_buffer *>malloc((inputs + 1) * sizeof(Py_buffer))
+        self.n_inputs = inputs
+        if self.views == NULL or self.pointers == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.pointers)
+        free(self.views)
+        free(self.code)
+        free(self.steps)
+        free(self.memory)
+
+    def slot(self, int i):
+        """The address of the pointer to input i; the slot after the last is that of the row indices."""
+        return <size_t>&self.pointers[i]
+
+    def load(self, list steps, size_t local_bytes):
+        cdef int n = 0, s = 0
+        cdef Instruction ins
+        self.keep = steps
+        self.local_bytes = (local_bytes + 4095) // 4096 * 4096
+        self.n_steps = len(steps)
+        self.steps = <Step *>malloc(max(1, self.n_steps) * sizeof(Step))
+        self.code = <Code *>malloc(max(1, sum(len(c) + len(f) for c, f, _ in steps)) * sizeof(Code))
+        if self.steps == NULL or self.code == NULL:
+            raise MemoryError()
+        for chains, loose, serial in steps:
+            self.steps[s] = Step(n, len(chains), len(loose), chains[0].tasks if chains else 0, serial)
+            for ins in [*chains, *loose]:
+                self.code[n] = Code(ins.kernel, ins.params, ins.tasks)
+                self.scratch_bytes = max(self.scratch_bytes, ins.scratch)
+                n += 1
+            s += 1
+        self.scratch_bytes = (self.scratch_bytes + 4095) // 4096 * 4096
+
+    cdef int _reserve(self, int threads) except -1:
+        """Memory of its own for each thread."""
+        cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
+        if self.threads < threads:
+            free(self.memory)
+            self.threads = 0
+            self.memory = <char *>malloc(threads * each + 4096)
+            if self.memory == NULL:
+                raise MemoryError(f"{threads * each:,} bytes for the working memory of {threads} threads")
+            self.threads = threads
+        return 0
+
+    def run(self, arrays, rows, int threads):
+        """Run once, on contiguous arrays; `rows` is an int64 array or None. One thread at a time may call this.
+
+        Returns None, or (index of a message, value) if a kernel found an error.
+        """
+        cdef int i
+        cdef int held = 0
+        cdef int parallel_steps = 0
+        self._reserve(threads)
+        try:
+            for array in arrays:
+                PyObject_GetBuffer(array, &self.views[held], PyBUF_SIMPLE)
+                self.pointers[held] = self.views[held].buf
+                held += 1
+            self.pointers[self.n_inputs] = NULL
+            if rows is not None:
+                PyObject_GetBuffer(rows, &self.views[held], PyBUF_SIMPLE)
+                self.pointers[self.n_inputs] = self.views[held].buf
+                held += 1
+            self.failure.code = 0
+            for i in range(self.n_steps):
+                parallel_steps += not self.steps[i].serial
+            with nogil:
+                if parallel_steps == 0 or threads == 1:
+                    self._work(0, 1)
+                else:
+                    self._spread(threads)
+        finally:
+            for i in range(held):
+                PyBuffer_Release(&self.views[i])
+        if self.failure.code:
+            return self.failure.code - 1, self.failure.value
+        return None
+
+    cdef void _spread(self, int threads) noexcept nogil:
+        with parallel(num_threads=threads):
+            self._work(threadid(), threads)
+
+    cdef void _work(self, int thread, int threads) noexcept nogil:
+        """What one thread of a run does. The tasks go to the threads in turns of fixed ranges, for the caches' sake."""
+        cdef Context context
+        cdef Step *step
+        cdef Code *code
+        cdef long task, first, last, offset
+        cdef int s, i
+        cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
+        cdef char *memory = <char *>((<size_t>self.memory + 4095) // 4096 * 4096 + thread * each)
+        context.local = memory
+        context.scratch = memory + self.local_bytes
+        context.failure = &self.failure
+        for s in range(self.n_steps):
+            step = &self.steps[s]
+            context.step = s
+            if not step.serial or thread == 0:
+                if step.chains:
+                    first = step.tasks * thread // threads if not step.serial else 0
+                    last = step.tasks * (thread + 1) // threads if not step.serial else step.tasks
+                    for task in range(first, last):
+                        for i in range(step.first, step.first + step.chains):
+                            self.code[i].kernel(self.code[i].params, task, &context)
+                offset = 0
+                for i in range(step.first + step.chains, step.first + step.chains + step.free):
+                    code = &self.code[i]
+                    if step.serial:
+                        for task in range(code.tasks):
+                            code.kernel(code.params, task, &context)
+                    else:
+                        # Free instructions start where the last one ended, so that small ones spread too.
+                        first = (thread - offset) % threads
+                        if first < 0:
+                            first += threads
+                        task = first
+                        while task < code.tasks:
+                            code.kernel(code.params, task, &context)
+                            task += threads
+                        offset += code.tasks
+            if threads > 1 and s + 1 < self.n_steps:
+                pyconv_barrier()
+            # A faster thread may already have failed in the next step; the others must then still meet it there.
+            if self.failure.code and self.failure.step <= s:
+                return

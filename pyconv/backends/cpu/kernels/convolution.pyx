@@ -1,0 +1,410 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Convolution: forward, gradient for the input, gradient for the kernel.
+
+Lanes layout: an array is [block][channel][depth][row][column][lane]; a block is LANES samples, one per lane. A tile
+of CB filters x XB columns stays in registers while the taps (channel, then kernel position) go by; the columns are
+read from a copy with a zero border (scratch, one group of channels), so that no tap needs a test. Loop order:
+group, phase, filters, depth, row, columns; the task is a block. The weights are packed as [group][phase][filters /
+CB][tap][CB]. Kernel gradient: tiles of TB taps x CB filters are summed over all pixels of a block, then over its
+lanes, then over the blocks in their order.
+
+The gradient for the input is the same sum: with stride s, the inputs of each remainder modulo s are one phase, a
+convolution of stride 1 with the taps that reach them.
+
+Plain layout, for batches too small to fill the lanes: [sample][depth][row][column][channel], the filters in the
+lanes, pixels as scalars; the task is a row of one sample. The weights are read where they are, [position][channel]
+[filter].
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+import numpy as np
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+
+cdef extern from "tiles_f32_f64.h" nogil:
+    const int LANES_F32, LANES_F64, ACCUMULATORS
+    ctypedef struct Outer:
+        const void *x
+        const int32_t *xo
+        long xj
+        const void *w
+        const int32_t *wo
+        long wc, taps
+        void *y
+        long yc, yj, rows, last
+        const void *bias
+        int accumulate, relu
+    ctypedef struct Dot:
+        const void *x
+        const int32_t *xo
+        const void *g
+        long gc
+        const int32_t *xrow
+        const int32_t *grow
+        long rows, cols, xstep
+        void *out
+        long ot, oc, lanes
+        int accumulate
+    void (*packed_tiles_f32[9][9])(const Outer *)
+    void (*packed_tiles_f64[9][9])(const Outer *)
+    void (*strided_tiles_f32[9][9])(const Outer *)
+    void (*strided_tiles_f64[9][9])(const Outer *)
+    void (*dot_tiles_f32[9][9])(const Dot *)
+    void (*dot_tiles_f64[9][9])(const Dot *)
+
+ctypedef fused real:
+    float
+    double
+
+
+def tiles():
+    """Which (rows, vectors) tiles there are: three sets, for packed and strided weights and for dot products."""
+    cdef int i, j
+    packed = {(i, j) for i in range(9) for j in range(9) if packed_tiles_f32[i][j] != NULL}
+    strided = {(i, j) for i in range(9) for j in range(9) if strided_tiles_f32[i][j] != NULL}
+    dot = {(i, j) for i in range(9) for j in range(9) if dot_tiles_f32[i][j] != NULL}
+    return packed, strided, dot
+
+
+def lanes():
+    """Elements in a vector of float32 and of float64."""
+    return LANES_F32, LANES_F64
+
+
+# A block with a border of zeros ---------------------------------------------------------------------------------
+
+cdef struct Border:
+    long n[3]           # sizes of the input: depth, rows, columns
+    long low[3]         # zeros before
+    long padded[3]      # sizes with the border
+    int needed
+
+cdef void with_border(const Border *b, const char *src, char *dst, long channels, size_t pixel) noexcept nogil:
+    """Copy `channels` planes of pixels of `pixel` bytes into the middle of zeros."""
+    cdef long c, z, y
+    cdef size_t width = b.padded[2] * pixel, left = b.low[2] * pixel, row = b.n[2] * pixel
+    for c in range(channels):
+        for z in range(b.padded[0]):
+            if z < b.low[0] or z >= b.low[0] + b.n[0]:
+                memset(dst, 0, b.padded[1] * width)
+                dst += b.padded[1] * width
+                continue
+            for y in range(b.padded[1]):
+                if y < b.low[1] or y >= b.low[1] + b.n[1]:
+                    memset(dst, 0, width)
+                else:
+                    memset(dst, 0, left)
+                    memcpy(dst + left, src, row)
+                    memset(dst + left + row, 0, width - left - row)
+                    src += row
+                dst += width
+
+cdef Border border(sizes, low, padded) except *:
+    cdef Border b
+    for i in range(3):
+        b.n[i], b.low[i], b.padded[i] = sizes[i], low[i], padded[i]
+    b.needed = tuple(sizes) != tuple(padded)
+    return b
+
+
+# Weights ----------------------------------------------------------------------------------------------------------
+
+cdef struct Pack:
+    Operand w, out
+    const int32_t *sources      # per tap, where its first scalar lies in w
+    const int32_t *begin        # per section, its first tap
+    long sections, rows, cb, blocks, row_stride
+
+cdef void pack_task(const Pack *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef long section = task // p.blocks, block = task % p.blocks, t, c
+    cdef long first = p.begin[section], taps = p.begin[section + 1] - first
+    cdef real *out = <real *>address(&p.out, 0, context) + (first * p.blocks + block * taps) * p.cb
+    cdef long rows = min(p.cb, p.rows - block * p.cb), s = p.row_stride
+    cdef const real *src
+    for t in range(taps):
+        src = w + p.sources[first + t] + block * p.cb * s
+        for c in range(rows):
+            out[c] = src[c * s]
+        for c in range(rows, p.cb):
+            out[c] = 0
+        out += p.cb
+
+cdef void pack_f32(const void *p, long task, const Context *c) noexcept nogil:
+    pack_task[float](<const Pack *>p, task, c, NULL)
+
+cdef void pack_f64(const void *p, long task, const Context *c) noexcept nogil:
+    pack_task[double](<const Pack *>p, task, c, NULL)
+
+
+def pack(dtype, w, out, const int32_t[::1] sources, const int32_t[::1] begin, long rows, long cb, long row_stride):
+    """Order weights by [section][rows / cb][tap][cb]; `sources` lists the taps of all sections, `begin` delimits."""
+    cdef Pack p
+    p.w, p.out = operand(w), operand(out)
+    p.sources, p.begin = &sources[0], &begin[0]
+    p.sections, p.rows, p.cb, p.row_stride = begin.shape[0] - 1, rows, cb, row_stride
+    p.blocks = ceil_div(rows, cb)
+    return instruction(pack_f32 if dtype == "float32" else pack_f64, &p, sizeof(p), p.sections * p.blocks, 0,
+                       (sources, begin))
+
+
+# Forward and gradient for the input, samples in the lanes -------------------------------------------------------
+
+cdef struct Phase:
+    int64_t first, taps              # its section of the tap table
+    int64_t origin                   # of its results in a plane
+    int64_t n[3]                     # how many results along each axis
+    int64_t ys[3]                    # elements from one to the next in y
+    int64_t xs[3]                    # and in the bordered input
+
+cdef struct Conv:
+    Operand x, w, y, bias
+    Border border
+    long groups, channels, filters   # the latter two per group
+    long cb, xb, plane               # tile; elements of a filter's plane in y
+    long phases
+    const Phase *phase
+    const int32_t *xo                # per tap: offset in the bordered input
+    int relu
+
+cdef void conv_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef const real *x = <const real *>address(&p.x, task, context)
+    cdef const real *w = <const real *>address(&p.w, task, context)
+    cdef real *bias = <real *>address(&p.bias, task, context)
+    cdef real *y = <real *>address(&p.y, task, context)
+    cdef real *out
+    cdef const real *inside
+    cdef long in_plane = p.border.n[0] * p.border.n[1] * p.border.n[2] * lanes
+    cdef long blocks = ceil_div(p.filters, p.cb)
+    cdef long g, h, f, z, r, i, nx, a, b
+    cdef const Phase *q
+    cdef Outer t
+    memset(&t, 0, sizeof(t))
+    for g in range(p.groups):
+        inside = x + g * p.channels * in_plane
+        if p.border.needed:
+            with_border(&p.border, <const char *>inside, context.scratch, p.channels, lanes * sizeof(real))
+            inside = <const real *>context.scratch
+        for h in range(p.phases):
+            q = &p.phase[h]
+            nx = ceil_div(q.n[2], p.xb)
+            t.xo, t.xj, t.taps, t.yc, t.yj, t.relu = p.xo + q.first, q.xs[2], q.taps, p.plane, q.ys[2], p.relu
+            for f in range(blocks):
+                t.w = w + ((g * p.phase[p.phases].first + q.first) * blocks + f * q.taps) * p.cb
+                t.rows = min(p.cb, p.filters - f * p.cb)
+                t.bias = NULL if bias == NULL else bias + g * p.filters + f * p.cb
+                out = y + (g * p.filters + f * p.cb) * p.plane + q.origin
+                for z in range(q.n[0]):
+                    for r in range(q.n[1]):
+                        for i in range(nx):
+                            a, b = q.n[2] * i // nx, q.n[2] * (i + 1) // nx
+                            t.x = inside + z * q.xs[0] + r * q.xs[1] + a * q.xs[2]
+                            t.y = out + z * q.ys[0] + r * q.ys[1] + a * q.ys[2]
+                            if real is float:
+                                packed_tiles_f32[p.cb][b - a](&t)
+                            else:
+                                packed_tiles_f64[p.cb][b - a](&t)
+
+cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
+    conv_task[float](<const Conv *>p, task, c, NULL)
+
+cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
+    conv_task[double](<const Conv *>p, task, c, NULL)
+
+
+def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, filters, cb, xb, plane,
+         int64_t[:, ::1] phases, int32_t[::1] xo, relu):
+    """y = x * w (+ bias, relu), one task a block.
+
+    phases: int64 rows of `Phase`, and one more whose `first` is the number of all taps. xo: the taps' offsets.
+    channels, filters: per group. cb, xb: the tile. plane: elements of a plane of y.
+    """
+    cdef Conv p
+    cdef size_t item = 4 if dtype == "float32" else 8
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    p.border = border(sizes, low, padded)
+    p.groups, p.channels, p.filters = groups, channels, filters
+    p.cb, p.xb, p.plane, p.relu = cb, xb, plane, relu
+    p.phases, p.phase, p.xo = phases.shape[0] - 1, <const Phase *>&phases[0, 0], &xo[0]
+    cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
+    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks, scratch, (phases, xo))
+
+
+# Gradient for the kernel, samples in the lanes -------------------------------------------------------------------
+
+cdef struct KernelGradient:
+    Operand x, g, out
+    Border border
+    long groups, channels, filters, taps, tb, cb
+    long plane                          # elements of a plane of g
+    const int32_t *xo
+    const int32_t *xrow
+    const int32_t *grow
+    long rows, cols, xstep
+    long samples, blocks, per_task      # blocks of a task
+
+cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long in_plane = p.border.n[0] * p.border.n[1] * p.border.n[2] * lanes
+    cdef long nt = ceil_div(p.taps, p.tb), nc = ceil_div(p.filters, p.cb)
+    cdef long block, k, g, i, j, t0, t1, c0, c1
+    cdef long first = task * p.per_task
+    cdef const real *x
+    cdef const real *grad
+    cdef real *out = <real *>address(&p.out, task, context)
+    cdef Dot t
+    t.gc, t.xrow, t.grow, t.rows, t.cols, t.xstep = p.plane, p.xrow, p.grow, p.rows, p.cols, p.xstep
+    t.ot, t.oc = p.filters, 1
+    for k in range(min(p.per_task, p.blocks - first)):
+        block = first + k
+        t.lanes, t.accumulate = min(lanes, p.samples - block * lanes), k > 0
+        for g in range(p.groups):
+            x = <const real *>address(&p.x, block, context) + g * p.channels * in_plane
+            grad = <const real *>address(&p.g, block, context) + g * p.filters * p.plane
+            if p.border.needed:
+                with_border(&p.border, <const char *>x, context.scratch, p.channels, lanes * sizeof(real))
+                x = <const real *>context.scratch
+            t.x = x
+            for j in range(nc):
+                c0, c1 = p.filters * j // nc, p.filters * (j + 1) // nc
+                t.g = grad + c0 * p.plane
+                for i in range(nt):
+                    t0, t1 = p.taps * i // nt, p.taps * (i + 1) // nt
+                    t.xo, t.out = p.xo + t0, out + (g * p.taps + t0) * p.filters + c0
+                    if real is float:
+                        dot_tiles_f32[t1 - t0][c1 - c0](&t)
+                    else:
+                        dot_tiles_f64[t1 - t0][c1 - c0](&t)
+
+cdef void kernel_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
+    kernel_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
+
+cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
+    kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
+
+
+def kernel_gradient(dtype, x, g, out, *, samples, blocks, per_task, sizes, low, padded, groups, channels, filters,
+                    tb, cb, plane, int32_t[::1] xo, int32_t[::1] xrow, int32_t[::1] grow, cols, xstep):
+    """Partial sums [group][tap][filter] per task of `per_task` blocks; x and g must not be local if that is over 1."""
+    cdef KernelGradient p
+    cdef size_t item = 4 if dtype == "float32" else 8
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.x, p.g, p.out = operand(x), operand(g), operand(out)
+    p.border = border(sizes, low, padded)
+    p.groups, p.channels, p.filters, p.taps, p.tb, p.cb = groups, channels, filters, xo.shape[0], tb, cb
+    p.plane, p.xo, p.xrow, p.grow = plane, &xo[0], &xrow[0], &grow[0]
+    p.rows, p.cols, p.xstep = xrow.shape[0], cols, xstep
+    p.samples, p.blocks, p.per_task = samples, blocks, per_task
+    cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
+    return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
+                       ceil_div(blocks, per_task), scratch, (xo, xrow, grow))
+
+
+cdef struct Gather:
+    Operand partial, out
+    const int32_t *targets
+    long taps, filters, parts, size
+
+cdef void gather_task(const Gather *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef const real *partial = <const real *>address(&p.partial, 0, context) + task * p.filters
+    cdef real *out = <real *>address(&p.out, 0, context) + p.targets[task]
+    cdef long k, c
+    memcpy(out, partial, p.filters * sizeof(real))
+    for k in range(1, p.parts):
+        partial += p.size
+        for c in range(p.filters):
+            out[c] += partial[c]
+
+cdef void gather_f32(const void *p, long task, const Context *c) noexcept nogil:
+    gather_task[float](<const Gather *>p, task, c, NULL)
+
+cdef void gather_f64(const void *p, long task, const Context *c) noexcept nogil:
+    gather_task[double](<const Gather *>p, task, c, NULL)
+
+
+def gather(dtype, partial, out, int32_t[::1] targets, long filters, long parts, long size):
+    """Add `parts` partial sums, `size` elements apart, in their order; row i of `filters` goes to out + targets[i]."""
+    cdef Gather p
+    p.partial, p.out, p.targets = operand(partial), operand(out), &targets[0]
+    p.taps, p.filters, p.parts, p.size = targets.shape[0], filters, parts, size
+    return instruction(gather_f32 if dtype == "float32" else gather_f64, &p, sizeof(p), p.taps, 0, (targets,))
+
+
+# Forward, plain layout -------------------------------------------------------------------------------------------
+
+cdef struct Plain:
+    Operand x, w, y, bias
+    long n[3]                      # results along each axis
+    long xs[4]                     # elements from one result to the next in x; the last: from sample to sample
+    long groups, channels, filters, all_filters
+    const int32_t *taps_x
+    const int32_t *taps_w
+    long taps, cb, xb
+    int relu
+
+cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long r = task % p.n[1], z = task // p.n[1] % p.n[0], sample = task // (p.n[0] * p.n[1])
+    cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef real *bias = <real *>address(&p.bias, 0, context)
+    cdef real *y = <real *>address(&p.y, 0, context) + task * p.n[2] * p.all_filters
+    cdef long vectors = ceil_div(p.filters, lanes), nc = ceil_div(p.n[2], p.cb), nv = ceil_div(vectors, p.xb)
+    cdef long g, i, j, a, b, v0, v1, f
+    cdef Outer t
+    memset(&t, 0, sizeof(t))
+    t.xo, t.wo, t.wc, t.taps, t.yc, t.relu = p.taps_w, p.taps_x, p.xs[2], p.taps, p.all_filters, p.relu
+    for g in range(p.groups):
+        for j in range(nv):
+            v0, v1 = vectors * j // nv, vectors * (j + 1) // nv
+            f = g * p.filters + v0 * lanes
+            t.x, t.bias, t.last = w + f, NULL if bias == NULL else bias + f, min(p.filters - (v1 - 1) * lanes, lanes)
+            for i in range(nc):
+                a, b = p.n[2] * i // nc, p.n[2] * (i + 1) // nc
+                t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.all_filters + f
+                if real is float:
+                    strided_tiles_f32[b - a][v1 - v0](&t)
+                else:
+                    strided_tiles_f64[b - a][v1 - v0](&t)
+
+cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
+    plain_task[float](<const Plain *>p, task, c, NULL)
+
+cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
+    plain_task[double](<const Plain *>p, task, c, NULL)
+
+
+def conv_plain(dtype, x, w, y, bias, *, samples, outputs, steps, groups, channels, filters, int32_t[::1] taps_x,
+               int32_t[::1] taps_w, cb, xb, relu):
+    """y = x * w (+ bias, relu) with the filters in the lanes; x already has its border. One task a row."""
+    cdef Plain p
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    for i in range(3):
+        p.n[i] = outputs[i]
+    for i in range(4):
+        p.xs[i] = steps[i]
+    p.groups, p.channels, p.filters, p.all_filters = groups, channels, filters, filters * groups
+    p.taps_x, p.taps_w, p.taps, p.cb, p.xb, p.relu = &taps_x[0], &taps_w[0], taps_x.shape[0], cb, xb, relu
+    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
+                       samples * p.n[0] * p.n[1], 0, (taps_x, taps_w))
+
+
+cdef struct BorderCopy:
+    Operand x, y
+    Border border
+    size_t pixel
+
+cdef void border_copy(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const BorderCopy *p = <const BorderCopy *>params
+    with_border(&p.border, address(&p.x, task, context), address(&p.y, task, context), 1, p.pixel)
+
+
+def add_border(x, y, *, samples, sizes, low, padded, pixel):
+    """A copy of each sample [depth][row][column][pixel bytes] in the middle of zeros."""
+    cdef BorderCopy p
+    p.x, p.y, p.border, p.pixel = operand(x), operand(y), border(sizes, low, padded), pixel
+    return instruction(border_copy, &p, sizeof(p), samples, 0, None)

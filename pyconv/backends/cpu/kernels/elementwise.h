@@ -1,0 +1,111 @@
+/* The arithmetic of fused elementwise chains: a small machine whose registers are strips of numbers.
+ *
+ * Included once per type, with T, V (vector), M (mask vector), LANES, NAME(x) and FLOAT defined. An instruction is five
+ * ints: operation, destination, and up to three sources. Registers are whole vectors long: what lies after the
+ * last number is computed too and never used. */
+
+/* Loads from an array of any type, `stride` elements apart. */
+static void NAME(load)(T *out, const char *src, int type, long stride, long n) {
+#define LOAD(CODE, TYPE) case CODE: { const TYPE *s = (const TYPE *)src; \
+        if (stride == 1) { for (long i = 0; i < n; i++) out[i] = (T)s[i]; } \
+        else if (stride == 0) { const T v = (T)s[0]; for (long i = 0; i < n; i++) out[i] = v; } \
+        else { for (long i = 0; i < n; i++) out[i] = (T)s[i * stride]; } \
+        break; }
+    switch (type) {
+        LOAD(TYPE_F32, float) LOAD(TYPE_F64, double) LOAD(TYPE_BOOL, uint8_t) LOAD(TYPE_U8, uint8_t)
+        LOAD(TYPE_I8, int8_t) LOAD(TYPE_U16, uint16_t) LOAD(TYPE_I16, int16_t) LOAD(TYPE_U32, uint32_t)
+        LOAD(TYPE_I32, int32_t) LOAD(TYPE_I64, int64_t)
+    }
+#undef LOAD
+}
+
+static void NAME(store)(char *dst, int type, const T *in, long n) {
+#define STORE(CODE, TYPE) case CODE: { \
+        TYPE *d = (TYPE *)dst; \
+        for (long i = 0; i < n; i++) { d[i] = (TYPE)in[i]; } \
+        break; }
+/* Small integers wrap, as in NumPy: through int64, since a direct conversion would be undefined. */
+#define STORE_INT(CODE, TYPE) case CODE: { \
+        TYPE *d = (TYPE *)dst; \
+        for (long i = 0; i < n; i++) { d[i] = (TYPE)(int64_t)in[i]; } \
+        break; }
+    switch (type) {
+        STORE(TYPE_F32, float) STORE(TYPE_F64, double) STORE(TYPE_I64, int64_t)
+        STORE_INT(TYPE_U8, uint8_t) STORE_INT(TYPE_I8, int8_t) STORE_INT(TYPE_U16, uint16_t)
+        STORE_INT(TYPE_I16, int16_t) STORE_INT(TYPE_U32, uint32_t) STORE_INT(TYPE_I32, int32_t)
+        case TYPE_BOOL: {
+            uint8_t *d = (uint8_t *)dst;
+            for (long i = 0; i < n; i++) { d[i] = in[i] != 0; }
+            break; }
+    }
+#undef STORE
+#undef STORE_INT
+}
+
+/* mask ? a : b */
+INLINE V NAME(pick)(M mask, V a, V b) { return (V)((mask & (M)a) | (~mask & (M)b)); }
+
+/* Returns 1 if CHECK met a number that is not finite. */
+static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
+    const V one = (V){0} + 1, zero = (V){0};
+    int bad = 0;
+    for (long k = 0; k < count; k++, code += 5) {
+        T *d = r[code[1]];
+        const T *a = r[code[2]], *b = r[code[3]], *c = r[code[4]];
+        (void)c;
+#define EACH(CODE, EXPR) case CODE: for (long i = 0; i < n; i += LANES) { \
+            const V x = *(const V *)(a + i), y = *(const V *)(b + i); (void)y; *(V *)(d + i) = EXPR; } break;
+#define SCALAR(CODE, EXPR) case CODE: for (long i = 0; i < n; i++) { \
+            const T x = a[i], y = b[i]; (void)y; d[i] = EXPR; } break;
+#define TRUTH(MASK) NAME(pick)(MASK, one, zero)
+        switch (code[0]) {
+            EACH(OP_COPY, x)
+            EACH(OP_NEGATIVE, -x)
+            EACH(OP_SQUARE, x * x)
+            EACH(OP_ABSOLUTE, NAME(pick)(x < 0, -x, NAME(pick)(x == 0, zero, x)))
+            EACH(OP_SIGN, NAME(pick)(x > 0, one, NAME(pick)(x < 0, -one, x)))
+            EACH(OP_RELU, NAME(pick)(x <= 0, zero, x))
+            EACH(OP_NOT, TRUTH(x == 0))
+            EACH(OP_ADD, x + y)
+            EACH(OP_SUBTRACT, x - y)
+            EACH(OP_MULTIPLY, x * y)
+            EACH(OP_MAXIMUM, NAME(pick)((x > y) | (x != x), x, y))
+            EACH(OP_MINIMUM, NAME(pick)((x < y) | (x != x), x, y))
+            EACH(OP_EQUAL, TRUTH(x == y))
+            EACH(OP_NOT_EQUAL, TRUTH(x != y))
+            EACH(OP_LESS, TRUTH(x < y))
+            EACH(OP_LESS_EQUAL, TRUTH(x <= y))
+            EACH(OP_GREATER, TRUTH(x > y))
+            EACH(OP_GREATER_EQUAL, TRUTH(x >= y))
+            EACH(OP_AND, TRUTH((x != 0) & (y != 0)))
+            EACH(OP_OR, TRUTH((x != 0) | (y != 0)))
+            case OP_WHERE:
+                for (long i = 0; i < n; i += LANES)
+                    *(V *)(d + i) = NAME(pick)(*(const V *)(a + i) != 0, *(const V *)(b + i), *(const V *)(c + i));
+                break;
+#if FLOAT
+            EACH(OP_DIVIDE, x / y)
+            EACH(OP_SIGMOID, one / (one + NAME(vexp)(-x)))
+            EACH(OP_EXP, NAME(vexp)(x))
+            SCALAR(OP_EXPM1, NAME(m_expm1)(x))
+            SCALAR(OP_LOG, NAME(m_log)(x))
+            SCALAR(OP_LOG1P, NAME(m_log1p)(x))
+            SCALAR(OP_SQRT, NAME(m_sqrt)(x))
+            SCALAR(OP_FLOOR, NAME(m_floor)(x))
+            SCALAR(OP_TANH, NAME(m_tanh)(x))
+            SCALAR(OP_ERF, NAME(m_erf)(x))
+            SCALAR(OP_POWER, NAME(m_pow)(x, y))
+            EACH(OP_ISFINITE, TRUTH(x - x == 0))
+            case OP_CHECK:
+                for (long i = 0; i < n; i++) { bad |= !(a[i] - a[i] == 0); d[i] = a[i]; }
+                break;
+#else
+            SCALAR(OP_FLOOR, x)
+#endif
+        }
+#undef EACH
+#undef SCALAR
+#undef TRUTH
+    }
+    return bad;
+}

@@ -1,0 +1,226 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Fused chains of elementwise operations.
+
+A chain runs over a range of positions in strips of STRIP numbers that stay in the first-level cache: the operands of
+a strip are loaded (converted, spread where they are broadcast; used in place where they are contiguous and of the
+chain's own type), the instructions of the chain run one after the other over the whole strip, and the results are
+stored. Positions are numbered in the order of the results, which are contiguous. A task is a range of positions, or
+in the lanes layout a block.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, fail, instruction, operand
+
+cdef extern from "elementwise_types.h" nogil:
+    const int LANES_F32, LANES_F64
+    void load_f32(float *, const char *, int, long, long)
+    void load_f64(double *, const char *, int, long, long)
+    void load_i64(int64_t *, const char *, int, long, long)
+    void store_f32(char *, int, const float *, long)
+    void store_f64(char *, int, const double *, long)
+    void store_i64(char *, int, const int64_t *, long)
+    int execute_f32(const int32_t *, long, float **, long)
+    int execute_f64(const int32_t *, long, double **, long)
+    int execute_i64(const int32_t *, long, int64_t **, long)
+    const int OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY
+    const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
+    const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
+    const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK
+
+ctypedef fused number:
+    float
+    double
+    int64_t
+
+cdef enum:
+    STRIP = 512
+    DIMS = 8
+    REGISTERS = 48
+    LOADS = 32
+
+# Operation of the graph -> instruction, for float chains; INTEGER: those that int64 chains have.
+OPERATIONS = {
+    "stop_gradient": OP_COPY, "broadcast_to": OP_COPY, "negative": OP_NEGATIVE, "square": OP_SQUARE,
+    "absolute": OP_ABSOLUTE, "sign": OP_SIGN, "relu": OP_RELU, "logical_not": OP_NOT, "add": OP_ADD,
+    "subtract": OP_SUBTRACT, "multiply": OP_MULTIPLY, "maximum": OP_MAXIMUM, "minimum": OP_MINIMUM, "equal": OP_EQUAL,
+    "not_equal": OP_NOT_EQUAL, "less": OP_LESS, "less_equal": OP_LESS_EQUAL, "greater": OP_GREATER,
+    "greater_equal": OP_GREATER_EQUAL, "logical_and": OP_AND, "logical_or": OP_OR, "where": OP_WHERE,
+    "divide": OP_DIVIDE, "sigmoid": OP_SIGMOID, "exp": OP_EXP, "expm1": OP_EXPM1, "log": OP_LOG, "log1p": OP_LOG1P,
+    "sqrt": OP_SQRT, "floor": OP_FLOOR, "tanh": OP_TANH, "erf": OP_ERF, "power": OP_POWER, "isfinite": OP_ISFINITE,
+    "check_finite": OP_CHECK, "copy": OP_COPY, "truth": OP_NOT_EQUAL,
+}
+TYPES = {name: code for code, name in enumerate(
+    ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
+MAX_REGISTERS, MAX_LOADS, MAX_DIMS = REGISTERS, LOADS, DIMS
+
+
+cdef struct Load:
+    Operand at
+    int type, item, register
+    int kind                 # 0: one number for all, 1: contiguous, 2: strided
+    int64_t strides[DIMS]    # in elements
+
+cdef struct Store:
+    Operand at
+    int type, item, register
+    int buffered             # the array is also read by the chain: write a strip only when it is all done
+
+cdef struct Chain:
+    long total, chunk        # positions of a task: all, or a range of `chunk`
+    int dims
+    int64_t shape[DIMS]
+    int loads, stores, registers, failure
+    long count
+    const int32_t *code
+    Load load[LOADS]
+    Store store[LOADS]
+
+cdef inline void read_strip(number *out, const char *src, int type, long stride, long n) noexcept nogil:
+    if number is float:
+        load_f32(out, src, type, stride, n)
+    elif number is double:
+        load_f64(out, src, type, stride, n)
+    else:
+        load_i64(out, src, type, stride, n)
+
+cdef void read_strided(const Chain *p, const Load *l, const char *base, number *out, long at, long n) noexcept nogil:
+    """Positions at..at + n of an operand that is not contiguous: runs along the last axis."""
+    cdef int64_t index[DIMS]
+    cdef int d
+    cdef long offset = 0, run
+    for d in range(p.dims - 1, -1, -1):
+        index[d] = at % p.shape[d]
+        at //= p.shape[d]
+        offset += index[d] * l.strides[d]
+    d = p.dims - 1
+    while n > 0:
+        run = min(n, p.shape[d] - index[d])
+        read_strip(out, base + offset * l.item, l.type, l.strides[d], run)
+        out += run
+        n -= run
+        # to the beginning of the next run
+        offset -= index[d] * l.strides[d]
+        index[d] = p.shape[d]
+        while d > 0 and index[d] == p.shape[d]:
+            index[d] = 0
+            d -= 1
+            index[d] += 1
+            offset += l.strides[d]
+            if index[d] == p.shape[d]:
+                offset -= index[d] * l.strides[d]
+        d = p.dims - 1
+
+cdef void chain_task(const Chain *p, long task, const Context *context, number *tag) noexcept nogil:
+    cdef number *buffers = <number *>context.scratch
+    cdef number *registers[REGISTERS]
+    cdef char *inputs[LOADS]
+    cdef char *outputs[LOADS]
+    cdef int own = 0 if number is float else 1 if number is double else 9
+    cdef long lanes = LANES_F32 if number is float else LANES_F64
+    cdef long at = task * p.chunk if p.chunk else 0
+    cdef long end = min(p.total, at + p.chunk) if p.chunk else p.total
+    cdef long block = 0 if p.chunk else task
+    cdef long n
+    cdef int i, bad
+    cdef const Load *l
+    cdef const Store *s
+    for i in range(p.registers):
+        registers[i] = buffers + i * STRIP
+    for i in range(p.loads):
+        inputs[i] = address(&p.load[i].at, block, context)
+        if p.load[i].kind == 0:
+            read_strip(registers[p.load[i].register], inputs[i], p.load[i].type, 0, STRIP)
+    for i in range(p.stores):
+        outputs[i] = address(&p.store[i].at, block, context)
+    while at < end:
+        n = min(STRIP, end - at)
+        for i in range(p.loads):
+            l = &p.load[i]
+            if l.kind == 1:
+                if l.type == own and n % lanes == 0:
+                    registers[l.register] = <number *>(inputs[i] + at * sizeof(number))
+                else:
+                    registers[l.register] = buffers + l.register * STRIP
+                    read_strip(registers[l.register], inputs[i] + at * l.item, l.type, 1, n)
+            elif l.kind == 2:
+                read_strided(p, l, inputs[i], registers[l.register], at, n)
+        for i in range(p.stores):
+            s = &p.store[i]
+            if s.type == own and n % lanes == 0 and not s.buffered:
+                registers[s.register] = <number *>(outputs[i] + at * sizeof(number))
+            else:
+                registers[s.register] = buffers + s.register * STRIP
+        if number is float:
+            bad = execute_f32(p.code, p.count, registers, n)
+        elif number is double:
+            bad = execute_f64(p.code, p.count, registers, n)
+        else:
+            bad = execute_i64(p.code, p.count, registers, n)
+        if bad:
+            fail(context, p.failure, 0)
+        for i in range(p.stores):
+            s = &p.store[i]
+            if registers[s.register] == buffers + s.register * STRIP:
+                if number is float:
+                    store_f32(outputs[i] + at * s.item, s.type, registers[s.register], n)
+                elif number is double:
+                    store_f64(outputs[i] + at * s.item, s.type, registers[s.register], n)
+                else:
+                    store_i64(outputs[i] + at * s.item, s.type, registers[s.register], n)
+        at += n
+
+cdef void chain_f32(const void *p, long task, const Context *c) noexcept nogil:
+    chain_task[float](<const Chain *>p, task, c, NULL)
+
+cdef void chain_f64(const void *p, long task, const Context *c) noexcept nogil:
+    chain_task[double](<const Chain *>p, task, c, NULL)
+
+cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
+    chain_task[int64_t](<const Chain *>p, task, c, NULL)
+
+
+def chain(dtype, shape, loads, stores, int32_t[::1] code, *, registers, blocks=0, chunk=0, failure=0):
+    """A fused chain over positions of `shape`.
+
+    dtype: "float32", "float64" or "int64", the type that it computes in.
+    loads: (operand, type, register, strides in elements per axis of shape).
+    stores: (operand, type, register, whether a load reads the same array). Each has a register of its own, that no
+    load has.
+    code: five ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
+    failure: message (index plus one) of check_finite.
+    """
+    cdef Chain p
+    cdef int i, d
+    items = {"float32": 4, "float64": 8, "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4,
+             "int32": 4, "int64": 8}
+    if len(loads) > LOADS or len(stores) > LOADS or registers > REGISTERS or len(shape) > DIMS:
+        raise ValueError("the chain is too long")
+    p.total = 1
+    p.dims = len(shape)
+    contiguous = []
+    for n in reversed(shape):
+        contiguous.insert(0, p.total)
+        p.total *= n
+    for d in range(p.dims):
+        p.shape[d] = shape[d]
+    p.loads, p.stores, p.registers, p.failure = len(loads), len(stores), registers, failure
+    for i, (at, type_, register, strides) in enumerate(loads):
+        p.load[i].at, p.load[i].type, p.load[i].item = operand(at), TYPES[type_], items[type_]
+        p.load[i].register = register
+        strides = [0 if n == 1 else s for s, n in zip(strides, shape)]
+        dense = [0 if n == 1 else s for s, n in zip(contiguous, shape)]
+        p.load[i].kind = 0 if not any(strides) else 1 if strides == dense else 2
+        for d in range(p.dims):
+            p.load[i].strides[d] = strides[d]
+    for i, (at, type_, register, buffered) in enumerate(stores):
+        p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
+        p.store[i].register, p.store[i].buffered = register, buffered
+    p.code, p.count = &code[0] if code.shape[0] else NULL, code.shape[0] // 5
+    p.chunk = chunk
+    tasks = blocks or (ceil_div(p.total, chunk) if p.total else 0)
+    kernel = {"float32": 0, "float64": 1, "int64": 2}[dtype]
+    cdef size_t scratch = registers * STRIP * (4 if kernel == 0 else 8)
+    return instruction(chain_f32 if kernel == 0 else chain_f64 if kernel == 1 else chain_i64, &p, sizeof(p), tasks,
+                       scratch, (code,))

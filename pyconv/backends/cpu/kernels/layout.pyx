@@ -1,0 +1,208 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Moving elements: between the plain and the lanes layout, and from one set of strides to another.
+
+Plain: C order, [sample][features]. Lanes: [block][features, in any order][lane]; sample n is lane n % LANES of block
+n / LANES. The lanes of the last block that hold no sample are filled with zeros here, and are later on garbage that
+nothing reads into a result.
+"""
+
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+
+ctypedef fused item:
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+
+cdef enum:
+    DIMS = 8
+
+cdef struct Lanes:
+    Operand plain, blocked, rows
+    int use_rows
+    long samples, features, lanes
+    const int32_t *order          # where each logical feature lies in a block, or NULL
+
+cdef void to_lanes_task(const Lanes *p, long task, const Context *context, item *tag) noexcept nogil:
+    cdef const item *x = <const item *>address(&p.plain, 0, context)
+    cdef item *y = <item *>address(&p.blocked, task, context)
+    cdef const int64_t *rows = NULL
+    cdef const item *src
+    cdef long l, f, at, n, lanes = p.lanes, first = task * p.lanes
+    if p.use_rows:
+        rows = <const int64_t *>address(&p.rows, 0, context)
+    # A few features at a time, so that the cache lines that the lanes share stay at hand.
+    for at in range(0, p.features, 64):
+        n = min(64, p.features - at)
+        for l in range(lanes):
+            if first + l >= p.samples:
+                for f in range(at, at + n):
+                    y[(p.order[f] if p.order else f) * lanes + l] = 0
+                continue
+            src = x + (rows[first + l] if rows else first + l) * p.features
+            if p.order:
+                for f in range(at, at + n):
+                    y[p.order[f] * lanes + l] = src[f]
+            else:
+                for f in range(at, at + n):
+                    y[f * lanes + l] = src[f]
+
+cdef void from_lanes_task(const Lanes *p, long task, const Context *context, item *tag) noexcept nogil:
+    cdef item *x = <item *>address(&p.plain, 0, context)
+    cdef const item *y = <const item *>address(&p.blocked, task, context)
+    cdef item *dst
+    cdef long l, f, at, n, lanes = p.lanes, first = task * p.lanes
+    for at in range(0, p.features, 64):
+        n = min(64, p.features - at)
+        for l in range(min(lanes, p.samples - first)):
+            dst = x + (first + l) * p.features
+            if p.order:
+                for f in range(at, at + n):
+                    dst[f] = y[p.order[f] * lanes + l]
+            else:
+                for f in range(at, at + n):
+                    dst[f] = y[f * lanes + l]
+
+cdef void to_lanes_1(const void *p, long task, const Context *c) noexcept nogil:
+    to_lanes_task[int8_t](<const Lanes *>p, task, c, NULL)
+cdef void to_lanes_2(const void *p, long task, const Context *c) noexcept nogil:
+    to_lanes_task[int16_t](<const Lanes *>p, task, c, NULL)
+cdef void to_lanes_4(const void *p, long task, const Context *c) noexcept nogil:
+    to_lanes_task[int32_t](<const Lanes *>p, task, c, NULL)
+cdef void to_lanes_8(const void *p, long task, const Context *c) noexcept nogil:
+    to_lanes_task[int64_t](<const Lanes *>p, task, c, NULL)
+cdef void from_lanes_1(const void *p, long task, const Context *c) noexcept nogil:
+    from_lanes_task[int8_t](<const Lanes *>p, task, c, NULL)
+cdef void from_lanes_2(const void *p, long task, const Context *c) noexcept nogil:
+    from_lanes_task[int16_t](<const Lanes *>p, task, c, NULL)
+cdef void from_lanes_4(const void *p, long task, const Context *c) noexcept nogil:
+    from_lanes_task[int32_t](<const Lanes *>p, task, c, NULL)
+cdef void from_lanes_8(const void *p, long task, const Context *c) noexcept nogil:
+    from_lanes_task[int64_t](<const Lanes *>p, task, c, NULL)
+
+
+cdef _lanes(plain, blocked, rows, long samples, long features, long lanes, order, Lanes *p):
+    cdef const int32_t[::1] table
+    p.plain, p.blocked = operand(plain), operand(blocked)
+    p.use_rows = rows is not None
+    if rows is not None:
+        p.rows = operand(rows)
+    p.samples, p.features, p.lanes, p.order = samples, features, lanes, NULL
+    if order is not None and features:
+        table = order
+        p.order = &table[0]
+
+def to_lanes(int size, plain, blocked, *, samples, features, lanes, order=None, rows=None):
+    """Plain to lanes, elements of `size` bytes; with `rows`, sample n is row rows[n] of a longer array."""
+    cdef Lanes p
+    _lanes(plain, blocked, rows, samples, features, lanes, order, &p)
+    return instruction(to_lanes_1 if size == 1 else to_lanes_2 if size == 2 else to_lanes_4 if size == 4
+                       else to_lanes_8, &p, sizeof(p), ceil_div(samples, lanes), 0, order)
+
+def from_lanes(int size, plain, blocked, *, samples, features, lanes, order=None):
+    """Lanes to plain, elements of `size` bytes."""
+    cdef Lanes p
+    _lanes(plain, blocked, None, samples, features, lanes, order, &p)
+    return instruction(from_lanes_1 if size == 1 else from_lanes_2 if size == 2 else from_lanes_4 if size == 4
+                       else from_lanes_8, &p, sizeof(p), ceil_div(samples, lanes), 0, order)
+
+
+cdef struct Rows:
+    Operand x, y, rows
+    int use_rows
+    long size, count, each
+
+cdef void rows_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Rows *p = <const Rows *>params
+    cdef const char *x = address(&p.x, 0, context)
+    cdef char *y = address(&p.y, 0, context)
+    cdef const int64_t *rows = <const int64_t *>address(&p.rows, 0, context) if p.use_rows else NULL
+    cdef long i
+    for i in range(task * p.each, min(p.count, (task + 1) * p.each)):
+        memcpy(y + i * p.size, x + (rows[i] if p.use_rows and rows else i) * p.size, p.size)
+
+def copy_rows(x, y, rows, *, long size, long count):
+    """`count` rows of `size` bytes, as they lie or, with `rows`, those of the given numbers."""
+    cdef Rows p
+    p.x, p.y, p.size, p.count = operand(x), operand(y), size, count
+    p.use_rows = rows is not None
+    if rows is not None:
+        p.rows = operand(rows)
+    p.each = max(1, 65536 // max(1, size))
+    return instruction(rows_task, &p, sizeof(p), ceil_div(count, p.each), 0, None)
+
+
+cdef struct Copy:
+    Operand x, y
+    int dims, size
+    int64_t shape[DIMS]
+    int64_t xs[DIMS]         # strides in bytes
+    int64_t ys[DIMS]
+    int64_t split            # the task is an index along the first axis (1) or a block (0)
+
+cdef void copy_run(const char *x, char *y, long xs, long ys, long n, int size) noexcept nogil:
+    cdef long i
+    if xs == size and ys == size:
+        memcpy(y, x, n * size)
+    elif size == 4:
+        for i in range(n):
+            (<int32_t *>(y + i * ys))[0] = (<const int32_t *>(x + i * xs))[0]
+    elif size == 8:
+        for i in range(n):
+            (<int64_t *>(y + i * ys))[0] = (<const int64_t *>(x + i * xs))[0]
+    elif size == 1:
+        for i in range(n):
+            y[i * ys] = x[i * xs]
+    else:
+        for i in range(n):
+            memcpy(y + i * ys, x + i * xs, size)
+
+cdef void copy_axis(const Copy *p, int d, const char *x, char *y) noexcept nogil:
+    cdef long i
+    if d == p.dims - 1:
+        copy_run(x, y, p.xs[d], p.ys[d], p.shape[d], p.size)
+    else:
+        for i in range(p.shape[d]):
+            copy_axis(p, d + 1, x + i * p.xs[d], y + i * p.ys[d])
+
+cdef void copy_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Copy *p = <const Copy *>params
+    if p.split:
+        copy_axis(p, 1, address(&p.x, 0, context) + task * p.xs[0], address(&p.y, 0, context) + task * p.ys[0])
+    else:
+        copy_axis(p, 0, address(&p.x, task, context), address(&p.y, task, context))
+
+def copy(int size, x, y, shape, x_strides, y_strides, *, blocks=0):
+    """Copy elements of `size` bytes; strides in bytes, 0 repeats, negative ones count down.
+
+    blocks: number of tasks in the lanes layout; else each index of the first axis is a task.
+    """
+    cdef Copy p
+    # Axes of length 1 go; neighbours that are one run for both sides become one axis.
+    axes = [[n, a, b] for n, a, b in zip(shape, x_strides, y_strides) if n != 1] or [[1, size, size]]
+    last = axes[0]
+    joined = [last]
+    for n, a, b in axes[1:]:
+        if last[1] == n * a and last[2] == n * b:
+            last[0], last[1], last[2] = last[0] * n, a, b
+        else:
+            last = [n, a, b]
+            joined.append(last)
+    if not blocks:
+        if len(joined) == 1:        # one axis: tasks of a few thousand elements
+            n, a, b = joined[0]
+            each = next((k for k in (8192, 4096, 1024, 512, 256) if n % k == 0), n if n < 65536 else 1)
+            joined = [[n // each, a * each, b * each], [each, a, b]] if n else [[0, a, b], [1, a, b]]
+        p.split = 1
+    else:
+        p.split = 0
+    p.dims, p.size = len(joined), size
+    if p.dims > DIMS:
+        raise ValueError("too many axes")
+    for i, (n, a, b) in enumerate(joined):
+        p.shape[i], p.xs[i], p.ys[i] = n, a, b
+    p.x, p.y = operand(x), operand(y)
+    return instruction(copy_task, &p, sizeof(p), blocks or p.shape[0], 0, None)

@@ -1,0 +1,179 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Matrix products.
+
+dense: activations in the lanes layout, [block][feature][lane], times weights packed as [outputs / CB][input][CB]. A
+tile is CB outputs x XB blocks; the inputs go by in chunks whose activations stay in cache. The task is a block (small
+weights), or a range of outputs over all blocks (large weights, which are then read once).
+
+gemm: rows of B in the lanes (C order), scalars of A anywhere: element (row i, tap t) at a_taps[t] + i * a_row. So A may
+be plain, transposed, or samples in lanes, for the gradient of a dense layer's weights. A tile is CB rows x XB
+vectors; the task is a range of rows and columns of one of the products of a batch.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+
+cdef extern from "tiles_f32_f64.h" nogil:
+    const int LANES_F32, LANES_F64
+    ctypedef struct Outer:
+        const void *x
+        const int32_t *xo
+        long xj
+        const void *w
+        const int32_t *wo
+        long wc, taps
+        void *y
+        long yc, yj, rows, last
+        const void *bias
+        int accumulate, relu
+    void (*packed_tiles_f32[9][9])(const Outer *)
+    void (*packed_tiles_f64[9][9])(const Outer *)
+    void (*strided_tiles_f32[9][9])(const Outer *)
+    void (*strided_tiles_f64[9][9])(const Outer *)
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    DEPTH = 512          # taps of a chunk
+
+
+cdef struct Dense:
+    Operand x, w, y, bias
+    long inputs, outputs, cb, xb
+    long blocks                    # blocks of a task: all of them, or 1
+    long tiles                     # tiles of outputs of a task
+    long x_block                   # elements from block to block
+    const int32_t *xo
+    int relu
+
+cdef void dense_task(const Dense *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long block = task if p.blocks == 1 else 0
+    cdef long first = 0 if p.blocks == 1 else task * p.tiles
+    cdef long count = ceil_div(p.outputs, p.cb), nb = ceil_div(p.blocks, p.xb)
+    cdef long last = count if p.blocks == 1 else min(count, first + p.tiles)
+    cdef real *x = <real *>address(&p.x, block, context)
+    cdef real *w = <real *>address(&p.w, 0, context)
+    cdef real *y = <real *>address(&p.y, block, context)
+    cdef real *bias = <real *>address(&p.bias, 0, context)
+    cdef long k = 0, f, i, a, b
+    cdef Outer t
+    memset(&t, 0, sizeof(t))
+    t.xo, t.xj, t.yc, t.yj = p.xo, p.x_block, lanes, p.outputs * lanes
+    while True:
+        t.taps = min(DEPTH, p.inputs - k)
+        t.accumulate = k > 0
+        t.relu = p.relu and k + t.taps == p.inputs
+        for f in range(first, last):
+            t.rows = min(p.cb, p.outputs - f * p.cb)
+            t.bias = NULL if bias == NULL or k > 0 else bias + f * p.cb
+            t.w = w + (f * p.inputs + k) * p.cb
+            for i in range(nb):
+                a, b = p.blocks * i // nb, p.blocks * (i + 1) // nb
+                t.x = x + a * p.x_block + k * lanes
+                t.y = y + (a * p.outputs + f * p.cb) * lanes
+                if real is float:
+                    packed_tiles_f32[p.cb][b - a](&t)
+                else:
+                    packed_tiles_f64[p.cb][b - a](&t)
+        k += DEPTH
+        if k >= p.inputs:
+            break
+
+cdef void dense_f32(const void *p, long task, const Context *c) noexcept nogil:
+    dense_task[float](<const Dense *>p, task, c, NULL)
+
+cdef void dense_f64(const void *p, long task, const Context *c) noexcept nogil:
+    dense_task[double](<const Dense *>p, task, c, NULL)
+
+
+def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, int32_t[::1] xo, relu):
+    """y[output] = sum over inputs of w[input, output] * x[input] (+ bias, relu), samples in the lanes.
+
+    tasks_of: 0 for one task a block, else the number of output tiles of a task, which then takes all blocks.
+    """
+    cdef Dense p
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.xo, p.relu = inputs, outputs, cb, xb, x_block, &xo[0], relu
+    p.blocks, p.tiles = blocks if tasks_of else 1, tasks_of
+    return instruction(dense_f32 if dtype == "float32" else dense_f64, &p, sizeof(p),
+                       ceil_div(ceil_div(outputs, cb), tasks_of) if tasks_of else blocks, 0, (xo,))
+
+
+cdef struct Gemm:
+    Operand a, b, c, bias
+    long m, n, k
+    long a_row, b_row                # elements from row to row; those of c are n apart
+    const int32_t *a_taps
+    const int32_t *b_taps
+    const int64_t *a_batch           # where the matrices of each product begin
+    const int64_t *b_batch
+    long rows, cols                  # of a task; cols are vectors
+    long cb, xb
+    int relu
+
+cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long vectors = ceil_div(p.n, lanes)
+    cdef long row_tasks = ceil_div(p.m, p.rows), col_tasks = ceil_div(vectors, p.cols)
+    cdef long batch = task // (row_tasks * col_tasks)
+    cdef long r0 = task // col_tasks % row_tasks * p.rows, v0 = task % col_tasks * p.cols
+    cdef long r1 = min(p.m, r0 + p.rows), v1 = min(vectors, v0 + p.cols)
+    cdef real *a = <real *>address(&p.a, 0, context) + p.a_batch[batch]
+    cdef real *b = <real *>address(&p.b, 0, context) + p.b_batch[batch]
+    cdef real *c = <real *>address(&p.c, 0, context) + batch * p.m * p.n
+    cdef real *bias = <real *>address(&p.bias, 0, context)
+    cdef long nr = ceil_div(r1 - r0, p.cb), nv = ceil_div(v1 - v0, p.xb)
+    cdef long k = 0, i, j, i0, i1, j0, j1
+    cdef Outer t
+    memset(&t, 0, sizeof(t))
+    t.wc, t.yc = p.a_row, p.n
+    while True:
+        t.taps = min(DEPTH, p.k - k)
+        t.accumulate = k > 0
+        t.relu = p.relu and k + t.taps == p.k
+        t.xo, t.wo = p.b_taps + k, p.a_taps + k
+        for j in range(nv):
+            j0, j1 = v0 + (v1 - v0) * j // nv, v0 + (v1 - v0) * (j + 1) // nv
+            t.last = min(lanes, p.n - (j1 - 1) * lanes)
+            t.x = b + j0 * lanes
+            t.bias = NULL if bias == NULL or k > 0 else bias + j0 * lanes
+            for i in range(nr):
+                i0, i1 = r0 + (r1 - r0) * i // nr, r0 + (r1 - r0) * (i + 1) // nr
+                t.w = a + i0 * p.a_row
+                t.y = c + i0 * p.n + j0 * lanes
+                if real is float:
+                    strided_tiles_f32[i1 - i0][j1 - j0](&t)
+                else:
+                    strided_tiles_f64[i1 - i0][j1 - j0](&t)
+        k += DEPTH
+        if k >= p.k:
+            break
+
+cdef void gemm_f32(const void *p, long task, const Context *c) noexcept nogil:
+    gemm_task[float](<const Gemm *>p, task, c, NULL)
+
+cdef void gemm_f64(const void *p, long task, const Context *c) noexcept nogil:
+    gemm_task[double](<const Gemm *>p, task, c, NULL)
+
+
+def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, int32_t[::1] a_taps, int32_t[::1] b_taps, int64_t[::1] a_batch,
+         int64_t[::1] b_batch, rows, cols, cb, xb, relu):
+    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task."""
+    cdef Gemm p
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.a, p.b, p.c, p.bias = operand(a), operand(b), operand(c), operand(bias)
+    p.m, p.n, p.k, p.a_row, p.b_row = m, n, k, a_row, n
+    if k:
+        p.a_taps, p.b_taps = &a_taps[0], &b_taps[0]
+    else:
+        p.a_taps = p.b_taps = NULL
+    p.a_batch, p.b_batch = &a_batch[0], &b_batch[0]
+    p.rows, p.cols, p.cb, p.xb, p.relu = rows, cols, cb, xb, relu
+    tasks = a_batch.shape[0] * ceil_div(m, rows) * ceil_div(ceil_div(n, lanes), cols)
+    return instruction(gemm_f32 if dtype == "float32" else gemm_f64, &p, sizeof(p), tasks, 0,
+                       (a_taps, b_taps, a_batch, b_batch))

@@ -1,0 +1,81 @@
+/* Max pooling of one vector of channels or samples. Included once per type with T, V, M, LANES, NAME(x) defined. */
+
+/* a > b with NaN above all numbers; equal if both are NaN */
+#define WINS(a, b) (((a) > (b)) | (((a) != (a)) & ((b) == (b))))
+#define SAME(a, b) (((a) == (b)) | (((a) != (a)) & ((b) != (b))))
+#define PICK(mask, a, b) ((V)(((mask) & (M)(a)) | (~(mask) & (M)(b))))
+
+/* The first and past-the-last tap of output o along an axis that lie inside the input. */
+INLINE void NAME(clip)(const Pool *p, int axis, long o, long *first, long *last) {
+    const long at = o * p->strides[axis] - p->low[axis], d = p->dilation[axis];
+    long a = 0, b = p->window[axis];
+    while (a < b && at + a * d < 0) a++;
+    while (b > a && at + (b - 1) * d >= p->n[axis]) b--;
+    *first = a; *last = b;
+}
+
+/* x and y point at the lane group; `lanes` of the vector are stored. */
+static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
+    const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    long z0, z1, r0, r1, c0, c1;
+    for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
+    for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
+        const T *at = x + (i * p->strides[0] - p->low[0]) * planes + (j * p->strides[1] - p->low[1]) * rows;
+        for (long k = 0; k < p->out[2]; k++, y += p->pixel) {
+            const T *xk = at + (k * p->strides[2] - p->low[2]) * s;
+            V best;
+            if (p->window[0] == 1 && p->window[1] == 2 && p->window[2] == 2 && r1 - r0 == 2 && p->dilation[1] == 1
+                && p->dilation[2] == 1 && p->low[2] == 0 && k * p->strides[2] + 2 <= p->n[2]) {
+                const V a = *(const V *)xk, b = *(const V *)(xk + s);
+                const V c = *(const V *)(xk + rows), d = *(const V *)(xk + rows + s);
+                const V ab = PICK(WINS(b, a), b, a), cd = PICK(WINS(d, c), d, c);
+                best = PICK(WINS(cd, ab), cd, ab);
+            } else {
+                NAME(clip)(p, 2, k, &c0, &c1);
+                best = (V){0} - INFINITY;
+                for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
+                    const V v = *(const V *)(xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows
+                                             + c * p->dilation[2] * s);
+                    best = PICK(WINS(v, best), v, best);
+                }
+            }
+            if (lanes == LANES) *(V *)y = best;
+            else { T a[LANES]; *(V *)a = best; for (long l = 0; l < lanes; l++) y[l] = a[l]; }
+        }
+    } }
+}
+
+/* Adds each output's gradient g to dx at the first maximum of its window. dx starts as zeros. */
+static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx, long lanes) {
+    const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    long z0, z1, r0, r1, c0, c1;
+    for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
+    for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
+        const long at = (i * p->strides[0] - p->low[0]) * planes + (j * p->strides[1] - p->low[1]) * rows;
+        for (long k = 0; k < p->out[2]; k++, g += p->pixel) {
+            const long xk = at + (k * p->strides[2] - p->low[2]) * s;
+            NAME(clip)(p, 2, k, &c0, &c1);
+            const V grad = *(const V *)g;
+            V best = (V){0} - INFINITY;
+            for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
+                const V v = *(const V *)(x + xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows
+                                         + c * p->dilation[2] * s);
+                best = PICK(WINS(v, best), v, best);
+            }
+            M open = ~(M){0};
+            for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
+                const long o = xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows + c * p->dilation[2] * s;
+                const V v = *(const V *)(x + o);
+                const M hit = SAME(v, best) & open;
+                open &= ~hit;
+                const V add = (V)(hit & (M)grad);
+                if (lanes == LANES) *(V *)(dx + o) += add;
+                else { T a[LANES]; *(V *)a = add; for (long l = 0; l < lanes; l++) dx[o + l] += a[l]; }
+            }
+        }
+    } }
+}
+
+#undef WINS
+#undef SAME
+#undef PICK

@@ -1,0 +1,149 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Sum, max and min over axes; argmax and argmin.
+
+The results are numbered in C order of the kept axes. Three ways through memory: `across`, where neighbouring results
+lie side by side in x and fill a vector; `along`, where the reduced elements of one result lie side by side; and any
+other, one element at a time. A task is a range of results, or in the lanes layout a block. Sums over the samples of a
+block leave out the lanes that hold none.
+"""
+
+from libc.stdint cimport int32_t, int64_t
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+
+cdef extern from "reduction_types.h" nogil:
+    const int LANES_F32, LANES_F64, MAX_AXES
+    ctypedef struct Axes:
+        long shape[8]
+        long stride[8]
+        long count
+        int axes
+    void reduce_lanes_f32(const Axes *, int, const float *, float *, long)
+    void reduce_lanes_f64(const Axes *, int, const double *, double *, long)
+    void reduce_lanes_i64(const Axes *, int, const int64_t *, int64_t *, long)
+    float reduce_run_f32(const Axes *, int, const float *, long, long, long)
+    double reduce_run_f64(const Axes *, int, const double *, long, long, long)
+    int64_t reduce_run_i64(const Axes *, int, const int64_t *, long, long, long)
+    int32_t arg_f32(int, const float *, long, long)
+    int32_t arg_f64(int, const double *, long, long)
+    int32_t arg_i64(int, const int64_t *, long, long)
+
+ctypedef fused number:
+    float
+    double
+    int64_t
+
+OPERATIONS = {"sum": 0, "max": 1, "min": 2, "argmax": 1, "argmin": 2}
+
+cdef struct Reduce:
+    Operand x, y
+    Axes kept, reduced
+    int op, across
+    long run, step              # innermost: length, and elements from one to the next
+    long chunk                  # results of a task; 0: all
+    long samples                # in the lanes layout, if the sum goes over samples; else 0
+
+cdef long offset_of(const Axes *a, long i) noexcept nogil:
+    cdef long offset = 0
+    cdef int d
+    for d in range(a.axes - 1, -1, -1):
+        offset += i % a.shape[d] * a.stride[d]
+        i //= a.shape[d]
+    return offset
+
+cdef void reduce_task(const Reduce *p, long task, const Context *context, number *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if number is float else LANES_F64
+    cdef long block = 0 if p.chunk else task
+    cdef const number *x = <const number *>address(&p.x, block, context)
+    cdef number *y = <number *>address(&p.y, block, context)
+    cdef long first = task * p.chunk if p.chunk else 0
+    cdef long last = min(p.kept.count, first + p.chunk) if p.chunk else p.kept.count
+    cdef long i, j, valid = lanes
+    cdef const number *at
+    if p.samples:
+        valid = min(lanes, p.samples - task * lanes)
+    for i in range(first, last):
+        at = x + offset_of(&p.kept, i)
+        if p.across:
+            j = 0
+            while j < p.run:
+                if number is float:
+                    reduce_lanes_f32(&p.reduced, p.op, at + j, y + i * p.run + j, min(lanes, p.run - j))
+                elif number is double:
+                    reduce_lanes_f64(&p.reduced, p.op, at + j, y + i * p.run + j, min(lanes, p.run - j))
+                else:
+                    reduce_lanes_i64(&p.reduced, p.op, at + j, y + i * p.run + j, min(lanes, p.run - j))
+                j += lanes
+        elif number is float:
+            y[i] = reduce_run_f32(&p.reduced, p.op, at, p.run, p.step, valid)
+        elif number is double:
+            y[i] = reduce_run_f64(&p.reduced, p.op, at, p.run, p.step, valid)
+        else:
+            y[i] = reduce_run_i64(&p.reduced, p.op, at, p.run, p.step, valid)
+
+cdef void reduce_f32(const void *p, long task, const Context *c) noexcept nogil:
+    reduce_task[float](<const Reduce *>p, task, c, NULL)
+cdef void reduce_f64(const void *p, long task, const Context *c) noexcept nogil:
+    reduce_task[double](<const Reduce *>p, task, c, NULL)
+cdef void reduce_i64(const void *p, long task, const Context *c) noexcept nogil:
+    reduce_task[int64_t](<const Reduce *>p, task, c, NULL)
+
+cdef int set_axes(Axes *a, pairs) except -1:
+    a.axes, a.count = len(pairs), 1
+    if len(pairs) > MAX_AXES:
+        raise ValueError("too many axes")
+    for i, (n, stride) in enumerate(pairs):
+        a.shape[i], a.stride[i] = n, stride
+        a.count *= n
+    return 0
+
+def reduce(dtype, op, x, y, *, kept, reduced, across, run, step=1, blocks=0, chunk=0, samples=0):
+    """kept, reduced: (length, stride in elements) per axis, without the innermost one, which is `run` elements long.
+
+    across: the innermost axis is kept (stride 1), else reduced, `step` elements apart. blocks: tasks of the lanes
+    layout, with `samples` if the lanes are summed; otherwise tasks of `chunk` results (of kept, without run).
+    """
+    cdef Reduce p
+    p.x, p.y, p.op, p.across = operand(x), operand(y), OPERATIONS[op], across
+    set_axes(&p.kept, kept)
+    set_axes(&p.reduced, reduced)
+    p.run, p.step, p.chunk, p.samples = run, step, chunk, samples
+    return instruction(reduce_f32 if dtype == "float32" else reduce_f64 if dtype == "float64" else reduce_i64, &p,
+                       sizeof(p), blocks or ceil_div(p.kept.count, chunk), 0, None)
+
+
+cdef struct Arg:
+    Operand x, y
+    Axes kept
+    int op
+    long count, step, chunk
+
+cdef void arg_task(const Arg *p, long task, const Context *context, number *tag) noexcept nogil:
+    cdef long block = 0 if p.chunk else task
+    cdef const number *x = <const number *>address(&p.x, block, context)
+    cdef int32_t *y = <int32_t *>address(&p.y, block, context)
+    cdef long first = task * p.chunk if p.chunk else 0
+    cdef long last = min(p.kept.count, first + p.chunk) if p.chunk else p.kept.count
+    cdef long i
+    for i in range(first, last):
+        if number is float:
+            y[i] = arg_f32(p.op, x + offset_of(&p.kept, i), p.count, p.step)
+        elif number is double:
+            y[i] = arg_f64(p.op, x + offset_of(&p.kept, i), p.count, p.step)
+        else:
+            y[i] = arg_i64(p.op, x + offset_of(&p.kept, i), p.count, p.step)
+
+cdef void arg_f32_task(const void *p, long task, const Context *c) noexcept nogil:
+    arg_task[float](<const Arg *>p, task, c, NULL)
+cdef void arg_f64_task(const void *p, long task, const Context *c) noexcept nogil:
+    arg_task[double](<const Arg *>p, task, c, NULL)
+cdef void arg_i64_task(const void *p, long task, const Context *c) noexcept nogil:
+    arg_task[int64_t](<const Arg *>p, task, c, NULL)
+
+def arg(dtype, op, x, y, *, kept, count, step, blocks=0, chunk=0):
+    """The index (int32) of the first extremum of `count` elements, `step` apart, for each result of `kept`."""
+    cdef Arg p
+    p.x, p.y, p.op, p.count, p.step, p.chunk = operand(x), operand(y), OPERATIONS[op], count, step, chunk
+    set_axes(&p.kept, kept)
+    return instruction(arg_f32_task if dtype == "float32" else arg_f64_task if dtype == "float64" else arg_i64_task,
+                       &p, sizeof(p), blocks or ceil_div(p.kept.count, chunk), 0, None)

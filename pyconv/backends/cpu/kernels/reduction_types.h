@@ -1,0 +1,54 @@
+/* Reductions for float, double and int64. */
+#ifndef PYCONV_REDUCTION_TYPES_H
+#define PYCONV_REDUCTION_TYPES_H
+#include "vector.h"
+
+enum { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN };
+enum { MAX_AXES = 8 };
+typedef struct { long shape[MAX_AXES], stride[MAX_AXES], count; int axes; } Axes;
+
+#define IS_NAN(v) ((v) != (v))
+#define LOWEST (-INFINITY)
+#define HIGHEST INFINITY
+#define T float
+#define V vf32
+#define M vi32
+#define LANES LANES_F32
+#define NAME(x) x##_f32
+#include "reduction.h"
+#undef T
+#undef V
+#undef M
+#undef LANES
+#undef NAME
+
+#define T double
+#define V vf64
+#define M vi64
+#define LANES LANES_F64
+#define NAME(x) x##_f64
+#include "reduction.h"
+#undef T
+#undef V
+#undef M
+#undef LANES
+#undef NAME
+#undef IS_NAN
+#undef LOWEST
+#undef HIGHEST
+
+#define IS_NAN(v) (0)
+#define LOWEST INT64_MIN
+#define HIGHEST INT64_MAX
+#define T int64_t
+#define V vi64
+#define M vi64
+#define LANES LANES_F64
+#define NAME(x) x##_i64
+#include "reduction.h"
+#undef T
+#undef V
+#undef M
+#undef LANES
+#undef NAME
+#endif

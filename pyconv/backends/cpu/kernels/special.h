@@ -1,0 +1,47 @@
+/* Softmax cross-entropy of one sample, and Philox4x32-10. */
+#ifndef PYCONV_SPECIAL_H
+#define PYCONV_SPECIAL_H
+#include <math.h>
+#include <stdint.h>
+
+#define CROSS_ENTROPY(T, NAME, EXP, LOG) \
+static inline T NAME##_loss(const T *x, long classes, long step, long label) { \
+    T top = x[0], sum = 0; \
+    for (long c = 1; c < classes; c++) if (x[c * step] > top) top = x[c * step]; \
+    for (long c = 0; c < classes; c++) sum += EXP(x[c * step] - top); \
+    return LOG(sum) + top - x[label * step]; \
+} \
+static inline void NAME##_gradient(const T *x, long classes, long step, long label, T g, T *out) { \
+    T top = x[0], sum = 0; \
+    for (long c = 1; c < classes; c++) if (x[c * step] > top) top = x[c * step]; \
+    for (long c = 0; c < classes; c++) sum += out[c * step] = EXP(x[c * step] - top); \
+    const T scale = g / sum; \
+    for (long c = 0; c < classes; c++) out[c * step] *= scale; \
+    out[label * step] -= g; \
+}
+CROSS_ENTROPY(float, xent_f32, expf, logf)
+CROSS_ENTROPY(double, xent_f64, exp, log)
+#undef CROSS_ENTROPY
+
+static inline void philox(uint64_t key, uint64_t counter, uint32_t block, uint32_t out[4]) {
+    uint32_t c0 = block, c1 = (uint32_t)counter, c2 = (uint32_t)(counter >> 32), c3 = 0;
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int round = 0; round < 10; round++) {
+        const uint64_t a = (uint64_t)0xD2511F53u * c0, b = (uint64_t)0xCD9E8D57u * c2;
+        const uint32_t n0 = (uint32_t)(b >> 32) ^ c1 ^ k0, n2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+        c1 = (uint32_t)b; c3 = (uint32_t)a; c0 = n0; c2 = n2;
+        k0 += 0x9E3779B9u; k1 += 0xBB67AE85u;
+    }
+    out[0] = c0; out[1] = c1; out[2] = c2; out[3] = c3;
+}
+
+static inline double philox_uniform(uint32_t word) { return (word >> 8) * 0x1p-24; }
+
+/* Two normal numbers from two words. */
+static inline void philox_normal(uint32_t a, uint32_t b, double *x, double *y) {
+    const double u = (a + 0.5) * 0x1p-32, v = b * 0x1p-32;
+    const double radius = sqrt(-2 * log(u)), angle = 6.283185307179586 * v;
+    *x = radius * cos(angle);
+    *y = radius * sin(angle);
+}
+#endif

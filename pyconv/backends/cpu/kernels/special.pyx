@@ -1,0 +1,120 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Softmax cross-entropy with integer labels, and random numbers from a counter.
+
+Cross-entropy: the logits of a sample are `step` elements apart, those of neighbouring samples `next` elements: (1,
+classes) in the plain layout, (LANES, 1) in lanes. A task is a range of samples, or a block.
+"""
+
+from libc.stdint cimport int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, fail, instruction, operand
+
+cdef extern from "special.h" nogil:
+    float xent_f32_loss(const float *, long, long, long)
+    double xent_f64_loss(const double *, long, long, long)
+    void xent_f32_gradient(const float *, long, long, long, float, float *)
+    void xent_f64_gradient(const double *, long, long, long, double, double *)
+    void philox(uint64_t, uint64_t, uint32_t, uint32_t *)
+    double philox_uniform(uint32_t)
+    void philox_normal(uint32_t, uint32_t, double *, double *)
+
+ctypedef fused real:
+    float
+    double
+
+LABELS = {"bool": 0, "uint8": 0, "int8": 1, "uint16": 2, "int16": 3, "uint32": 4, "int32": 5, "int64": 6}
+
+cdef struct CrossEntropy:
+    Operand logits, labels, grad, out
+    int label_type, gradient, failure
+    long samples, classes, step, next, per_task
+
+cdef int64_t read_label(const char *labels, int type, long i) noexcept nogil:
+    if type == 0:
+        return (<const uint8_t *>labels)[i]
+    if type == 1:
+        return (<const int8_t *>labels)[i]
+    if type == 2:
+        return (<const uint16_t *>labels)[i]
+    if type == 3:
+        return (<const int16_t *>labels)[i]
+    if type == 4:
+        return (<const uint32_t *>labels)[i]
+    if type == 5:
+        return (<const int32_t *>labels)[i]
+    return (<const int64_t *>labels)[i]
+
+cdef void cross_entropy_task(const CrossEntropy *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef const real *x = <const real *>address(&p.logits, task, context)
+    cdef const char *labels = address(&p.labels, task, context)
+    cdef const real *g = <const real *>address(&p.grad, task, context) if p.gradient else NULL
+    cdef real *out = <real *>address(&p.out, task, context)
+    cdef long i
+    cdef int64_t label
+    for i in range(min(p.per_task, p.samples - task * p.per_task)):
+        label = read_label(labels, p.label_type, i)
+        if label < 0 or label >= p.classes:
+            fail(context, p.failure, label)
+            continue
+        if p.gradient:
+            if real is float:
+                xent_f32_gradient(x + i * p.next, p.classes, p.step, label, g[i], out + i * p.next)
+            else:
+                xent_f64_gradient(x + i * p.next, p.classes, p.step, label, g[i], out + i * p.next)
+        elif real is float:
+            out[i] = xent_f32_loss(x + i * p.next, p.classes, p.step, label)
+        else:
+            out[i] = xent_f64_loss(x + i * p.next, p.classes, p.step, label)
+
+cdef void cross_entropy_f32(const void *p, long task, const Context *c) noexcept nogil:
+    cross_entropy_task[float](<const CrossEntropy *>p, task, c, NULL)
+cdef void cross_entropy_f64(const void *p, long task, const Context *c) noexcept nogil:
+    cross_entropy_task[double](<const CrossEntropy *>p, task, c, NULL)
+
+
+def cross_entropy(dtype, label_type, logits, labels, grad, out, *, samples, classes, step, next, per_task, failure):
+    """Losses, or with `grad` the gradient for the logits. The operands' strides are those of a task."""
+    cdef CrossEntropy p
+    p.logits, p.labels, p.out = operand(logits), operand(labels), operand(out)
+    p.gradient = grad is not None
+    if grad is not None:
+        p.grad = operand(grad)
+    p.label_type, p.failure = LABELS[label_type], failure
+    p.samples, p.classes, p.step, p.next, p.per_task = samples, classes, step, next, per_task
+    return instruction(cross_entropy_f32 if dtype == "float32" else cross_entropy_f64, &p, sizeof(p),
+                       ceil_div(samples, per_task), 0, None)
+
+
+cdef struct Random:
+    Operand state, out
+    long count, chunk
+    int normal
+
+cdef void random_task(const Random *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef const int64_t *state = <const int64_t *>address(&p.state, 0, context)
+    cdef real *out = <real *>address(&p.out, 0, context)
+    cdef uint32_t words[4]
+    cdef double values[4]
+    cdef long i, k, end = min(p.count, (task + 1) * p.chunk)
+    for i in range(task * p.chunk, end, 4):
+        philox(<uint64_t>state[0], <uint64_t>state[1], <uint32_t>(i // 4), words)
+        if p.normal:
+            philox_normal(words[0], words[1], &values[0], &values[1])
+            philox_normal(words[2], words[3], &values[2], &values[3])
+        else:
+            for k in range(4):
+                values[k] = philox_uniform(words[k])
+        for k in range(min(4, end - i)):
+            out[i + k] = <real>values[k]
+
+cdef void random_f32(const void *p, long task, const Context *c) noexcept nogil:
+    random_task[float](<const Random *>p, task, c, NULL)
+cdef void random_f64(const void *p, long task, const Context *c) noexcept nogil:
+    random_task[double](<const Random *>p, task, c, NULL)
+
+
+def random(dtype, state, out, *, count, normal):
+    """`count` uniform or standard normal numbers; a task makes 4096."""
+    cdef Random p
+    p.state, p.out, p.count, p.chunk, p.normal = operand(state), operand(out), count, 4096, normal
+    return instruction(random_f32 if dtype == "float32" else random_f64, &p, sizeof(p), ceil_div(count, 4096), 0, None)

@@ -1,0 +1,209 @@
+/* Register tiles. Included once per element type, with T, V, VI, LANES, NAME(x) and SUM defined; the arguments
+ * of both types are in tiles_f32_f64.h.
+ *
+ * outer: acc[c][j] += w[c] * x[j] over taps: w scalars that are spread over a vector, x vectors.
+ *   The operand of tap t lies at x + xo[t] + j * xj; its scalars at w + t * CB + c (packed: all of a tile together),
+ *   or at w + wo[t] + c * wc (strided).
+ * dot: acc[t][c] += x[t] * g[c] over pixels, all vectors; the lanes are summed at the end.
+ *
+ * The sizes CB (rows of scalars) and XB (vectors) are compile-time constants, so that the sums stay in registers. */
+
+INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
+
+#define PACKED_TILE(CB, XB) \
+static void NAME(packed_##CB##_##XB)(const Outer *p) { \
+    V acc[CB][XB]; \
+    const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo; const long xj = p->xj, taps = p->taps; \
+    if (p->accumulate) { \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                acc[c][j] = c < p->rows ? *(const V *)(y + c * p->yc + j * p->yj) : (V){0}; \
+    } else { \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+            const V b = (bias && c < p->rows ? bias[c] : 0) - (V){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = b; } \
+    } \
+    if (xj == LANES) { \
+        for (long t = 0; t < taps; t++, w += CB) { \
+            const T *xt = x + xo[t]; \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+                const V s = w[c] - (V){0}; \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * *(const V *)(xt + j * LANES); } } \
+    } else { \
+        for (long t = 0; t < taps; t++, w += CB) { \
+            const T *xt = x + xo[t]; \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+                const V s = w[c] - (V){0}; \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * *(const V *)(xt + j * xj); } } \
+    } \
+    if (p->relu) { \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = NAME(relu)(acc[c][j]); } \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+        if (c < p->rows) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * p->yc + j * p->yj) = acc[c][j]; \
+}
+
+/* The first n lanes. (Loads may read a whole vector: every buffer has that much room after its end.) */
+INLINE void NAME(store_part)(T *p, V v, long n) {
+    if (n == LANES) { *(V *)p = v; return; }
+    T a[LANES];
+    *(V *)a = v;
+    for (long i = 0; i < n; i++) p[i] = a[i];
+}
+
+/* Here x is contiguous (xj is a vector), the scalars are strided, and only p->last lanes of the last vector count. */
+#define STRIDED_TILE(CB, XB) \
+static void NAME(strided_##CB##_##XB)(const Outer *p) { \
+    V acc[CB][XB]; \
+    const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo, *wo = p->wo; const long wc = p->wc, taps = p->taps; \
+    const long last = p->last; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+            const T *from = p->accumulate ? y + c * p->yc + j * LANES : bias ? bias + j * LANES : 0; \
+            acc[c][j] = from ? *(const V *)from : (V){0}; } \
+    for (long t = 0; t < taps; t++) { \
+        const T *xt = x + xo[t], *wt = w + wo[t]; \
+        V v[XB]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(xt + j * LANES); \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+            const V s = wt[c * wc] - (V){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
+    if (p->relu) { \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = NAME(relu)(acc[c][j]); } \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB - 1; j++) *(V *)(y + c * p->yc + j * LANES) = acc[c][j]; \
+        NAME(store_part)(y + c * p->yc + (XB - 1) * LANES, acc[c][XB - 1], last); } \
+}
+
+#define DOT_TILE(TB, CB) \
+static void NAME(dot_##TB##_##CB)(const Dot *p) { \
+    V acc[TB][CB]; \
+    const long gc = p->gc, cols = p->cols, xstep = p->xstep; \
+    long xo[TB]; \
+    _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) { \
+        xo[t] = p->xo[t]; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[t][c] = (V){0}; } \
+    for (long r = 0; r < p->rows; r++) { \
+        const T *x = (const T *)p->x + p->xrow[r], *g = (const T *)p->g + p->grow[r]; \
+        for (long i = 0; i < cols; i++, x += xstep, g += LANES) { \
+            V gv[CB]; \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) gv[c] = *(const V *)(g + c * gc); \
+            _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) { \
+                const V xv = *(const V *)(x + xo[t]); \
+                _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[t][c] += xv * gv[c]; } } } \
+    V sums[TB][CB]; \
+    _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) sums[t][c] = acc[t][c]; \
+    _Pragma("GCC unroll 1") for (int t = 0; t < TB; t++) \
+        _Pragma("GCC unroll 1") for (int c = 0; c < CB; c++) { \
+            T *out = (T *)p->out + t * p->ot + c * p->oc; \
+            const T s = SUM(sums[t][c], p->lanes); \
+            *out = p->accumulate ? *out + s : s; } \
+}
+
+PACKED_TILE(1, 1) PACKED_TILE(1, 2) PACKED_TILE(1, 3) PACKED_TILE(1, 4) PACKED_TILE(1, 5) PACKED_TILE(1, 6)
+PACKED_TILE(1, 7) PACKED_TILE(1, 8) PACKED_TILE(2, 1) PACKED_TILE(2, 2) PACKED_TILE(2, 3) PACKED_TILE(2, 4)
+PACKED_TILE(2, 5) PACKED_TILE(2, 6) PACKED_TILE(3, 1) PACKED_TILE(3, 2) PACKED_TILE(3, 3) PACKED_TILE(3, 4)
+PACKED_TILE(4, 1) PACKED_TILE(4, 2) PACKED_TILE(4, 3) PACKED_TILE(6, 1) PACKED_TILE(6, 2) PACKED_TILE(8, 1)
+#if ACCUMULATORS >= 24
+PACKED_TILE(2, 7) PACKED_TILE(2, 8) PACKED_TILE(3, 5) PACKED_TILE(3, 6) PACKED_TILE(3, 7) PACKED_TILE(3, 8)
+PACKED_TILE(4, 4) PACKED_TILE(4, 5) PACKED_TILE(4, 6) PACKED_TILE(6, 3) PACKED_TILE(6, 4) PACKED_TILE(8, 2)
+PACKED_TILE(8, 3)
+#endif
+#if ACCUMULATORS >= 28
+PACKED_TILE(4, 7)
+#endif
+
+STRIDED_TILE(1, 1) STRIDED_TILE(1, 2) STRIDED_TILE(1, 3) STRIDED_TILE(1, 4) STRIDED_TILE(1, 5) STRIDED_TILE(1, 6)
+STRIDED_TILE(1, 7) STRIDED_TILE(1, 8) STRIDED_TILE(2, 1) STRIDED_TILE(2, 2) STRIDED_TILE(2, 3) STRIDED_TILE(2, 4)
+STRIDED_TILE(2, 5) STRIDED_TILE(2, 6) STRIDED_TILE(3, 1) STRIDED_TILE(3, 2) STRIDED_TILE(3, 3) STRIDED_TILE(3, 4)
+STRIDED_TILE(4, 1) STRIDED_TILE(4, 2) STRIDED_TILE(4, 3) STRIDED_TILE(5, 1) STRIDED_TILE(5, 2) STRIDED_TILE(6, 1)
+STRIDED_TILE(6, 2) STRIDED_TILE(7, 1) STRIDED_TILE(8, 1)
+#if ACCUMULATORS >= 24
+STRIDED_TILE(2, 7) STRIDED_TILE(2, 8) STRIDED_TILE(4, 4) STRIDED_TILE(5, 3) STRIDED_TILE(5, 4) STRIDED_TILE(6, 3)
+STRIDED_TILE(6, 4) STRIDED_TILE(7, 2) STRIDED_TILE(7, 3) STRIDED_TILE(8, 2) STRIDED_TILE(8, 3)
+#endif
+#if ACCUMULATORS >= 28
+STRIDED_TILE(7, 4)
+#endif
+
+DOT_TILE(1, 1) DOT_TILE(1, 2) DOT_TILE(1, 3) DOT_TILE(1, 4) DOT_TILE(2, 1) DOT_TILE(2, 2)
+DOT_TILE(2, 3) DOT_TILE(2, 4) DOT_TILE(3, 1) DOT_TILE(3, 2) DOT_TILE(3, 3) DOT_TILE(3, 4)
+DOT_TILE(4, 1) DOT_TILE(4, 2) DOT_TILE(4, 3) DOT_TILE(5, 1) DOT_TILE(5, 2) DOT_TILE(6, 1)
+DOT_TILE(6, 2) DOT_TILE(7, 1)
+#if ACCUMULATORS >= 24
+DOT_TILE(4, 4) DOT_TILE(5, 3) DOT_TILE(5, 4) DOT_TILE(6, 3) DOT_TILE(6, 4) DOT_TILE(7, 2)
+DOT_TILE(7, 3)
+#endif
+#if ACCUMULATORS >= 28
+DOT_TILE(7, 4)
+#endif
+
+/* [rows][vectors]; NULL where there is no such tile */
+static void (*const NAME(packed_tiles)[9][9])(const Outer *) = {
+    [1][1] = NAME(packed_1_1), [1][2] = NAME(packed_1_2), [1][3] = NAME(packed_1_3),
+    [1][4] = NAME(packed_1_4), [1][5] = NAME(packed_1_5), [1][6] = NAME(packed_1_6),
+    [1][7] = NAME(packed_1_7), [1][8] = NAME(packed_1_8), [2][1] = NAME(packed_2_1),
+    [2][2] = NAME(packed_2_2), [2][3] = NAME(packed_2_3), [2][4] = NAME(packed_2_4),
+    [2][5] = NAME(packed_2_5), [2][6] = NAME(packed_2_6), [3][1] = NAME(packed_3_1),
+    [3][2] = NAME(packed_3_2), [3][3] = NAME(packed_3_3), [3][4] = NAME(packed_3_4),
+    [4][1] = NAME(packed_4_1), [4][2] = NAME(packed_4_2), [4][3] = NAME(packed_4_3),
+    [6][1] = NAME(packed_6_1), [6][2] = NAME(packed_6_2), [8][1] = NAME(packed_8_1),
+#if ACCUMULATORS >= 24
+    [2][7] = NAME(packed_2_7), [2][8] = NAME(packed_2_8), [3][5] = NAME(packed_3_5),
+    [3][6] = NAME(packed_3_6), [3][7] = NAME(packed_3_7), [3][8] = NAME(packed_3_8),
+    [4][4] = NAME(packed_4_4), [4][5] = NAME(packed_4_5), [4][6] = NAME(packed_4_6),
+    [6][3] = NAME(packed_6_3), [6][4] = NAME(packed_6_4), [8][2] = NAME(packed_8_2),
+    [8][3] = NAME(packed_8_3),
+#endif
+#if ACCUMULATORS >= 28
+    [4][7] = NAME(packed_4_7),
+#endif
+};
+
+/* [rows][vectors]; NULL where there is no such tile */
+static void (*const NAME(strided_tiles)[9][9])(const Outer *) = {
+    [1][1] = NAME(strided_1_1), [1][2] = NAME(strided_1_2), [1][3] = NAME(strided_1_3),
+    [1][4] = NAME(strided_1_4), [1][5] = NAME(strided_1_5), [1][6] = NAME(strided_1_6),
+    [1][7] = NAME(strided_1_7), [1][8] = NAME(strided_1_8), [2][1] = NAME(strided_2_1),
+    [2][2] = NAME(strided_2_2), [2][3] = NAME(strided_2_3), [2][4] = NAME(strided_2_4),
+    [2][5] = NAME(strided_2_5), [2][6] = NAME(strided_2_6), [3][1] = NAME(strided_3_1),
+    [3][2] = NAME(strided_3_2), [3][3] = NAME(strided_3_3), [3][4] = NAME(strided_3_4),
+    [4][1] = NAME(strided_4_1), [4][2] = NAME(strided_4_2), [4][3] = NAME(strided_4_3),
+    [5][1] = NAME(strided_5_1), [5][2] = NAME(strided_5_2), [6][1] = NAME(strided_6_1),
+    [6][2] = NAME(strided_6_2), [7][1] = NAME(strided_7_1), [8][1] = NAME(strided_8_1),
+#if ACCUMULATORS >= 24
+    [2][7] = NAME(strided_2_7), [2][8] = NAME(strided_2_8), [4][4] = NAME(strided_4_4),
+    [5][3] = NAME(strided_5_3), [5][4] = NAME(strided_5_4), [6][3] = NAME(strided_6_3),
+    [6][4] = NAME(strided_6_4), [7][2] = NAME(strided_7_2), [7][3] = NAME(strided_7_3),
+    [8][2] = NAME(strided_8_2), [8][3] = NAME(strided_8_3),
+#endif
+#if ACCUMULATORS >= 28
+    [7][4] = NAME(strided_7_4),
+#endif
+};
+
+/* [rows][vectors]; NULL where there is no such tile */
+static void (*const NAME(dot_tiles)[9][9])(const Dot *) = {
+    [1][1] = NAME(dot_1_1), [1][2] = NAME(dot_1_2), [1][3] = NAME(dot_1_3),
+    [1][4] = NAME(dot_1_4), [2][1] = NAME(dot_2_1), [2][2] = NAME(dot_2_2),
+    [2][3] = NAME(dot_2_3), [2][4] = NAME(dot_2_4), [3][1] = NAME(dot_3_1),
+    [3][2] = NAME(dot_3_2), [3][3] = NAME(dot_3_3), [3][4] = NAME(dot_3_4),
+    [4][1] = NAME(dot_4_1), [4][2] = NAME(dot_4_2), [4][3] = NAME(dot_4_3),
+    [5][1] = NAME(dot_5_1), [5][2] = NAME(dot_5_2), [6][1] = NAME(dot_6_1),
+    [6][2] = NAME(dot_6_2), [7][1] = NAME(dot_7_1),
+#if ACCUMULATORS >= 24
+    [4][4] = NAME(dot_4_4), [5][3] = NAME(dot_5_3), [5][4] = NAME(dot_5_4),
+    [6][3] = NAME(dot_6_3), [6][4] = NAME(dot_6_4), [7][2] = NAME(dot_7_2),
+    [7][3] = NAME(dot_7_3),
+#endif
+#if ACCUMULATORS >= 28
+    [7][4] = NAME(dot_7_4),
+#endif
+};
+
+#undef PACKED_TILE
+#undef STRIDED_TILE
+#undef DOT_TILE

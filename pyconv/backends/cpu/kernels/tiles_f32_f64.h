@@ -1,0 +1,56 @@
+/* The tiles of tiles.h for float and double. */
+#ifndef PYCONV_TILES_F32_F64_H
+#define PYCONV_TILES_F32_F64_H
+#include "vector.h"
+
+/* Arguments of the outer tiles; lengths and offsets in elements. */
+typedef struct {
+    const void *x; const int32_t *xo; long xj;      /* vectors */
+    const void *w; const int32_t *wo; long wc;      /* scalars */
+    long taps;
+    void *y; long yc, yj;                           /* result: y + c * yc + j * yj */
+    long rows;                                      /* rows of a packed tile to store, at most CB */
+    long last;                                      /* lanes of the last vector of a strided tile to store */
+    const void *bias;                               /* per row (packed) or per lane (strided), or NULL */
+    int accumulate, relu;                           /* add to y; apply relu at the end */
+} Outer;
+
+/* Arguments of the dot tiles. */
+typedef struct {
+    const void *x; const int32_t *xo;               /* one offset per tap of the tile */
+    const void *g; long gc;                         /* gradients: g + c * gc */
+    const int32_t *xrow, *grow; long rows;          /* where each row of pixels begins */
+    long cols, xstep;                               /* pixels in a row; elements from one to the next in x (in g: LANES) */
+    void *out; long ot, oc;                         /* out + t * ot + c * oc */
+    long lanes;                                     /* lanes that hold samples */
+    int accumulate;
+} Dot;
+
+#define T float
+#define V vf32
+#define VI vi32
+#define LANES LANES_F32
+#define NAME(x) x##_f32
+#define SUM sum_lanes_f32
+#include "tiles.h"
+#undef T
+#undef V
+#undef VI
+#undef LANES
+#undef NAME
+#undef SUM
+
+#define T double
+#define V vf64
+#define VI vi64
+#define LANES LANES_F64
+#define NAME(x) x##_f64
+#define SUM sum_lanes_f64
+#include "tiles.h"
+#undef T
+#undef V
+#undef VI
+#undef LANES
+#undef NAME
+#undef SUM
+#endif

@@ -1,0 +1,67 @@
+/* SIMD vectors of the instruction set that this file is compiled for, through the vector extension of GCC and Clang.
+ *
+ * LANES_F32 and LANES_F64 are the numbers of elements in a register; ACCUMULATORS is how many registers a tile may
+ * keep sums in, so that the rest still holds its operands. */
+#ifndef PYCONV_VECTOR_H
+#define PYCONV_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+#include <math.h>
+
+#if defined(__AVX512F__)
+#  define VECTOR_BYTES 64
+#  define ACCUMULATORS 28
+#elif defined(__AVX__)
+#  define VECTOR_BYTES 32
+#  define ACCUMULATORS 12
+#elif defined(__aarch64__)
+#  define VECTOR_BYTES 16
+#  define ACCUMULATORS 24
+#else
+#  define VECTOR_BYTES 16
+#  define ACCUMULATORS 12
+#endif
+
+#define LANES_F32 (VECTOR_BYTES / 4)
+#define LANES_F64 (VECTOR_BYTES / 8)
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* aligned(1): loads and stores need no alignment. may_alias: any array may be read as vectors. */
+typedef float   vf32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+typedef double  vf64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+typedef int32_t vi32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
+typedef int64_t vi64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+
+/* Sum over the first `n` lanes, always in the same order. */
+INLINE float sum_lanes_f32(vf32 v, long n) {
+    float a[LANES_F32];
+    *(vf32 *)a = v;
+    for (long i = n; i < LANES_F32; i++) a[i] = 0;
+#if VECTOR_BYTES == 64
+    for (int i = 0; i < 8; i++) a[i] += a[i + 8];
+#endif
+#if VECTOR_BYTES >= 32
+    for (int i = 0; i < 4; i++) a[i] += a[i + 4];
+#endif
+    return (a[0] + a[2]) + (a[1] + a[3]);
+}
+
+INLINE double sum_lanes_f64(vf64 v, long n) {
+    double a[LANES_F64];
+    *(vf64 *)a = v;
+    for (long i = n; i < LANES_F64; i++) a[i] = 0;
+#if VECTOR_BYTES == 64
+    for (int i = 0; i < 4; i++) a[i] += a[i + 4];
+#endif
+#if VECTOR_BYTES >= 32
+    for (int i = 0; i < 2; i++) a[i] += a[i + 2];
+#endif
+    return a[0] + a[1];
+}
+
+/* a > b, with NaN above everything, as a lane mask. */
+#define ABOVE(a, b) (((a) > (b)) | ((a) != (a)))
+
+#endif

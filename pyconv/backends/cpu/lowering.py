@@ -1,0 +1,397 @@
+"""How each op becomes work for the kernels. Elementwise ops are in chains.py, convolutions in lowering_conv.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import buffers as memory
+from .buffers import NOWHERE, Buffer, Lanes
+from .lowering_conv import LOWERING, lowers, pack_rows
+
+TABLE: dict = LOWERING          # name of an op -> function (planner, node)
+BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
+
+
+# Shapes ---------------------------------------------------------------------------------------------------------
+
+@lowers("reshape")
+def reshape(planner, node):
+    x, out = node.inputs[0], node.output
+    layout = planner.layout(x)
+    if layout is None or not out.shape or out.shape[0] != x.shape[0]:
+        planner.define(out, None, planner.rep(x, None))
+        return
+    natural = Lanes(tuple(range(len(x.shape) - 1)), layout.lanes)
+    planner.define(out, Lanes(tuple(range(len(out.shape) - 1)), layout.lanes), planner.rep(x, natural))
+
+
+@lowers("transpose")
+def transpose(planner, node):
+    x, out, axes = node.inputs[0], node.output, node.attrs["axes"]
+    layout = planner.layout(x)
+    if layout is not None and axes[0] == 0:
+        # Only the names of the feature axes change.
+        order = tuple(axes.index(a + 1) - 1 for a in layout.order)
+        planner.define(out, Lanes(order, layout.lanes), planner.rep(x, layout))
+        return
+    step = memory.strides(x.shape, None)
+    planner.copy(planner.rep(x, None), planner.define(out), np.dtype(x.dtype).itemsize, out.shape,
+                 [step[a] for a in axes], memory.strides(out.shape, None))
+
+
+def _moved(planner, out, parts, untouched, fill=None):
+    """Fill `out` from parts: (tensor, sizes, first and step per axis in the tensor, and the same in out).
+
+    untouched: whether the batch axis is whole everywhere, so that blocks can stay blocks.
+    """
+    layout = None
+    if untouched and out.shape:
+        layout = next((planner.layout(p[0]) for p in parts if planner.layout(p[0]) is not None), None)
+    target = planner.define(out, layout)
+    if fill is not None:
+        planner.fill(target, out.dtype, fill)
+    item, skip = np.dtype(out.dtype).itemsize, 0 if layout is None else 1
+    for x, sizes, x_first, x_step, y_first, y_step in parts:
+        a, b = memory.strides(x.shape, layout), memory.strides(out.shape, layout)
+        sizes, x_first, x_step = sizes[skip:], x_first[skip:], x_step[skip:]
+        y_first, y_step = y_first[skip:], y_step[skip:]
+        planner.copy(planner.rep(x, layout), target, item, sizes,
+                     [s * k for s, k in zip(a, x_step, strict=True)], [s * k for s, k in zip(b, y_step, strict=True)],
+                     lanes=layout.lanes if layout else 0,
+                     source_start=sum(s * k for s, k in zip(a, x_first, strict=True)),
+                     target_start=sum(s * k for s, k in zip(b, y_first, strict=True)))
+
+
+@lowers("pad")
+def pad(planner, node):
+    x, out, pads = node.inputs[0], node.output, node.attrs["pads"]
+    zero, one = (0,) * len(pads), (1,) * len(pads)
+    _moved(planner, out, [(x, x.shape, zero, one, tuple(a for a, _ in pads), one)],
+           bool(pads) and pads[0] == (0, 0) and 0 not in x.shape, node.attrs["value"])
+
+
+@lowers("slice")
+def slice_(planner, node):
+    x, out, starts, steps = node.inputs[0], node.output, node.attrs["starts"], node.attrs["steps"]
+    zero, one = (0,) * len(starts), (1,) * len(starts)
+    _moved(planner, out, [(x, out.shape, starts, steps, zero, one)],
+           out.shape and out.shape[0] == x.shape[0])
+
+
+@lowers("slice_gradient")
+def slice_gradient(planner, node):
+    x, out, starts, steps = node.inputs[0], node.output, node.attrs["starts"], node.attrs["steps"]
+    zero, one = (0,) * len(starts), (1,) * len(starts)
+    _moved(planner, out, [(x, x.shape, zero, one, starts, steps)], x.shape and out.shape[0] == x.shape[0], 0)
+
+
+@lowers("concatenate")
+def concatenate(planner, node):
+    out, axis, at, parts = node.output, node.attrs["axis"], 0, []
+    zero, one = (0,) * len(out.shape), (1,) * len(out.shape)
+    for x in node.inputs:
+        if x.shape[axis]:
+            parts.append((x, x.shape, zero, one, tuple(at if i == axis else 0 for i in range(len(out.shape))), one))
+        at += x.shape[axis]
+    _moved(planner, out, parts, axis != 0)
+
+
+@lowers("flip")
+def flip(planner, node):
+    x, out, axes = node.inputs[0], node.output, node.attrs["axes"]
+    rank = range(len(x.shape))
+    _moved(planner, out, [(x, x.shape, tuple(x.shape[i] - 1 if i in axes else 0 for i in rank),
+                           tuple(-1 if i in axes else 1 for i in rank), (0,) * len(x.shape), (1,) * len(x.shape))],
+           0 not in axes)
+
+
+# Reductions -----------------------------------------------------------------------------------------------------
+
+def _workable(planner, x):
+    """A tensor of a type that reductions compute in: (dtype, function that gives a buffer for a layout)."""
+    if x.dtype in ("float32", "float64", "int64"):
+        return x.dtype, lambda layout: planner.rep(x, layout)
+
+    def widened(layout):
+        return converted(planner, planner.rep(x, layout), x.shape, x.dtype, "int64", layout)
+    return "int64", widened
+
+
+def converted(planner, source, shape, old, new, layout):
+    """A copy of a buffer in another element type."""
+    target = Buffer.for_tensor(shape, new, layout)
+    count = math.prod(shape) if layout is None else math.prod(shape[1:]) * layout.lanes
+    code = planner.table([planner.chains.codes["copy"], 1, 0, 0, 0])
+    dtype = new if new in ("float32", "float64") else "int64"
+
+    def make():
+        a, b = (source.at(), target.at()) if layout else (source.whole(), target.whole())
+        return planner.kernels.elementwise.chain(dtype, [count], [(a, old, 0, [1])], [(b, new, 1, False)], code,
+                                                 registers=2, blocks=target.blocks, chunk=0 if layout else 16384)
+    planner.add(make, [source], [target], blocks=target.blocks, cost=count)
+    return target
+
+
+def _reduce_plain(planner, op, dtype, source, target, shape, axes):
+    """Reduce a plain buffer into a plain buffer."""
+    shape, step = list(shape), memory.strides(shape, None)
+    kept = [(shape[i], step[i]) for i in range(len(shape)) if i not in axes and shape[i] != 1]
+    reduced = [(shape[i], step[i]) for i in range(len(shape)) if i in axes and shape[i] != 1]
+    reduced = reduced or [(1, 1)]
+    kept, reduced = _merge(kept), _merge(reduced)
+    across = bool(kept) and kept[-1][1] == 1
+    run, run_step = kept.pop() if across else reduced.pop()
+    work = math.prod(shape)
+    chunk = max(1, 16384 * max(1, math.prod(n for n, _ in kept)) // max(1, work))
+
+    def make():
+        return planner.kernels.reduction.reduce(dtype, op, source.whole(), target.whole(), kept=kept, reduced=reduced,
+                                                across=across, run=run, step=run_step, chunk=chunk)
+    planner.add(make, [source], [target], cost=work / 4)
+
+
+def _merge(axes):
+    """Neighbouring axes that are one run become one."""
+    out = []
+    for n, step in axes:
+        if out and out[-1][1] == n * step:
+            out[-1] = (out[-1][0] * n, step)
+        else:
+            out.append((n, step))
+    return out
+
+
+@lowers("sum", "max", "min")
+def reduce(planner, node):
+    x, out, axes, op = node.inputs[0], node.output, node.attrs["axes"], node.op
+    layout = planner.layout(x)
+    dtype, buffer_in = _workable(planner, x)
+    if not axes:
+        planner.define(out, layout, planner.rep(x, layout))
+        return
+    if layout is not None and (dtype == "int64" or layout.lanes != planner.kernels.lanes[dtype]):
+        layout = None
+    if layout is None:
+        target = planner.define(out) if dtype == out.dtype else Buffer.for_tensor(out.shape, dtype, None)
+        _reduce_plain(planner, op, dtype, buffer_in(None), target, x.shape, axes)
+        if dtype != out.dtype:
+            planner.define(out, None, converted(planner, target, out.shape, dtype, out.dtype, None))
+        return
+    source, features = planner.rep(x, layout), memory.strides(x.shape, layout)
+    kept_axes = [a for a in range(1, len(x.shape)) if a not in axes]
+    kept = [(x.shape[a], features[a - 1]) for a in kept_axes]
+    gone = [(x.shape[1 + a], features[a]) for a in layout.order if 1 + a in axes]
+    cost = source.nbytes / 16
+    if 0 not in axes:
+        natural = Lanes(tuple(range(len(out.shape) - 1)), layout.lanes)
+        target = planner.define(out, natural)
+
+        def make():
+            return planner.kernels.reduction.reduce(dtype, op, source.at(), target.at(), kept=kept or [(1, 0)],
+                                                    reduced=_merge(gone) or [(1, 0)], across=True, run=layout.lanes,
+                                                    blocks=source.blocks)
+        planner.add(make, [source], [target], blocks=source.blocks, cost=cost)
+        return
+    # Over the samples: one partial result per block, then the partial results in their order.
+    count = math.prod(n for n, _ in kept)
+    partial = Buffer(count * np.dtype(dtype).itemsize, source.blocks)
+    target = planner.define(out)
+
+    def make():
+        return planner.kernels.reduction.reduce(dtype, op, source.at(), partial.at(), kept=kept or [(1, 0)],
+                                                reduced=_merge(gone) or [(1, 0)], across=False, run=layout.lanes,
+                                                blocks=source.blocks, samples=x.shape[0])
+
+    def combine():
+        return planner.kernels.reduction.reduce(
+            dtype, op, partial.whole(), target.whole(), kept=[(1, 0)],
+            reduced=[(source.blocks, partial.block_bytes // np.dtype(dtype).itemsize)], across=True, run=count, chunk=1)
+    planner.add(make, [source], [partial], blocks=source.blocks, cost=cost)
+    partial.shared = True
+    planner.add(combine, [partial], [target], cost=count * source.blocks / 8 + 50)
+
+
+@lowers("argmax", "argmin")
+def arg(planner, node):
+    x, out, axis, op = node.inputs[0], node.output, node.attrs["axis"], node.op
+    layout = planner.layout(x)
+    dtype, buffer_in = _workable(planner, x)
+    if layout is not None and axis != 0:
+        source, features = buffer_in(layout), memory.strides(x.shape, layout)
+        kept = [(x.shape[a], features[a - 1]) for a in range(1, len(x.shape)) if a != axis] + [(layout.lanes, 1)]
+        target = planner.define(out, Lanes(tuple(range(len(out.shape) - 1)), layout.lanes))
+        planner.add(lambda: planner.kernels.reduction.arg(dtype, op, source.at(), target.at(), kept=kept,
+                                                          count=x.shape[axis], step=features[axis - 1],
+                                                          blocks=source.blocks),
+                    [source], [target], blocks=source.blocks, cost=math.prod(x.shape))
+        return
+    source, step = buffer_in(None), memory.strides(x.shape, None)
+    kept = [(x.shape[a], step[a]) for a in range(len(x.shape)) if a != axis]
+    target = planner.define(out)
+    planner.add(lambda: planner.kernels.reduction.arg(dtype, op, source.whole(), target.whole(), kept=kept or [(1, 0)],
+                                                      count=x.shape[axis], step=step[axis], chunk=256),
+                [source], [target], cost=math.prod(x.shape))
+
+
+# Products -------------------------------------------------------------------------------------------------------
+
+@lowers("matmul")
+def matmul(planner, node):
+    a, b = node.inputs
+    ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+    lanes = planner.kernels.lanes[a.dtype]
+
+    def in_lanes(tensor):
+        layout = planner.layout(tensor)
+        return len(tensor.shape) == 2 and layout is not None and layout.lanes == lanes
+    if in_lanes(a) and not ta and len(b.shape) == 2 and planner.layout(b) is None:
+        dense(planner, node, a, b, tb)
+    elif in_lanes(a) and ta and not tb and len(b.shape) == 2:
+        product(planner, node, lanes_of_a=lanes)
+    else:
+        product(planner, node)
+
+
+def dense(planner, node, x, w, transposed):
+    """Samples in the lanes times weights."""
+    layout, lanes, dtype = planner.layout(x), planner.kernels.lanes[x.dtype], x.dtype
+    source, weights = planner.rep(x, layout), planner.rep(w, None)
+    inputs, outputs = x.shape[1], node.output.shape[1]
+    tensor, bias, relu = planner.epilogue(node, 1)
+    bias_buffer = None if bias is None else planner.rep(bias, None)
+    target = planner.define(tensor, Lanes((0,), lanes))
+    item, blocks = np.dtype(dtype).itemsize, source.blocks
+    together = inputs * outputs * item > BIG_WEIGHTS and blocks > 1
+    cb, xb = _dense_tile(planner.kernels.packed, outputs, blocks if together else 1)
+    packed = Buffer(-(-outputs // cb) * cb * inputs * item)
+    row, tap = (inputs, 1) if transposed else (1, outputs)
+    pack_rows(planner, dtype, weights, packed, [np.arange(inputs, dtype=np.int64) * tap], outputs, cb, row)
+    xo = planner.table(np.arange(min(inputs, 512)) * lanes)
+    tiles = -(-outputs // cb)
+    per_task = max(1, min(8, tiles // 8)) if together else 0
+
+    def make():
+        place = Buffer.whole if together else Buffer.at
+        return planner.kernels.matmul.dense(
+            dtype, place(source), packed.whole(), place(target), bias_buffer.whole() if bias_buffer else NOWHERE,
+            inputs=inputs, outputs=outputs, cb=cb, xb=xb, blocks=blocks, tasks_of=per_task,
+            x_block=source.block_bytes // item, xo=xo, relu=relu)
+    reads = [source, packed, *([bias_buffer] if bias_buffer else [])]
+    planner.add(make, reads, [target], blocks=0 if together else blocks, cost=inputs * outputs * blocks * 0.3)
+    if together:
+        source.shared = target.shared = True
+
+
+def _dense_tile(tiles, outputs, blocks):
+    """(rows, vectors) with the fewest rounds: as many sums as fit, rows that divide well, blocks that divide well."""
+    def cost(tile):
+        cb, xb = tile
+        work = -(-outputs // cb) * cb * -(-blocks // xb) * min(xb, blocks)
+        loads = (cb + xb) / (2 * cb * xb)
+        return work * max(1.0, loads, 6 / (cb * min(xb, blocks)))
+    usable = [t for t in tiles if t[1] <= blocks and all((t[0], k) in tiles for k in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+def product(planner, node, lanes_of_a=0):
+    """The general matrix product; with `lanes_of_a`, a is (samples, k) in lanes and used transposed."""
+    a, b, kernels = *node.inputs, planner.kernels
+    dtype, lanes = a.dtype, planner.kernels.lanes[a.dtype]
+    ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+    m, n = node.output.shape[-2:]
+    k = a.shape[-2] if ta else a.shape[-1]
+    batch = node.output.shape[:-2]
+    tensor, bias, relu = planner.epilogue(node, len(node.output.shape) - 1)
+    bias_buffer = None if bias is None else planner.rep(bias, None)
+    right = planner.rep(b, None)
+    if tb:          # rows of B lie in the lanes
+        turned = Buffer(right.nbytes)
+        step = memory.strides(b.shape, None)
+        sizes = b.shape[:-2] + (b.shape[-1], b.shape[-2])
+        planner.copy(right, turned, np.dtype(dtype).itemsize, sizes, [*step[:-2], step[-1], step[-2]],
+                     memory.strides(sizes, None))
+        right = turned
+    if lanes_of_a:
+        left = planner.rep(a, Lanes((0,), lanes))
+        samples = np.arange(k)
+        a_taps = planner.table(samples // lanes * (left.block_bytes // np.dtype(dtype).itemsize) + samples % lanes)
+        a_row = lanes
+        left.shared = True
+    else:
+        left = planner.rep(a, None)
+        a_row, a_tap = (1, m) if ta else (k, 1)
+        a_taps = planner.table(np.arange(k) * a_tap)
+    b_taps = planner.table(np.arange(k) * n)
+
+    def starts(shape, size):
+        grid = np.arange(math.prod(shape[:-2]), dtype=np.int64).reshape(shape[:-2]) * size
+        return planner.table(np.broadcast_to(grid, batch).ravel(), np.int64)
+    a_batch, b_batch = starts(a.shape, m * k), starts(b.shape, k * n)
+    vectors = -(-n // lanes)
+    cb, xb = _gemm_tile(kernels.strided, m, vectors)
+    rows = min(m, max(cb, 64 // cb * cb))
+    cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb else max(xb, -(-vectors // 8))
+    target = planner.define(tensor)
+
+    def make():
+        return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
+                                   bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
+                                   a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
+                                   cols=cols, cb=cb, xb=xb, relu=relu)
+    planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
+                cost=math.prod(batch) * m * k * vectors * 0.35)
+
+
+def _gemm_tile(tiles, rows, vectors):
+    def cost(tile):
+        cb, xb = min(tile[0], rows), min(tile[1], vectors)
+        return -(-rows // tile[0]) * cb * -(-vectors // tile[1]) * xb * max(1.0, (cb + xb) / (2 * cb * xb), 6 / (cb * xb))
+    usable = [t for t in tiles if t[0] <= max(1, rows) and t[1] <= vectors
+              and all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+# Loss and random numbers ----------------------------------------------------------------------------------------
+
+@lowers("sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_gradient")
+def cross_entropy(planner, node):
+    logits, labels, *rest = node.inputs
+    out, dtype, classes = node.output, logits.dtype, logits.shape[-1]
+    samples, item = math.prod(labels.shape), np.dtype(logits.dtype).itemsize
+    layout = planner.layout(logits)
+    in_lanes = layout is not None and len(logits.shape) == 2
+    layout = layout if in_lanes else None
+    failure = planner.message(f"A label is {{value}}, but with {classes} classes labels must be from 0 to "
+                              f"{classes - 1}. Check the labels, or give the last layer more units.")
+    source, truth = planner.rep(logits, layout), planner.rep(labels, None)
+    vector = Lanes((), layout.lanes) if in_lanes else None
+    grad = planner.rep(rest[0], vector) if rest else None
+    target = planner.define(out, (layout if rest else vector) if in_lanes else None)
+    per_task = layout.lanes if in_lanes else 256
+    label_item = np.dtype(labels.dtype).itemsize
+
+    def ranged(buffer, size):
+        base, _, where = buffer.whole()
+        return base, per_task * size, where
+
+    def make():
+        wide = (lambda b: b.at()) if in_lanes else (lambda b: ranged(b, classes * item))
+        thin = (lambda b: b.at()) if in_lanes else (lambda b: ranged(b, item))
+        return planner.kernels.special.cross_entropy(
+            dtype, labels.dtype, wide(source), ranged(truth, label_item), thin(grad) if rest else None,
+            wide(target) if rest else thin(target), samples=samples, classes=classes,
+            step=layout.lanes if in_lanes else 1, next=1 if in_lanes else classes, per_task=per_task, failure=failure)
+    reads = [source, truth, *([grad] if rest else [])]
+    planner.add(make, reads, [target], blocks=source.blocks if in_lanes else 0, cost=samples * classes * 6)
+
+
+@lowers("random_uniform", "random_normal")
+def random(planner, node):
+    state, out = planner.rep(node.inputs[0], None), node.output
+    target, count = planner.define(out), math.prod(out.shape)
+    normal = node.op == "random_normal"
+    planner.add(lambda: planner.kernels.special.random(out.dtype, state.whole(), target.whole(), count=count,
+                                                       normal=normal),
+                [state], [target], cost=count * (20 if normal else 3))

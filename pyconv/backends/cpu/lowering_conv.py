@@ -1,0 +1,363 @@
+"""How convolutions and pooling become work: which taps reach which outputs, tiles, borders, layouts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from . import buffers as memory
+from .buffers import NOWHERE, Buffer
+
+LOWERING: dict = {}
+
+
+def lowers(*names):
+    def register(function):
+        for name in names:
+            LOWERING[name] = function
+        return function
+    return register
+
+
+def three(values, fill):
+    """Spatial values padded in front to three axes: depth, rows, columns."""
+    return (fill,) * (3 - len(values)) + tuple(values)
+
+
+class Geometry:
+    """A convolution's sizes with three spatial axes, whatever it has itself."""
+
+    def __init__(self, x_shape, kernel_shape, *, strides, padding, dilation, groups, channels_last):
+        sizes = x_shape[1:-1] if channels_last else x_shape[2:]
+        self.batch, self.groups = x_shape[0], groups
+        self.channels = (x_shape[-1] if channels_last else x_shape[1]) // groups
+        self.filters = kernel_shape[-1] // groups
+        self.sizes, self.window = three(sizes, 1), three(kernel_shape[:-2], 1)
+        self.strides, self.dilation = three(strides, 1), three(dilation, 1)
+        self.padding = three(padding, (0, 0))
+        self.outputs = tuple((n + p + q - d * (k - 1) - 1) // s + 1 for n, k, s, (p, q), d in
+                             zip(self.sizes, self.window, self.strides, self.padding, self.dilation, strict=True))
+
+    def forward(self):
+        """Per axis: phases (first output, count, output step, taps as (k, offset in the input)), input step."""
+        return [([(0, o, 1, [(i, i * d - p) for i in range(k)])], s) for o, k, s, (p, _), d in
+                zip(self.outputs, self.window, self.strides, self.padding, self.dilation, strict=True)]
+
+    def backward(self):
+        """The same for the gradient of the input: its results are the inputs, what it reads the outputs."""
+        axes = []
+        for n, k, s, (p, _), d in zip(self.sizes, self.window, self.strides, self.padding, self.dilation, strict=True):
+            phases = []
+            for first in range(min(s, n)):
+                taps = [(i, (first + p - i * d) // s) for i in range(k) if (first + p - i * d) % s == 0]
+                phases.append((first, -(-(n - first) // s), s, taps))
+            axes.append((phases, 1))
+        return axes
+
+
+def border(axes, sizes):
+    """Zeros needed before, and the sizes with all zeros, so that every tap of every phase lies inside."""
+    low, padded = [], []
+    for (phases, step), n in zip(axes, sizes, strict=True):
+        reach = [(count, q) for _, count, _, taps in phases for _, q in taps]
+        before = max(0, -min((q for _, q in reach), default=0))
+        end = max(((count - 1) * step + q for count, q in reach), default=0)
+        low.append(before)
+        padded.append(before + max(n, end + 1))
+    return low, padded
+
+
+def pack_rows(planner, dtype, weights, packed, sections, rows, cb, row_stride):
+    """Work that packs weights by [section][rows / cb][tap][cb]; `sections` are arrays of tap positions."""
+    begin = planner.table(np.cumsum([0, *map(len, sections)]))
+    sources = planner.table(np.concatenate(sections) if sections else [])
+    if not len(sources):
+        return
+
+    def make():
+        return planner.kernels.convolution.pack(dtype, weights.whole(), packed.whole(), sources, begin, rows, cb,
+                                                row_stride)
+    planner.add(make, [weights], [packed], cost=len(sources) * rows / 2)
+
+
+def conv_tile(tiles, filters, widths):
+    """(rows of filters, columns) of the packed tile that takes the fewest cycles for lines of these lengths."""
+    def cost(tile):
+        cb, xb = tile
+        total = 0.0
+        for width in widths:
+            n = -(-width // xb)
+            for i in range(n):
+                x = width * (i + 1) // n - width * i // n
+                total += max(cb * x, (cb + x) / 2, 6) + 0.5
+        return total * -(-filters // cb)
+    usable = [t for t in tiles if all((t[0], k) in tiles for k in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, groups, channels, filters, sources_of,
+             row_stride, bias=None, relu=False):
+    """Add the work of a convolution with samples in the lanes.
+
+    axes: as Geometry.forward gives them. sizes, outputs: three ints each. channels, filters: per group, of what is
+    read and of what is computed. sources_of(group, taps): where the taps' first weights lie, channel outermost.
+    """
+    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    low, padded = border(axes, sizes)
+    row, depth = padded[2] * lanes, padded[1] * padded[2] * lanes
+    plane_in = padded[0] * depth
+    out_row, out_depth = outputs[2] * lanes, outputs[1] * outputs[2] * lanes
+    steps = [a[1] for a in axes]
+    phases, offsets, taps_of = [], [], []
+    for z, y, x in itertools.product(*(a[0] for a in axes)):
+        taps = [(kz, ky, kx) for kz in z[3] for ky in y[3] for kx in x[3]]
+        first = sum(map(len, offsets))
+        at = [((kz[1] + low[0]) * depth + (ky[1] + low[1]) * row + (kx[1] + low[2]) * lanes) for kz, ky, kx in taps]
+        offsets.append(np.add.outer(np.arange(channels) * plane_in, np.array(at, np.int64)).ravel().astype(np.int32))
+        taps_of.append([tuple(k[0] for k in tap) for tap in taps])
+        phases.append([first, len(offsets[-1]), z[0] * out_depth + y[0] * out_row + x[0] * lanes,
+                       z[1], y[1], x[1], z[2] * out_depth, y[2] * out_row, x[2] * lanes,
+                       steps[0] * depth, steps[1] * row, steps[2] * lanes])
+    total = sum(map(len, offsets))
+    phases.append([total] + [0] * 11)
+    cb, xb = conv_tile(planner.kernels.packed, filters, sorted({p[5] for p in phases[:-1]}))
+    packed = Buffer(max(1, total * groups * -(-filters // cb) * cb * item))
+    sections = [sources_of(g, taps) for g in range(groups) for taps in taps_of]
+    pack_rows(planner, dtype, weights, packed, sections, filters, cb, row_stride)
+    table = planner.table(np.concatenate(offsets) if total else np.zeros(1))
+    rows = planner.table(phases, np.int64)
+    macs = sum(p[1] * p[3] * p[4] * p[5] for p in phases[:-1]) * -(-filters // cb) * cb * groups * source.blocks
+
+    def make():
+        return planner.kernels.convolution.conv(
+            dtype, source.at(), packed.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
+            sizes=sizes, low=low, padded=padded, groups=groups, channels=channels, filters=filters, cb=cb, xb=xb,
+            plane=outputs[0] * out_depth, phases=rows, xo=table, relu=relu)
+    planner.add(make, [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks, cost=macs * 0.3)
+
+
+@lowers("conv")
+def conv(planner, node):
+    x, kernel = node.inputs
+    geometry = Geometry(x.shape, kernel.shape, **node.attrs)
+    channels_last = node.attrs["channels_last"]
+    lanes = planner.kernels.lanes[x.dtype]
+    if not planner.fills(x.shape[0], lanes):
+        return conv_plain(planner, node, geometry)
+    layout = planner.channels_first(len(x.shape), channels_last, lanes)
+    source, weights = planner.rep(x, layout), planner.rep(kernel, None)
+    tensor, bias, relu = planner.epilogue(node, len(x.shape) - 1 if channels_last else 1)
+    g, all_filters = geometry, kernel.shape[-1]
+
+    def sources_of(group, taps):
+        at = np.array([_flat(k, g.window) * g.channels * all_filters for k in taps], np.int64)
+        return np.add.outer(np.arange(g.channels) * all_filters, at).ravel() + group * g.filters
+    run_conv(planner, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
+             axes=g.forward(), sizes=g.sizes, outputs=g.outputs, groups=g.groups, channels=g.channels,
+             filters=g.filters, sources_of=sources_of, row_stride=1,
+             bias=None if bias is None else planner.rep(bias, None), relu=relu)
+
+
+def _flat(k, window):
+    return (k[0] * window[1] + k[1]) * window[2] + k[2]
+
+
+@lowers("conv_input_gradient")
+def input_gradient(planner, node):
+    grad, kernel = node.inputs
+    attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
+    g, all_filters = Geometry(node.output.shape, kernel.shape, **attrs), kernel.shape[-1]
+    layout = planner.channels_first(len(grad.shape), attrs["channels_last"], planner.kernels.lanes[grad.dtype])
+
+    def sources_of(group, taps):
+        at = np.array([_flat(k, g.window) * g.channels * all_filters for k in taps], np.int64)
+        return np.add.outer(np.arange(g.filters) + group * g.filters, at).ravel()
+    run_conv(planner, dtype=grad.dtype, source=planner.rep(grad, layout), target=planner.define(node.output, layout),
+             weights=planner.rep(kernel, None), axes=g.backward(), sizes=g.outputs, outputs=g.sizes, groups=g.groups,
+             channels=g.filters, filters=g.channels, sources_of=sources_of, row_stride=all_filters)
+
+
+@lowers("conv_kernel_gradient")
+def kernel_gradient(planner, node):
+    x, grad = node.inputs
+    attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
+    shape, dtype = node.output.shape, x.dtype
+    g, lanes, item = Geometry(x.shape, shape, **attrs), planner.kernels.lanes[x.dtype], np.dtype(x.dtype).itemsize
+    layout = planner.channels_first(len(x.shape), attrs["channels_last"], lanes)
+    source, gradient = planner.rep(x, layout), planner.rep(grad, layout)
+    axes = g.forward()
+    low, padded = border(axes, g.sizes)
+    row, depth = padded[2] * lanes, padded[1] * padded[2] * lanes
+    at, targets = [], []
+    for channel in range(g.channels):
+        for k in itertools.product(*map(range, g.window)):
+            q = [axes[i][0][0][3][k[i]][1] + low[i] for i in range(3)]
+            at.append(channel * padded[0] * depth + q[0] * depth + q[1] * row + q[2] * lanes)
+            targets.append((_flat(k, g.window) * g.channels + channel) * shape[-1])
+    xo = planner.table(at)
+    xrow = planner.table([z * g.strides[0] * depth + y * g.strides[1] * row
+                          for z in range(g.outputs[0]) for y in range(g.outputs[1])])
+    grow = planner.table([i * g.outputs[2] * lanes for i in range(g.outputs[0] * g.outputs[1])])
+    plane = math.prod(g.outputs) * lanes
+    # Partial sums per task, so that they are added in one order whoever makes them; not too many of large kernels.
+    blocks = source.blocks
+    parts = min(blocks, max(8, (64 << 20) // (math.prod(shape) * item)))
+    per_task = -(-blocks // parts)
+    parts = -(-blocks // per_task)
+    partial = Buffer(math.prod(shape) * item, parts)
+    partial.shared = True
+    target = planner.define(node.output)
+    tb, cb = dot_tile(planner.kernels.dot, len(at), g.filters)
+
+    def make():
+        return planner.kernels.convolution.kernel_gradient(
+            dtype, source.at(), gradient.at(), partial.at(), samples=x.shape[0], blocks=blocks, per_task=per_task,
+            sizes=g.sizes, low=low, padded=padded, groups=g.groups, channels=g.channels, filters=g.filters, tb=tb,
+            cb=cb, plane=plane, xo=xo, xrow=xrow, grow=grow, cols=g.outputs[2], xstep=g.strides[2] * lanes)
+    macs = len(at) * g.filters * math.prod(g.outputs) * blocks * g.groups
+    planner.add(make, [source, gradient], [partial], blocks=blocks if per_task == 1 else 0, cost=macs * 0.3)
+    if per_task > 1:
+        source.shared = gradient.shared = True
+    all_targets = planner.table([t + group * g.filters for group in range(g.groups) for t in targets])
+    step = partial.block_bytes // item
+    planner.add(lambda: planner.kernels.convolution.gather(dtype, partial.whole(), target.whole(), all_targets,
+                                                           g.filters, parts, step),
+                [partial], [target], cost=len(all_targets) * g.filters * parts / 8)
+
+
+def dot_tile(tiles, taps, filters):
+    """(taps, filters) of a tile of sums: full tiles first, then those that divide well."""
+    def cost(tile):
+        tb, cb = tile
+        return sum(max(t * c, (t + c) / 2, 6) + 2
+                   for t, c in itertools.product(_split(taps, tb), _split(filters, cb)))
+    usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+def _split(n, most):
+    """n in as few parts of at most `most` as possible, each as large as the others (within 1)."""
+    parts = -(-n // most)
+    if parts > 64:
+        return [n / parts] * parts
+    return [n * (i + 1) // parts - n * i // parts for i in range(parts)]
+
+
+def conv_plain(planner, node, geometry):
+    """The forward convolution of a small batch: filters in the lanes."""
+    x, kernel = node.inputs
+    g, dtype = geometry, x.dtype
+    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    channels_last = node.attrs["channels_last"]
+    rank = len(x.shape)
+    to_last = (0, *range(2, rank), 1)
+    all_channels, all_filters = g.channels * g.groups, kernel.shape[-1]
+    tensor, bias, relu = planner.epilogue(node, rank - 1 if channels_last else 1)
+    source, weights = planner.rep(x, None), planner.rep(kernel, None)
+    if not channels_last:
+        source = _permuted(planner, source, x.shape, to_last, item)
+    axes = g.forward()
+    low, padded = border(axes, g.sizes)
+    if tuple(padded) != tuple(g.sizes):
+        wide = Buffer(g.batch * math.prod(padded) * all_channels * item)
+        small = math.prod(g.sizes) * all_channels * item
+        flat = source
+
+        def add_border():
+            return planner.kernels.convolution.add_border(
+                (flat.base, small, flat.place), (wide.base, wide.nbytes // g.batch, wide.place), samples=g.batch,
+                sizes=g.sizes, low=low, padded=padded, pixel=all_channels * item)
+        planner.add(add_border, [flat], [wide], cost=wide.nbytes / 16)
+        source = wide
+    row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
+    taps_x, taps_w = [], []
+    for k in itertools.product(*map(range, g.window)):
+        q = [axes[i][0][0][3][k[i]][1] + low[i] for i in range(3)]
+        for c in range(g.channels):
+            taps_x.append(q[0] * depth + q[1] * row + q[2] * all_channels + c)
+            taps_w.append((_flat(k, g.window) * g.channels + c) * all_filters)
+    taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
+    vectors = -(-g.filters // lanes)
+    cb, xb = plain_tile(planner.kernels.strided, g.outputs[2], vectors)
+    out_shape = tensor.shape if channels_last else tuple(tensor.shape[a] for a in to_last)
+    target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
+    bias_buffer = None if bias is None else planner.rep(bias, None)
+
+    def make():
+        return planner.kernels.convolution.conv_plain(
+            dtype, source.whole(), weights.whole(), target.whole(), bias_buffer.whole() if bias_buffer else NOWHERE,
+            samples=g.batch, outputs=g.outputs,
+            steps=[g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth],
+            groups=g.groups, channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb,
+            relu=relu)
+    macs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors
+    planner.add(make, [source, weights, *([bias_buffer] if bias_buffer else [])], [target], cost=macs * 0.35)
+    if not channels_last:
+        back = (0, rank - 1, *range(1, rank - 1))
+        planner.define(tensor, None, _permuted(planner, target, out_shape, back, item))
+
+
+def plain_tile(tiles, width, vectors):
+    """(pixels, vectors of filters) of a strided tile for rows of `width` pixels."""
+    def cost(tile):
+        return sum(max(c * v, (c + v) / 2, 6) + 1
+                   for c, v in itertools.product(_split(width, tile[0]), _split(vectors, tile[1])))
+    usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+def _permuted(planner, source, shape, axes, item):
+    """A copy of a plain buffer with its axes in another order."""
+    sizes, step = [shape[a] for a in axes], memory.strides(shape, None)
+    target = Buffer(math.prod(shape) * item)
+    planner.copy(source, target, item, sizes, [step[a] for a in axes], memory.strides(sizes, None))
+    return target
+
+
+@lowers("max_pool", "max_pool_gradient")
+def max_pool(planner, node):
+    x, *rest = node.inputs
+    attrs, dtype, rank = node.attrs, x.dtype, len(x.shape)
+    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    channels_last = attrs["channels_last"]
+    sizes = x.shape[1:-1] if channels_last else x.shape[2:]
+    channels = x.shape[-1] if channels_last else x.shape[1]
+    window, strides = three(attrs["window"], 1), three(attrs["strides"], 1)
+    dilation, padding = three(attrs["dilation"], 1), three(attrs["padding"], (0, 0))
+    sizes = three(sizes, 1)
+    outputs = tuple((n + p + q - d * (k - 1) - 1) // s + 1
+                    for n, k, s, (p, q), d in zip(sizes, window, strides, padding, dilation, strict=True))
+    options = dict(channels=channels, sizes=sizes, outputs=outputs, window=window, strides=strides, dilation=dilation,
+                   low=[p for p, _ in padding])
+    native = planner.layout(x)
+    if planner.fills(x.shape[0], lanes) and (native is not None or planner.image_layout):
+        layout = planner.channels_first(rank, channels_last, lanes)
+        source = planner.rep(x, layout)
+        grad = planner.rep(rest[0], layout) if rest else None
+        target = planner.define(node.output, layout)
+        planner.add(lambda: planner.kernels.pooling.max_pool(
+            dtype, source.at(), grad.at() if grad else None, target.at(), tasks=source.blocks, in_lanes=True, **options),
+            [source, *([grad] if grad else [])], [target], blocks=source.blocks, cost=source.nbytes / 16)
+        return
+    # Plain: channels last, one task a sample.
+    to_last, to_first = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
+    source = planner.rep(x, None)
+    grad = planner.rep(rest[0], None) if rest else None
+    if not channels_last:
+        source = _permuted(planner, source, x.shape, to_last, item)
+        grad = _permuted(planner, grad, rest[0].shape, to_last, item) if rest else None
+    out_shape = node.output.shape if channels_last else tuple(node.output.shape[a] for a in to_last)
+    target = planner.define(node.output) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
+
+    def each(buffer, n):
+        return buffer.base, math.prod(n) * channels * item, buffer.place
+    planner.add(lambda: planner.kernels.pooling.max_pool(
+        dtype, each(source, sizes), each(grad, outputs) if grad else None, each(target, sizes if rest else outputs),
+        tasks=x.shape[0], in_lanes=False, **options),
+        [source, *([grad] if grad else [])], [target], cost=math.prod(x.shape) / 4)
+    if not channels_last:
+        planner.define(node.output, None, _permuted(planner, target, out_shape, to_first, item))
+
+

@@ -1,0 +1,435 @@
+"""From a graph to a program: layouts, fusion, order of work, memory.
+
+The planner goes through the nodes once. For each it decides a layout and adds `Work`: an instruction to be made when
+the addresses are known, with the buffers that it reads and writes. Elementwise nodes are gathered into chains.
+Then the work is put into steps (see executor.pyx), buffers get addresses, and the instructions are made.
+
+What is decided here depends on shapes and types alone: never on the number of threads or on time measured.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+
+from ...graph import LEAVES, Graph
+from ...graph.variable import aligned_empty
+from . import buffers as memory
+from .buffers import FIXED, LOCAL, Buffer, Lanes
+from .chains import Chains
+
+# Steps below this much estimated work (nanoseconds) run on one thread: waking others costs about as much.
+SERIAL = 15_000
+
+
+class Work:
+    """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
+
+    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits")
+
+    def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False):
+        self.make, self.reads, self.writes = make, list(reads), list(writes)
+        self.blocks, self.cost, self.updates = blocks, cost, updates
+        self.step = self.index = None
+        self.waits = ()
+
+
+class Planner:
+    """Compiles one graph. `lowering` maps the name of an op to a function (planner, node)."""
+
+    def __init__(self, graph: Graph, kernels, lowering):
+        self.graph, self.kernels, self.lowering = graph, kernels, lowering
+        self.nodes = graph.nodes()
+        self.work: list[Work] = []
+        self.now = 0                   # position of the node being lowered
+        self.reps: dict = {}           # id of a tensor -> {layout: Buffer}; the first layout is the native one
+        self.done: set = set()         # nodes that a fused neighbour has taken over
+        self.messages: list = []       # errors that kernels can report
+        self.arrays: list = []         # constants and tables to be kept alive
+        self.consumers: dict = {}
+        for node in self.nodes:
+            for tensor in node.inputs:
+                self.consumers.setdefault(id(tensor), []).append(node)
+        for tensor in graph.results:
+            self.consumers.setdefault(id(tensor), []).append(None)
+        self.chains = Chains(self)
+        self.image_layout = self._image_layout()
+
+    # Layouts ------------------------------------------------------------------------------------------------
+
+    def _image_layout(self):
+        """How images enter the program: (batch, order function) if some convolution works in lanes, else None."""
+        for node in self.nodes:
+            if node.op in ("conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient"):
+                x = node.inputs[0]
+                lanes = self.kernels.lanes[x.dtype]
+                if self.fills(x.shape[0], lanes):
+                    return x.shape[0], node.attrs["channels_last"], lanes
+        return None
+
+    @staticmethod
+    def fills(batch, lanes) -> bool:
+        """Whether a batch is large enough for samples in the lanes to be worth it."""
+        return batch >= max(2, lanes // 2)
+
+    @staticmethod
+    def channels_first(rank, channels_last, lanes) -> Lanes:
+        """The lanes layout of convolutions for a tensor of `rank` axes."""
+        features = rank - 1
+        order = (features - 1, *range(features - 1)) if channels_last else tuple(range(features))
+        return Lanes(order, lanes)
+
+    def layout(self, tensor):
+        """The layout that the tensor has by itself."""
+        self._ensure(tensor)
+        return next(iter(self.reps[id(tensor)]))
+
+    def rep(self, tensor, layout=None) -> Buffer:
+        """The tensor in a layout; converted if need be."""
+        self._ensure(tensor)
+        reps = self.reps[id(tensor)]
+        if layout not in reps:
+            reps[layout] = self._convert(tensor, next(iter(reps)), layout)
+        return reps[layout]
+
+    def define(self, tensor, layout=None, buffer=None) -> Buffer:
+        """Say that the tensor will be in this layout; returns its (new) buffer."""
+        buffer = buffer or Buffer.for_tensor(tensor.shape, tensor.dtype, layout)
+        self.reps[id(tensor)] = {layout: buffer}
+        return buffer
+
+    def known(self, tensor) -> bool:
+        """Whether the tensor can be read by now."""
+        return id(tensor) in self.reps or tensor.node.op in LEAVES
+
+    def add(self, make, reads, writes, **options) -> Work:
+        work = Work(make, reads, writes, **options)
+        work.index = self.now, len(self.work)
+        self.work.append(work)
+        for buffer in reads:
+            buffer.readers.append(work)
+        for buffer in writes:
+            buffer.writers.append(work)
+        return work
+
+    def table(self, values, dtype=np.int32):
+        """An array of numbers that instructions keep."""
+        return np.array(values, dtype)
+
+    def _ensure(self, tensor):
+        """Leaves get their buffers when they are first asked for."""
+        if id(tensor) in self.reps:
+            return
+        node = tensor.node
+        if node.op == "variable":
+            self.reps[id(tensor)] = {None: Buffer.of_array(node.attrs["variable"].array)}
+        elif node.op == "constant":
+            value = node.attrs["value"].array
+            array = aligned_empty(value.shape, value.dtype)
+            array[...] = value
+            self.arrays.append(array)
+            self.reps[id(tensor)] = {None: Buffer.of_array(array)}
+        elif node.op == "placeholder":
+            self._enter(tensor)
+        else:
+            raise AssertionError(f"{node} was not computed")
+
+    def _enter(self, tensor):
+        """Copy an input of the program into memory of its own, picking rows if asked to."""
+        shape, item = tensor.shape, np.dtype(tensor.dtype).itemsize
+        source, rows = self.inputs[id(tensor)], self.rows
+        if self.image_layout and len(shape) >= 3 and shape[0] == self.image_layout[0]:
+            layout = self.channels_first(len(shape), *self.image_layout[1:])
+            buffer = self.define(tensor, layout)
+            order = self.feature_order(shape, layout)
+            self.add(lambda: self.kernels.layout.to_lanes(
+                item, source, buffer.at(), samples=shape[0], features=int(np.prod(shape[1:])), lanes=layout.lanes,
+                order=order, rows=rows), [], [buffer], blocks=buffer.blocks, cost=buffer.nbytes / 4)
+            return
+        buffer = self.define(tensor)
+        count = shape[0] if shape else 1
+        size = int(np.prod(shape[1:])) * item
+        rows = rows if shape else None
+        if buffer.nbytes:
+            self.add(lambda: self.kernels.layout.copy_rows(source, buffer.whole(), rows, size=size, count=count),
+                     [], [buffer], cost=buffer.nbytes / 8)
+
+    def feature_order(self, shape, layout):
+        """For each logical feature, in C order, where it lies in a block; None if they are in order already."""
+        if tuple(layout.order) == tuple(range(len(layout.order))):
+            return None
+        at = [s // layout.lanes for s in memory.strides(shape, layout)]
+        grid = np.zeros(shape[1:], np.int32)
+        for axis, step in enumerate(at):
+            index = np.arange(shape[1 + axis], dtype=np.int32) * step
+            grid += index.reshape([-1 if i == axis else 1 for i in range(len(at))])
+        return self.table(grid.ravel())
+
+    def _convert(self, tensor, old, new) -> Buffer:
+        shape, item = tensor.shape, np.dtype(tensor.dtype).itemsize
+        source, target = self.reps[id(tensor)][old], Buffer.for_tensor(shape, tensor.dtype, new)
+        if not target.nbytes:
+            return target
+        if old is not None and new is not None:
+            if old.lanes != new.lanes:
+                source, old = self.rep(tensor, None), None
+            else:
+                sizes, a = shape[1:], memory.strides(shape, old)
+                b = memory.strides(shape, new)
+                self.copy(source, target, item, sizes, a, b, lanes=old.lanes)
+                return target
+        layout, plain, blocked = (new, source, target) if old is None else (old, target, source)
+        move = self.kernels.layout.to_lanes if old is None else self.kernels.layout.from_lanes
+        order = self.feature_order(shape, layout)
+        self.add(lambda: move(item, plain.whole(), blocked.at(), samples=shape[0],
+                              features=int(np.prod(shape[1:])), lanes=layout.lanes, order=order),
+                 [source], [target], blocks=blocked.blocks, cost=blocked.nbytes / 4)
+        return target
+
+    def copy(self, source, target, item, sizes, a, b, *, lanes=0, source_start=0, target_start=0):
+        """Copy elements between strides (in elements) a and b; with `lanes`, within each block."""
+        sizes, a, b = list(sizes), [s * item for s in a], [s * item for s in b]
+        if lanes:
+            sizes, a, b = [*sizes, lanes], [*a, item], [*b, item]
+        if 0 in sizes:
+            return
+
+        def make():
+            def shifted(operand, start):
+                return (operand[0] + start * item, *operand[1:])
+            x, y = (source.at(), target.at()) if lanes else (source.whole(), target.whole())
+            return self.kernels.layout.copy(item, shifted(x, source_start), shifted(y, target_start), sizes, a, b,
+                                            blocks=target.blocks if lanes else 0)
+        self.add(make, [source], [target], blocks=target.blocks if lanes else 0,
+                 cost=float(np.prod(sizes)) / 2 * (target.blocks if lanes else 1))
+
+    def fill(self, target, dtype, value=0):
+        """Set a whole buffer to a number."""
+        if not target.nbytes:
+            return
+        number = aligned_empty((), dtype)
+        number[...] = value
+        self.arrays.append(number)
+        source, item = Buffer.of_array(number), np.dtype(dtype).itemsize
+        count = (target.block_bytes if target.blocks else target.nbytes) // item
+
+        def make():
+            return self.kernels.layout.copy(item, source.whole(), target.at() if target.blocks else target.whole(),
+                                            [count], [0], [item], blocks=target.blocks)
+        self.add(make, [source], [target], blocks=target.blocks, cost=target.nbytes / 8)
+
+    def message(self, text) -> int:
+        """Register an error message; returns the code that kernels report (0 means no error)."""
+        self.messages.append(text)
+        return len(self.messages)
+
+    # Fusion of bias and relu into what produces their input ------------------------------------------------
+
+    def epilogue(self, node, axis):
+        """What follows `node` and can be done while its result is in registers.
+
+        axis: that of the channels, of which a bias has one number each. Returns (last tensor, bias, relu).
+        """
+        tensor, bias = node.output, None
+        following = self._only_consumer(tensor)
+        if following is not None and following.op == "add":
+            a, b = following.inputs
+            other = b if a is tensor else a
+            rank = len(tensor.shape)
+            padded = (1,) * (rank - len(other.shape)) + tuple(other.shape)
+            along = tuple(n if i == axis else 1 for i, n in enumerate(tensor.shape))
+            if padded == along and other is not tensor and self.known(other) and self.layout(other) is None \
+                    and not self.chains.pending(other):
+                self.done.add(id(following))
+                tensor, bias = following.output, other
+                following = self._only_consumer(tensor)
+        if following is not None and following.op == "relu":
+            self.done.add(id(following))
+            return following.output, bias, True
+        return tensor, bias, False
+
+    def _only_consumer(self, tensor):
+        users = self.consumers.get(id(tensor), [])
+        return users[0] if len(users) == 1 else None
+
+    # The whole ---------------------------------------------------------------------------------------------
+
+    def compile(self):
+        """Returns (executor's program, [(offset of an output, tensor)], arena, messages)."""
+        from .executor import Program
+        self.program = Program(len(self.graph.inputs))
+        self.inputs = {id(t): (self.program.slot(i), 0, memory.SLOT) for i, t in enumerate(self.graph.inputs)}
+        self.rows = (self.program.slot(len(self.graph.inputs)), 0, memory.SLOT)
+        for self.now, node in enumerate(self.nodes):
+            if node.op in LEAVES or id(node) in self.done:
+                continue
+            if all(0 in t.shape for t in node.outputs):
+                for tensor in node.outputs:
+                    self.define(tensor)
+            elif any(0 in t.shape for t in node.inputs) and node.op not in ("pad", "concatenate"):
+                # Sums over nothing: every op but these two gives zeros if an input is empty and its result is not.
+                for tensor in node.outputs:
+                    self.fill(self.define(tensor), tensor.dtype)
+            elif node.op in self.chains.OPS:
+                self.chains.take(node)
+            else:
+                self.lowering[node.op](self, node)
+        outputs = [self.rep(t) for t in self.graph.outputs]
+        self.chains.emit()
+        order = self._ordered()
+        order += self._updates(order)
+        steps = self._schedule(order)
+        arena, local = self._memory(order, outputs)
+        ready = []
+        for chains, free in steps:
+            cost = sum(w.cost for w in [*chains, *free])
+            ready.append(([w.make() for w in chains], [w.make() for w in free], cost < SERIAL))
+        self.program.load(ready, local)
+        return self.program, [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)], arena
+
+    def _view(self, buffer, tensor, arena):
+        """The array that an output is, inside the arena or a constant or variable."""
+        if buffer.array is not None:
+            return buffer.array.reshape(tensor.shape)
+        if not buffer.nbytes:
+            return np.empty(tensor.shape, tensor.dtype)
+        start = buffer.base - arena.ctypes.data
+        return arena[start:start + buffer.nbytes].view(tensor.dtype).reshape(tensor.shape)
+
+    def _updates(self, order):
+        """See to it that the new values end up in the variables; returns the copies that this takes.
+
+        An elementwise chain writes its result straight into the variable if nothing that comes later, or beside it,
+        still reads the old value.
+        """
+        targets = [(v, t) for v, t in self.graph.updates if t.node.attrs.get("variable") is not v and v.array.nbytes]
+        roots = {id(chain.work) for chain in map(self.chains.producer, (t for _, t in targets)) if chain}
+        late = set()                   # work that follows from a new value
+        for work in order:
+            if id(work) in roots or any(id(w) in late for w in work.waits):
+                late.add(id(work))
+        copies = []
+        for variable, tensor in targets:
+            buffer, home = self.rep(tensor), Buffer.of_array(variable.array)
+            chain = self.chains.producer(tensor)
+            readers = [w for t in (n.output for n in self.nodes if n.attrs.get("variable") is variable)
+                       for b in self.reps.get(id(t), {}).values() for w in b.readers]
+            if chain and buffer.array is None and chain.writes_through(variable) \
+                    and all(w is chain.work or id(w) not in late for w in readers):
+                buffer.array, buffer.base = home.array, home.base
+                chain.in_place.add(id(buffer))
+                chain.work.updates = True
+            else:
+                self.copy(buffer, home, 1, [variable.array.nbytes], [1], [1])
+                self.work[-1].updates = "commit"
+                self.work[-1].waits = list(buffer.writers)
+                copies.append(self.work[-1])
+        return copies
+
+    def _ordered(self):
+        """All work, each after what it reads, otherwise in order of creation."""
+        waiting = {}
+        after = {}
+        for work in self.work:
+            needs = {id(w): w for b in work.reads for w in b.writers if w is not work}
+            # Several works may fill parts of one buffer; those after the first wait for it (a border, then the rest).
+            for buffer in work.writes:
+                for earlier in buffer.writers:
+                    if earlier is work:
+                        break
+                    needs[id(earlier)] = earlier
+            work.waits = list(needs.values())
+            waiting[id(work)] = len(needs)
+            for key in needs:
+                after.setdefault(key, []).append(work)
+        heap = [(*w.index, w) for w in self.work if not waiting[id(w)]]
+        heapq.heapify(heap)
+        order = []
+        while heap:
+            work = heapq.heappop(heap)[-1]
+            order.append(work)
+            for follower in after.get(id(work), ()):
+                waiting[id(follower)] -= 1
+                if not waiting[id(follower)]:
+                    heapq.heappush(heap, (*follower.index, follower))
+        if len(order) != len(self.work):
+            raise AssertionError("the work of this graph goes in a circle")
+        return order
+
+    def _schedule(self, order):
+        """Put work into steps, as early as possible; what changes variables comes after everything else."""
+        steps = []        # [chain works, free works, blocks]
+
+        def put(work, earliest):
+            s = earliest
+            while True:
+                while s >= len(steps):
+                    steps.append([[], [], 0])
+                if not work.blocks or steps[s][2] in (0, work.blocks):
+                    break
+                s += 1
+            if work.blocks:
+                steps[s][2] = work.blocks
+                steps[s][0].append(work)
+            else:
+                steps[s][1].append(work)
+            work.step = s
+
+        def earliest(work, floor):
+            s = floor
+            for other in work.waits:
+                together = work.blocks and other.blocks == work.blocks and self._aligned(other, work)
+                s = max(s, other.step + (0 if together else 1))
+            return s
+
+        late = set()
+        for work in order:
+            if work.updates or any(id(w) in late for w in work.waits):
+                late.add(id(work))
+            else:
+                put(work, earliest(work, 0))
+        floor = len(steps)
+        for work in order:
+            if id(work) in late and work.updates != "commit":
+                put(work, earliest(work, floor))
+        floor = len(steps)
+        for work in order:
+            if work.updates == "commit":
+                put(work, earliest(work, floor))
+        position = {id(w): i for i, w in enumerate(order)}
+        for chains, free, _ in steps:
+            chains.sort(key=lambda w: position[id(w)])
+            free.sort(key=lambda w: -w.cost)
+        return [(chains, free) for chains, free, _ in steps if chains or free]
+
+    @staticmethod
+    def _aligned(earlier, later):
+        """Whether all that passes from one to the other does so block by block."""
+        passed = [b for b in earlier.writes if any(b is r for r in later.reads) or any(b is w for w in later.writes)]
+        return all(b.blocks for b in passed)
+
+    def _memory(self, order, outputs):
+        """Give every buffer its place: in the thread's memory if it lives within a block, else in the arena."""
+        position = {id(w): i for i, w in enumerate(order)}
+        kept = {id(b) for b in outputs}
+        every = {id(b): b for w in order for b in [*w.reads, *w.writes] if b.array is None}
+        local, shared = [], []
+        for buffer in every.values():
+            users = [*buffer.writers, *buffer.readers]
+            if buffer.blocks and id(buffer) not in kept and not buffer.shared and len({w.step for w in users}) == 1 \
+                    and all(w.blocks == buffer.blocks for w in users):
+                buffer.place = LOCAL
+                buffer.first = min(position[id(w)] for w in users)
+                buffer.last = max(position[id(w)] for w in users)
+                local.append(buffer)
+            else:
+                buffer.first = min(w.step for w in users)
+                buffer.last = max(w.step for w in users) if id(buffer) not in kept else 1 << 30
+                shared.append(buffer)
+        local_bytes = memory.place(local)
+        arena = aligned_empty((memory.place(shared) + 64,), np.uint8)
+        for buffer in shared:
+            buffer.base += arena.ctypes.data
+            buffer.place = FIXED
+        return arena, local_bytes

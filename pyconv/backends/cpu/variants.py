@@ -1,0 +1,77 @@
+"""Chooses the build of the kernels that fits this processor best."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+
+MODULES = ("convolution", "elementwise", "layout", "matmul", "pooling", "reduction", "special")
+
+# Variant -> what the processor must have, as /proc/cpuinfo names it; the best first.
+_NEEDS = {
+    "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+    "v3": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"},
+    "v2": {"sse4_2", "popcnt", "ssse3"},
+}
+
+
+def _flags() -> set:
+    """What this processor has; everything but v2 is unknown where it cannot be read."""
+    try:
+        with open("/proc/cpuinfo") as f:
+            return next((set(line.split(":", 1)[1].split()) for line in f if line.startswith("flags")), set())
+    except OSError:
+        pass
+    if platform.system() == "Darwin":
+        import subprocess
+        names = subprocess.run(["sysctl", "-n", "machdep.cpu.features", "machdep.cpu.leaf7_features"],
+                               capture_output=True, text=True, check=False).stdout.lower().split()
+        return {n.replace(".", "_") for n in names} | ({"f16c", "movbe"} if "avx2" in names else set())
+    return _NEEDS["v2"]
+
+
+def available() -> list[str]:
+    """The variants that are built and that this processor runs, the best first."""
+    here = os.path.dirname(__file__)
+
+    def built(variant):
+        folder = os.path.join(here, variant)
+        return os.path.isdir(folder) and any(name.startswith("convolution.") and not name.endswith(".c")
+                                             for name in os.listdir(folder))
+    if built("generic"):
+        return ["generic"]
+    flags = _flags()
+    return [v for v, needs in _NEEDS.items() if built(v) and needs <= flags]
+
+
+def choose() -> str:
+    """The variant to use: that of the environment variable PYCONV_CPU_VARIANT, otherwise the best.
+
+    Raises
+    ------
+    ImportError
+        If no variant is built, or the one asked for cannot run here.
+    """
+    found = available()
+    wanted = os.environ.get("PYCONV_CPU_VARIANT")
+    if wanted:
+        if wanted not in found:
+            raise ImportError(f"PYCONV_CPU_VARIANT={wanted!r} cannot be used on this machine; available: "
+                              f"{', '.join(found) or 'none'}.")
+        return wanted
+    if not found:
+        raise ImportError("pyconv's CPU kernels are not built, or this processor lacks SSE4.2. Install pyconv with "
+                          "`pip install .` from its sources, or use pyconv.set_backend('reference').")
+    return found[0]
+
+
+class Kernels:
+    """The modules of one variant as attributes: kernels.convolution, kernels.elementwise, ..."""
+
+    def __init__(self, variant: str):
+        self.variant = variant
+        for name in MODULES:
+            setattr(self, name, importlib.import_module(f"{__package__}.{variant}.{name}"))
+        self.lanes = dict(zip(("float32", "float64"), self.convolution.lanes(), strict=True))
+        self.packed, self.strided, self.dot = self.convolution.tiles()

@@ -1,0 +1,191 @@
+"""What every op of the registry must do on every backend, walked op by op."""
+
+import numpy as np
+import pytest
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+
+import pyconv.ops  # noqa: F401  (fills the registry)
+from pyconv import backends
+from pyconv.graph import REGISTRY, Graph, Op, Spec, Variable, is_float, make_node, placeholder, trace
+from pyconv.testing import NotSmooth, check_gradients
+from pyconv.testing.strategies import arguments
+
+OPS = sorted(REGISTRY)
+HAS_GRADIENT = [name for name in OPS
+                if REGISTRY[name].differentiable and type(REGISTRY[name]).gradient is not Op.gradient]
+# The gradient of max pooling sends numbers to places that it finds by comparing; its own gradient is not
+# offered.
+NO_SECOND_GRADIENT = ("max_pool",)
+# Ops without a gradient rule, although their results depend smoothly on an input.
+NO_GRADIENT = ("max_pool_gradient",)
+
+# Sums of products: their error grows with the largest sum of absolute values, since fast algorithms
+# (Winograd's) add and subtract neighbouring terms that do not belong to the element itself.
+LINEAR = ("sum", "matmul", "conv", "conv_input_gradient", "conv_kernel_gradient", "max_pool_gradient")
+EXACT = ("negative", "square", "absolute", "sign", "floor", "relu", "maximum", "minimum", "where",
+         "check_finite",
+         "stop_gradient", "max", "min", "reshape", "transpose", "broadcast_to", "pad", "slice",
+         "slice_gradient",
+         "concatenate", "flip", "max_pool", "random_uniform", "add", "subtract", "multiply", "divide", "sqrt",
+         "cast")
+
+
+def as_float64(array):
+    return array.astype("float64") if is_float(array.dtype.name) else array
+
+
+def reference(name, arrays, attrs):
+    """The op by the reference kernel, floats in double precision; the caller rounds to the inferred types."""
+    attrs = {k: "float64" if k == "dtype" and is_float(v) else v for k, v in attrs.items()}
+    result = backends.get("reference").execute(name, [as_float64(a) for a in arrays], attrs)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def tolerance(name, arrays, attrs, expected, dtype):
+    """The largest absolute error that is allowed for each element of a float result."""
+    eps = np.finfo(dtype).eps
+    if name in EXACT:       # one correctly rounded operation, or none
+        return np.abs(expected) * eps * 0.5001
+    if name in LINEAR:
+        (size,) = reference(name, [np.abs(as_float64(a)) for a in arrays], attrs)
+        return 64 * eps * np.max(size, initial=0)
+    if name.startswith("sparse_softmax"):
+        # The error of the logits' rounding passes through; the gradient's factor multiplies it.
+        factor = np.abs(arrays[2]).max(initial=0) if len(arrays) == 3 else 1
+        return 8 * eps * (1 + np.abs(expected) + np.abs(arrays[0]).max(initial=0) * factor)
+    return 16 * eps * np.abs(expected) + eps * 2**-20
+
+
+def compare(name, arrays, attrs, results):
+    inferred = REGISTRY[name].infer(*(Spec(a.shape, a.dtype.name) for a in arrays), **attrs)
+    inferred = (inferred,) if isinstance(inferred, Spec) else inferred
+    for result, spec, expected in zip(results, inferred, reference(name, arrays, attrs), strict=True):
+        assert isinstance(result, np.ndarray)
+        assert (result.shape, result.dtype.name) == spec
+        if is_float(spec.dtype):
+            error = np.abs(result.astype("float64") - expected)
+            allowed = np.broadcast_to(tolerance(name, arrays, attrs, expected, spec.dtype), error.shape)
+            worst = np.unravel_index(np.argmax(error - allowed), error.shape) if error.size else ()
+            assert np.all(error <= allowed), (
+                f"{name}: {result[worst]!r} at {worst}, expected {expected[worst]!r}; error {error[worst]:.3g},"
+                f" allowed {allowed[worst]:.3g}")
+        else:
+            np.testing.assert_array_equal(result, expected.astype(spec.dtype))
+
+
+def test_the_registry_is_filled():
+    assert len(OPS) >= 58
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_op_has_a_rule_and_a_strategy(name):
+    op = type(REGISTRY[name])
+    assert op.infer is not Op.infer, f"op {name} has no shape and type rule"
+    assert op.draw is not Op.draw, f"op {name} has no strategy: give its class a method draw(self, draw, kit)"
+    arguments(name).validate()
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_op_has_a_derivative(name):
+    op = REGISTRY[name]
+    known = not op.differentiable or type(op).gradient is not Op.gradient
+    assert known != (name in NO_GRADIENT), f"op {name} needs a gradient rule, or differentiable = False"
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_backend_has_a_kernel(name, backend):
+    assert backend.supports(name), f"the backend {backend.name} has no kernel for op {name}"
+
+
+def test_backend_supports_nothing_unknown(backend):
+    assert not backend.supports("no_such_op")
+
+
+@pytest.mark.parametrize("name", OPS)
+@given(data=st.data())
+def test_forward(name, backend_name, data):
+    """The result equals the reference's; any memory layout is accepted, and inputs are left alone."""
+    arrays, attrs = data.draw(arguments(name))
+    before = [a.copy() for a in arrays]
+    results = backends.get(backend_name).execute(name, arrays, attrs)
+    results = results if isinstance(results, tuple) else (results,)
+    for a, b in zip(arrays, before, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=f"{name} changed its input")
+    assert not any(np.shares_memory(r, a) for r in results for a in arrays), f"{name} gave its input's memory"
+    compare(name, arrays, attrs, results)
+
+
+@pytest.mark.parametrize("name", OPS)
+@settings(max_examples=settings().max_examples // 2)
+@given(data=st.data())
+def test_forward_of_variables_and_constants(name, backend_name, data):
+    """Inputs may be variables or constants as well: backends lay these out ahead of time."""
+    arrays, attrs = data.draw(arguments(name, layouts=("C",)))
+    kinds = [data.draw(st.sampled_from(["input", "variable", "constant"])) for _ in arrays]
+    variables = [Variable(a) for a in arrays]
+
+    def run(*tensors):
+        given = iter(tensors)
+        inputs = [next(given) if k == "input" else v.read() if k == "variable" else pyconv.graph.constant(a)
+                  for a, v, k in zip(arrays, variables, kinds, strict=True)]
+        return make_node(name, inputs, attrs)
+    fed = [a for a, k in zip(arrays, kinds, strict=True) if k == "input"]
+    graph, _ = trace(run, [(a.shape, a.dtype.name) for a in fed])
+    program = backends.get(backend_name).compile(graph)
+    compare(name, arrays, attrs, program(fed))
+    # New values in the variables are seen by the same program, and a second run gives the same bits as the
+    # first.
+    if "variable" in kinds and is_float(arrays[kinds.index("variable")].dtype.name):
+        at = kinds.index("variable")
+        arrays[at] = np.flip(arrays[at]).copy()
+        variables[at].assign(arrays[at])
+        compare(name, arrays, attrs, program(fed))
+    first, second = program(fed), program(fed)
+    assert [a.tobytes() for a in first] == [a.tobytes() for a in second]
+
+
+@pytest.mark.parametrize("name", HAS_GRADIENT)
+@settings(max_examples=settings().max_examples // 2)
+@given(data=st.data())
+def test_gradient(name, backend_name, data):
+    arrays, attrs = data.draw(arguments(name, dtypes=("float64",), smooth=True, layouts=("C",)))
+    try:
+        check_gradients(lambda *tensors: make_node(name, tensors, attrs), arrays, backend=backend_name)
+    except NotSmooth:
+        reject()
+
+
+@pytest.mark.parametrize("name", [name for name in HAS_GRADIENT if name not in NO_SECOND_GRADIENT])
+@settings(max_examples=settings().max_examples // 3)
+@given(data=st.data())
+def test_second_gradient(name, backend_name, data):
+    arrays, attrs = data.draw(arguments(name, dtypes=("float64",), smooth=True, layouts=("C",)))
+    try:
+        check_gradients(lambda *tensors: make_node(name, tensors, attrs), arrays, backend=backend_name,
+                        order=2)
+    except NotSmooth:
+        reject()
+
+
+@pytest.mark.parametrize("name", [n for n in OPS if not REGISTRY[n].differentiable])
+@settings(max_examples=5)
+@given(data=st.data())
+def test_no_gradient_passes_through(name, data):
+    arrays, attrs = data.draw(arguments(name))
+    inputs = [placeholder(a.shape, a.dtype.name) for a in arrays]
+    node = make_node(name, inputs, attrs)
+    loss = pyconv.ops.sum(pyconv.ops.cast(node, "float32"))
+    assert pyconv.graph.gradients(loss, inputs) == [None] * len(inputs)
+
+
+@pytest.mark.parametrize("name", OPS)
+@settings(max_examples=5)
+@given(data=st.data())
+def test_symbolic_result_has_the_inferred_spec(name, data):
+    """Tracing gives the shape and type that a run gives."""
+    arrays, attrs = data.draw(arguments(name))
+    node = make_node(name, [placeholder(a.shape, a.dtype.name) for a in arrays], attrs)
+    results = backends.get("reference").compile(Graph(node.node.inputs, node.node.outputs))(
+        [np.require(a, a.dtype.newbyteorder("="), "C") for a in arrays])
+    assert [(r.shape, r.dtype.name) for r in results] == [t.spec for t in node.node.outputs]

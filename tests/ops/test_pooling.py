@@ -1,0 +1,94 @@
+"""Max pooling: ties, NaN, padding, and the errors."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pyconv import ops
+from pyconv.graph import gradients, placeholder, trace
+
+RNG = np.random.default_rng(8)
+
+
+def gradient(backend, x, *args, **kwargs):
+    graph, _ = trace(lambda t: gradients(ops.sum(ops.max_pool(t, *args, **kwargs)), [t]),
+                     [(x.shape, x.dtype.name)])
+    return backend.compile(graph)([x])[0]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16, 21])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_first_of_equal_maxima_takes_the_gradient(batch, dtype, backend):
+    x = np.zeros((batch, 4, 4, 3), dtype)
+    found = gradient(backend, x, 2)
+    expected = np.zeros_like(x)
+    expected[:, ::2, ::2] = 1
+    np.testing.assert_array_equal(found, expected)
+    # The window is scanned row by row: of (0, 1) and (1, 0) the former comes first.
+    x[:, 0, 1] = x[:, 1, 0] = 2
+    found = gradient(backend, x, 2)
+    assert (found[:, 0, 1] == 1).all() and (found[:, 1, 0] == 0).all()
+
+
+@pytest.mark.parametrize("batch", [1, 16, 19])
+def test_nan_wins(batch, backend):
+    x = RNG.normal(size=(batch, 6, 6, 2)).astype("float32")
+    x[0, 1, 1, 0] = x[0, 1, 0, 0] = math.nan
+    x[-1, 4, 4, 1] = math.inf
+    y = ops.max_pool(x, 2)
+    expected = x.reshape(batch, 3, 2, 3, 2, 2).max((2, 4))
+    np.testing.assert_array_equal(y, expected)
+    found = gradient(backend, x, 2)
+    assert found[0, 1, 0, 0] == 1 and found[0, 1, 1, 0] == 0
+    assert found.sum() == y.size
+
+
+def test_padding_never_wins(backend):
+    x = np.full((2, 3, 3, 1), -5.0)
+    y = ops.max_pool(x, 3, 1, "same")
+    np.testing.assert_array_equal(y, x)
+    x[...] = -math.inf
+    np.testing.assert_array_equal(ops.max_pool(x, 3, 1, 1), x)
+    assert gradient(backend, x, 3, 1, 1).sum() == x.size
+
+
+def test_overlapping_windows_add_up(backend):
+    x = np.array([0.0, 9.0, 1.0, 2.0]).reshape(1, 4, 1)
+    np.testing.assert_array_equal(gradient(backend, x, 3, 1).ravel(), [0, 2, 0, 0])
+    np.testing.assert_array_equal(gradient(backend, x, 2, 1).ravel(), [0, 2, 0, 1])
+
+
+def test_strides_default_to_the_window(backend):
+    assert ops.max_pool(np.ones((2, 7, 9, 3)), (2, 3)).shape == (2, 3, 3, 3)
+    assert ops.max_pool(np.ones((2, 7, 9, 3)), 2, padding="same").shape == (2, 4, 5, 3)
+
+
+def image(*shape, dtype="float32"):
+    return placeholder(shape, dtype)
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: ops.max_pool(image(2, 4, 4, 3), 5), ValueError,
+     r"window \(5, 5\) is larger than the input's \(4, 4\)"),
+    (lambda: ops.max_pool(image(2, 4), 2), ValueError, "need a batch, spatial and channel axes"),
+    (lambda: ops.max_pool(image(2, 4, 3), 0), ValueError, "pool_size=0 must be at least 1"),
+    (lambda: ops.max_pool(image(2, 4, 3), 2, 0), ValueError, "strides=0"),
+    (lambda: ops.max_pool(image(2, 4, 3, dtype="int32"), 2), TypeError,
+     "needs float32 or float64, got int32"),
+    (lambda: ops.max_pool(image(2, 4, 3), 2, padding=2), ValueError, "would hold no element"),
+    (lambda: ops.max_pool(image(2, 1, 3), 2, padding=1, dilation_rate=2), ValueError,
+     "would hold no element"),
+    (lambda: ops.max_pool(image(2, 4, 3), 2, padding="causal!"), ValueError,
+     "padding='causal!' is not known"),
+])
+def test_errors(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_no_second_derivative_is_said():
+    x = image(2, 4, 3)
+    (grad,) = gradients(ops.sum(ops.max_pool(x, 2)), [x])
+    with pytest.raises(NotImplementedError, match="max_pool_gradient has no derivative"):
+        gradients(ops.sum(grad * grad), [x])

@@ -1,0 +1,233 @@
+"""Each public function of pyconv.ops against plain NumPy: on arrays, traced, and in the functional API."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pyconv import backends, ops
+from pyconv.graph import FunctionalTensor, flatten, trace
+
+RNG = np.random.default_rng(7)
+
+
+def uniform(*shape, low=-2.0, high=2.0, dtype="float64"):
+    return RNG.uniform(low, high, shape).astype(dtype)
+
+
+X, Y = uniform(4, 3), uniform(4, 3)
+POSITIVE = uniform(4, 3, low=0.1, high=3.0)
+TIES = np.array([[1.0, 3.0, 3.0], [0.0, -1.0, -1.0], [2.0, 2.0, 2.0], [-0.5, 7.0, 0.0]])
+WHOLE = np.array([[0, 1, 2], [3, 0, 1], [2, 2, 5], [1, 0, 0]], "int32")
+MASK = X > 0
+CUBE = uniform(4, 3, 5)
+LOGITS, LABELS = uniform(4, 5, low=-9, high=9), np.array([0, 4, 2, 2])
+TARGETS = (lambda p: p / p.sum(-1, keepdims=True))(uniform(4, 5, low=0.1))
+SEQUENCE = uniform(2, 6, 3)
+STATE = np.array([11, 5], "int64")
+
+
+def softmax(x):
+    return np.exp(x) / np.exp(x).sum(-1, keepdims=True)
+
+
+def logsumexp(x, axis=-1):
+    return np.log(np.exp(x).sum(axis))
+
+
+def conv1d(x, k):
+    """Written as its definition, for kernels of shape (size, channels, filters) without padding."""
+    size = k.shape[0]
+    out = np.zeros((len(x), x.shape[1] - size + 1, k.shape[2]))
+    for i in range(out.shape[1]):
+        out[:, i] = np.einsum("nkc,kcf->nf", x[:, i:i + size], k)
+    return out
+
+
+def conv_transpose1d(x, k, stride=2):
+    """Each input element adds its copy of the kernel (size, filters, channels) to the output."""
+    size = k.shape[0]
+    out = np.zeros((len(x), (x.shape[1] - 1) * stride + size, k.shape[1]))
+    for i in range(x.shape[1]):
+        out[:, i * stride:i * stride + size] += np.einsum("nc,kfc->nkf", x[:, i], k)
+    return out
+
+
+def depthwise1d(x, k):
+    return np.concatenate([conv1d(x[..., i:i + 1], k[:, i:i + 1]) for i in range(x.shape[-1])], -1)
+
+
+def uniform_words(count):
+    """From the reference kernel, which test_random.py compares with published words."""
+    return backends.get("reference").execute("random_uniform", [STATE],
+                                             {"shape": (count,), "dtype": "float32"})
+
+
+def normal_words(count):
+    return backends.get("reference").execute("random_normal", [STATE],
+                                             {"shape": (count,), "dtype": "float32"})
+
+
+# name -> (call on ops, arrays, expectation from NumPy on the same arrays)
+CASES = {
+    "negative": (ops.negative, [X], np.negative),
+    "exp": (ops.exp, [X], np.exp),
+    "expm1": (ops.expm1, [X], np.expm1),
+    "log": (ops.log, [POSITIVE], np.log),
+    "log1p": (ops.log1p, [POSITIVE], np.log1p),
+    "sqrt": (ops.sqrt, [POSITIVE], np.sqrt),
+    "square": (ops.square, [X], np.square),
+    "absolute": (ops.absolute, [X], np.absolute),
+    "abs": (ops.abs, [X], np.absolute),
+    "sign": (ops.sign, [TIES], np.sign),
+    "floor": (ops.floor, [X], np.floor),
+    "tanh": (ops.tanh, [X], np.tanh),
+    "sigmoid": (ops.sigmoid, [X], lambda x: 1 / (1 + np.exp(-x))),
+    "erf": (ops.erf, [X], np.vectorize(math.erf)),
+    "relu": (ops.relu, [X], lambda x: np.maximum(x, 0)),
+    "logical_not": (ops.logical_not, [MASK], np.logical_not),
+    "isfinite": (ops.isfinite, [np.array([1.0, np.nan, np.inf, -np.inf])], np.isfinite),
+    "add": (ops.add, [X, Y[:, :1]], np.add),
+    "subtract": (ops.subtract, [X, Y[0]], np.subtract),
+    "multiply": (ops.multiply, [X, Y], np.multiply),
+    "divide": (ops.divide, [X, POSITIVE], np.divide),
+    "maximum": (ops.maximum, [X, Y], np.maximum),
+    "minimum": (ops.minimum, [X, Y], np.minimum),
+    "power": (ops.power, [POSITIVE, X], np.power),
+    "equal": (ops.equal, [TIES, TIES[:, :1]], np.equal),
+    "not_equal": (ops.not_equal, [TIES, TIES[:, :1]], np.not_equal),
+    "less": (ops.less, [TIES, TIES[:, :1]], np.less),
+    "less_equal": (ops.less_equal, [TIES, TIES[:, :1]], np.less_equal),
+    "greater": (ops.greater, [TIES, TIES[:, :1]], np.greater),
+    "greater_equal": (ops.greater_equal, [TIES, TIES[:, :1]], np.greater_equal),
+    "logical_and": (ops.logical_and, [MASK, ~MASK[::-1]], np.logical_and),
+    "logical_or": (ops.logical_or, [MASK, ~MASK[::-1]], np.logical_or),
+    "where": (ops.where, [MASK, X, Y], np.where),
+    "cast": (lambda x: ops.cast(x, "int32"), [3 * X], lambda x: np.trunc(x).astype("int32")),
+    "check_finite": (ops.check_finite, [X], lambda x: x),
+    "clip": (lambda x: ops.clip(x, -1, 0.5), [X], lambda x: np.clip(x, -1, 0.5)),
+    "softplus": (ops.softplus, [X], lambda x: np.log(1 + np.exp(x))),
+    "rsqrt": (ops.rsqrt, [POSITIVE], lambda x: 1 / np.sqrt(x)),
+    "sum": (lambda x: ops.sum(x, (0, -1)), [CUBE], lambda x: x.sum((0, 2))),
+    "mean": (lambda x: ops.mean(x, 1, keepdims=True), [CUBE], lambda x: x.mean(1, keepdims=True)),
+    "max": (lambda x: ops.max(x, 1), [CUBE], lambda x: x.max(1)),
+    "min": (lambda x: ops.min(x), [CUBE], lambda x: x.min()),
+    "argmax": (ops.argmax, [TIES], lambda x: np.array([1, 0, 0, 1], "int32")),
+    "argmin": (lambda x: ops.argmin(x, axis=0), [TIES], lambda x: np.array([3, 1, 1], "int32")),
+    "variance": (lambda x: ops.variance(x, (1, 2)), [CUBE], lambda x: x.var((1, 2))),
+    "logsumexp": (lambda x: ops.logsumexp(x, (1, 2)), [CUBE], lambda x: logsumexp(x, (1, 2))),
+    "stop_gradient": (ops.stop_gradient, [X], lambda x: x),
+    "reshape": (lambda x: ops.reshape(x, (-1, 15)), [CUBE], lambda x: x.reshape(4, 15)),
+    "transpose": (lambda x: ops.transpose(x, (2, 0, -2)), [CUBE], lambda x: x.transpose(2, 0, 1)),
+    "broadcast_to": (lambda x: ops.broadcast_to(x, (5, 4, 3)), [X], lambda x: np.broadcast_to(x, (5, 4, 3))),
+    "pad": (lambda x: ops.pad(x, [(1, 0), (2, 3)], constant_values=1.5), [X],
+            lambda x: np.pad(x, [(1, 0), (2, 3)], constant_values=1.5)),
+    "slice": (lambda x: ops.slice(x, (1, 0), (2, 3)), [X], lambda x: x[1:3, 0:3]),
+    "concatenate": (lambda *xs: ops.concatenate(xs), [X, Y[:, :1]], lambda *xs: np.concatenate(xs, -1)),
+    "stack": (lambda *xs: ops.stack(xs, -1), [X, Y], lambda *xs: np.stack(xs, -1)),
+    "expand_dims": (lambda x: ops.expand_dims(x, (0, -1)), [X], lambda x: x[None, ..., None]),
+    "squeeze": (lambda x: ops.squeeze(x, -1), [X[..., :1]], lambda x: x[..., 0]),
+    "flip": (lambda x: ops.flip(x, 1), [CUBE], lambda x: x[:, ::-1]),
+    "getitem": (lambda x: ops.getitem(x, np.s_[1:, None, ..., -1]), [CUBE], lambda x: x[1:, None, ..., -1]),
+    "split": (lambda x: ops.split(x, [1, 3], axis=2), [CUBE], lambda x: np.split(x, [1, 3], axis=2)),
+    "shape": (lambda x: ops.broadcast_to(x[0, 0], ops.shape(x)), [X], lambda x: np.full((4, 3), x[0, 0])),
+    "matmul": (ops.matmul, [CUBE, uniform(5, 2)], np.matmul),
+    "dense": (ops.dense, [CUBE, uniform(5, 2), uniform(2)], lambda x, w, b: x @ w + b),
+    "softmax": (ops.softmax, [LOGITS], softmax),
+    "log_softmax": (ops.log_softmax, [LOGITS], lambda x: np.log(softmax(x))),
+    "one_hot": (lambda x: ops.one_hot(x, 4, dtype="float64"), [WHOLE], lambda x: np.eye(6)[x][..., :4]),
+    "sparse_softmax_cross_entropy": (ops.sparse_softmax_cross_entropy, [LOGITS, LABELS],
+                                     lambda x, y: -np.log(softmax(x))[np.arange(4), y]),
+    "softmax_cross_entropy": (ops.softmax_cross_entropy, [LOGITS, TARGETS],
+                              lambda x, t: -(t * np.log(softmax(x))).sum(-1)),
+    "sigmoid_cross_entropy": (ops.sigmoid_cross_entropy, [X, MASK],
+                              lambda x, t: -np.log(np.where(t, 1 / (1 + np.exp(-x)), 1 / (1 + np.exp(x))))),
+    "conv": (ops.conv, [SEQUENCE, uniform(3, 3, 4)], conv1d),
+    "depthwise_conv": (ops.depthwise_conv, [SEQUENCE, uniform(3, 3, 2)], depthwise1d),
+    "conv_transpose": (lambda x, k: ops.conv_transpose(x, k, strides=2), [SEQUENCE, uniform(3, 4, 3)],
+                       conv_transpose1d),
+    "max_pool": (lambda x: ops.max_pool(x, 2), [SEQUENCE], lambda x: x.reshape(2, 3, 2, 3).max(2)),
+    "random_uniform": (lambda s: ops.random_uniform(s, (3, 2)), [STATE],
+                       lambda s: uniform_words(6).reshape(3, 2)),
+    "random_normal": (lambda s: ops.random_normal(s, (5,)), [STATE], lambda s: normal_words(5)),
+}
+
+
+def check(found, expected):
+    found, expected = flatten([found]), flatten([expected])
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == np.shape(b)
+        assert a.dtype == np.asarray(b).dtype
+        if a.dtype.kind == "f":
+            np.testing.assert_allclose(a, b, rtol=1e-11 if a.dtype == np.float64 else 2e-6, atol=1e-12)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def test_every_public_function_is_listed():
+    assert set(CASES) == set(ops.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(ops.__all__))
+def test_public_function_is_documented(name):
+    assert getattr(ops, name).__name__ in (name, "absolute")
+    assert getattr(ops, name).__doc__, f"pyconv.ops.{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_on_arrays(name, backend):
+    function, arrays, expectation = CASES[name]
+    check(function(*arrays), expectation(*arrays))
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_traced(name, backend):
+    function, arrays, expectation = CASES[name]
+    graph, _ = trace(function, [(a.shape, a.dtype.name) for a in arrays])
+    check(backend.compile(graph)([np.array(a) for a in arrays]), expectation(*arrays))
+
+
+# Functions whose call does not depend on the number of samples, first argument symbolic with an open batch
+# axis.
+OPEN = sorted(set(CASES) - {"split", "random_uniform", "random_normal", "isfinite", "shape", "broadcast_to",
+                            "slice"})
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_on_functional_tensors(name, backend):
+    """With an open batch axis the call is recorded; made again on tensors, it gives the same values."""
+    function, arrays, expectation = CASES[name]
+    inputs = [FunctionalTensor((None if i == 0 or name not in ONE_BATCH else a.shape[0], *a.shape[1:]),
+                               a.dtype)
+              for i, a in enumerate(arrays)]
+    result = function(*inputs)
+    expected = expectation(*arrays)
+    assert result.dtype == np.asarray(expected).dtype.name
+    assert tuple(n if n is not None else e for n, e in zip(result.shape, np.shape(expected), strict=True)) \
+        == np.shape(expected)
+
+    def again(*tensors):
+        return evaluate(result, dict(zip(map(id, inputs), tensors, strict=True)))
+    graph, _ = trace(again, [(a.shape, a.dtype.name) for a in arrays])
+    check(backend.compile(graph)([np.array(a) for a in arrays]), [expected])
+
+
+# Only the first array has a batch axis.
+ONE_BATCH = ("conv", "conv_transpose", "depthwise_conv", "matmul", "dense", "subtract")
+
+
+def evaluate(tensor, values):
+    """The recorded calls below a functional tensor, made again."""
+    if id(tensor) not in values:
+        for below in tensor.call.inputs:
+            evaluate(below, values)
+        for t, value in zip(flatten(tensor.call.results), flatten(tensor.call(values)), strict=True):
+            values[id(t)] = value
+    return values[id(tensor)]
+
+
+def test_shape_needs_no_backend():
+    assert ops.shape(X) == (4, 3)
+    assert ops.shape([[1, 2]]) == (1, 2)
+    assert ops.shape(FunctionalTensor((None, 3), "float32")) == (None, 3)

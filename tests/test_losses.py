@@ -1,0 +1,166 @@
+"""The losses: known values, Keras's values, and the errors that teach."""
+
+import os
+
+import numpy as np
+import pytest
+
+from pyconv import losses, ops
+from pyconv.graph import Variable, gradients
+from pyconv.losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
+from pyconv.ops.function import Function
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")    # in Keras
+
+rng = np.random.default_rng(5)
+LOGITS = rng.normal(size=(6, 4)).astype("float32") * 2
+P = np.exp(LOGITS) / np.exp(LOGITS).sum(-1, keepdims=True)
+LABELS = rng.integers(0, 4, 6)
+ONE_HOT = np.eye(4, dtype="float32")[LABELS]
+YES = rng.integers(0, 2, (6, 4)).astype("float32")
+WEIGHTS = rng.uniform(0, 2, 6).astype("float32")
+
+
+def test_known_values(backend):
+    assert float(MeanSquaredError()([[0.0, 1.0]], [[1.0, 1.0]])) == 0.5
+    assert float(MeanAbsoluteError()([[0.0, 3.0]], [[1.0, 1.0]])) == 1.5
+    np.testing.assert_allclose(losses.sparse_categorical_crossentropy([1], [[0.25, 0.5, 0.25]]), [np.log(2)],
+                               1e-5)
+    np.testing.assert_allclose(losses.categorical_crossentropy([[0, 1, 0]], [[0.25, 0.5, 0.25]]), [np.log(2)],
+                               1e-5)
+    np.testing.assert_allclose(losses.binary_crossentropy([[1.0]], [[0.25]]), [np.log(4)], 1e-5)
+    np.testing.assert_allclose(losses.binary_crossentropy([[1.0]], [[-200.0]], from_logits=True), [200.0],
+                               1e-6)
+
+
+CASES = [
+    ("MeanSquaredError", {}, YES, LOGITS), ("MeanAbsoluteError", {}, YES, LOGITS),
+    ("BinaryCrossentropy", {}, YES, P), ("BinaryCrossentropy", {"from_logits": True}, YES, LOGITS),
+    ("BinaryCrossentropy", {"label_smoothing": 0.2}, YES, P),
+    ("CategoricalCrossentropy", {}, ONE_HOT, P), ("CategoricalCrossentropy", {}, ONE_HOT, P * 3),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, ONE_HOT, LOGITS),
+    ("CategoricalCrossentropy", {"from_logits": True, "axis": 1}, np.stack([ONE_HOT] * 3, 2),
+     np.stack([LOGITS] * 3, 2)),
+    ("SparseCategoricalCrossentropy", {}, LABELS, P), ("SparseCategoricalCrossentropy", {}, LABELS, P * 0.2),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS, LOGITS),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS[:, None], LOGITS),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}, LABELS, LOGITS),
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "axis": 1}, np.stack([LABELS] * 3, 1),
+     np.stack([LOGITS] * 3, 2))]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight", "none"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("name", "arguments", "y", "pred"), CASES)
+def test_values_and_gradients_equal_those_of_keras(name, arguments, y, pred, weighted, reduction):
+    keras = pytest.importorskip("keras")
+    torch = pytest.importorskip("torch")
+    weight = WEIGHTS if weighted else None
+    if weighted and pred.ndim == 3:
+        weight = np.stack([WEIGHTS] * 3, 1)
+    leaf = torch.tensor(pred, requires_grad=True)
+    theirs = getattr(keras.losses, name)(reduction=reduction, **arguments)(y, leaf, weight)
+    torch.sum(theirs).backward()
+    own, variable = getattr(losses, name)(reduction=reduction, **arguments), Variable(pred)
+
+    def run(labels):
+        value = own(labels, variable.read(), weight)
+        total = ops.sum(value)
+        return value, gradients(total, [variable.read()])[0]
+    value, gradient = Function(run)(y)
+    np.testing.assert_allclose(value, theirs.detach().numpy(), rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, leaf.grad.numpy(), rtol=2e-4, atol=2e-6)
+    np.testing.assert_allclose(own(y, pred, weight), value, rtol=1e-6)
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("labels", "pred"), [((6,), (6, 1)), ((6, 1), (6,)), ((6, 2, 1), (6, 2))])
+def test_a_last_axis_of_1_is_matched_as_in_keras(labels, pred):
+    keras = pytest.importorskip("keras")
+    y, p = rng.normal(size=labels).astype("float32"), rng.normal(size=pred).astype("float32")
+    own = MeanSquaredError(reduction="none")(y, p)
+    theirs = keras.losses.MeanSquaredError(reduction="none")(y, p)
+    np.testing.assert_allclose(own, keras.ops.convert_to_numpy(theirs), rtol=1e-5)
+
+
+def test_sure_and_wrong_probabilities_stay_finite(backend):
+    sure = np.array([[0.0, 1.0], [1.0, 0.0]], "float32")
+    for value in (losses.sparse_categorical_crossentropy([0, 0], sure),
+                  losses.categorical_crossentropy([[1, 0], [1, 0]], sure),
+                  losses.binary_crossentropy([[1, 0], [1, 0]], sure)):
+        np.testing.assert_allclose(value, [-np.log(1e-7), 0], rtol=1e-2, atol=1e-5)
+
+
+def test_whole_float_labels_will_do(backend):
+    a = losses.sparse_categorical_crossentropy(LABELS.astype("float32"), LOGITS, from_logits=True)
+    np.testing.assert_array_equal(a, losses.sparse_categorical_crossentropy(LABELS, LOGITS, from_logits=True))
+    with pytest.raises(ValueError, match="must be whole numbers"):
+        losses.sparse_categorical_crossentropy(LABELS + 0.5, LOGITS, from_logits=True)
+    with pytest.raises(ValueError, match="must be whole numbers"):
+        losses.sparse_categorical_crossentropy(np.full(6, np.nan, "float32"), LOGITS, from_logits=True)
+
+
+@pytest.mark.parametrize("from_logits", [True, False])
+@pytest.mark.parametrize("bad", [4, -1])
+def test_labels_out_of_range(backend, from_logits, bad):
+    with pytest.raises(ValueError, match="label"):
+        losses.sparse_categorical_crossentropy(np.array([0, 1, bad, 0, 0, 0]), P, from_logits=from_logits)
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: SparseCategoricalCrossentropy()(ONE_HOT, P), r"look one-hot: use 'categorical_crossentropy'"),
+    (lambda: SparseCategoricalCrossentropy()(LABELS[:5], P), r"labels of shape \(6,\), got labels of shape "
+                                                             r"\(5,\)"),
+    (lambda: SparseCategoricalCrossentropy()(LABELS, P[:, :1]), "use 'binary_crossentropy'"),
+    (lambda: SparseCategoricalCrossentropy()(LABELS[:, None], P[:, :1]), "use 'binary_crossentropy'"),
+    (lambda: CategoricalCrossentropy()(LABELS, P), r"\(6, 4\), got labels of shape "
+                                                   r"\(6,\).*'sparse_categorical_cr"),
+    (lambda: BinaryCrossentropy()(LABELS, P), r"labels of shape \(6,\).*'sparse_categorical_crossentropy'"),
+    (lambda: MeanSquaredError()(YES[:, :2], P), r"\(6, 2\) do not fit predictions of shape \(6, 4\)"),
+    (lambda: MeanSquaredError()(YES, P, WEIGHTS[:4]), r"sample_weight of shape \(4,\)"),
+    (lambda: MeanSquaredError("average"), "reduction='average' is not known"),
+    (lambda: CategoricalCrossentropy(label_smoothing=2), "label_smoothing=2 must be a number from 0 to 1"),
+    (lambda: losses.categorical_crossentropy(YES, P, axis=True), "axis=True must be an int")])
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_get():
+    assert losses.get("mse") is losses.mean_squared_error
+    assert losses.get("sparse_categorical_crossentropy") is losses.sparse_categorical_crossentropy
+    assert isinstance(losses.get("MeanSquaredError"), MeanSquaredError)
+    assert losses.get(None) is None
+    with pytest.raises(ValueError, match="Did you mean 'sparse_categorical_crossentropy'"):
+        losses.get("sparse_categorical_crosentropy")
+    with pytest.raises(TypeError, match=r"give an instance: MeanSquaredError\(\)"):
+        losses.get(MeanSquaredError)
+    for loss in (CategoricalCrossentropy(from_logits=True, label_smoothing=0.5), MeanSquaredError(),
+                 SparseCategoricalCrossentropy(ignore_class=3)):
+        again = losses.get(losses.serialize(loss))
+        assert type(again) is type(loss) and again.get_config() == loss.get_config()
+
+
+@pytest.mark.peers
+def test_configurations_equal_those_of_keras():
+    keras = pytest.importorskip("keras")
+    for name in losses.CLASSES:
+        own, theirs = getattr(losses, name)().get_config(), getattr(keras.losses, name)().get_config()
+        assert {k: theirs[k] for k in own if k in theirs} == {k: v for k,
+                                                              v in own.items() if k in theirs}, name
+
+
+def test_a_loss_of_ones_own():
+    class Cubic(losses.Loss):
+        def call(self, y_true, y_pred):
+            return ops.mean(ops.absolute(y_true - y_pred) ** 3.0, -1)
+    np.testing.assert_allclose(Cubic()(YES, P), np.mean(np.abs(YES - P) ** 3), rtol=1e-5)
+    assert Cubic().name == "cubic"
