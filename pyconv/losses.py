@@ -63,9 +63,11 @@ def _check_fraction(name, value):
         raise ValueError(f"{name}={value!r} must be a number from 0 to 1.")
 
 
-def _check_axis(axis):
-    if isinstance(axis, bool) or not isinstance(axis, int):
-        raise ValueError(f"axis={axis!r} must be an int.")
+def _check_axis(axis, y_pred):
+    rank = len(y_pred.shape)
+    if isinstance(axis, bool) or not isinstance(axis, int) or not -rank <= axis < rank:
+        raise ValueError(f"axis={axis!r} must be an int that names one of the {rank} axes of the predictions "
+                         f"(shape {tuple(y_pred.shape)}).")
 
 
 # ---- per sample
@@ -164,9 +166,8 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
         If the shapes differ; integer labels need `sparse_categorical_crossentropy`.
     """
     _check_fraction("label_smoothing", label_smoothing)
-    _check_axis(axis)
-    y_pred = as_float(y_pred)
-    y_true = as_values(y_true)
+    y_pred, y_true = as_float(y_pred), as_values(y_true)
+    _check_axis(axis, y_pred)
     if tuple(y_true.shape) != tuple(y_pred.shape):
         raise ValueError(
             f"categorical_crossentropy needs one-hot labels of the predictions' shape "
@@ -232,8 +233,8 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
         If the shapes do not fit (one-hot labels need `categorical_crossentropy`), or, when it runs, a label
         is outside of 0 to classes - 1 or not a whole number.
     """
-    _check_axis(axis)
     y_pred, y_true = as_float(y_pred), as_values(y_true)
+    _check_axis(axis, y_pred)
     labels = _sparse_labels(y_true, y_pred, axis)
     y_pred = _classes_last(y_pred, axis)
     if ignore_class is not None:

@@ -187,7 +187,7 @@ class InputLayer(Layer):
     def __init__(self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None,
                  input_tensor=None, optional=False, name=None, **kwargs):
         self.name = None
-        if sparse or ragged or optional:
+        if any(v is not None and v is not False for v in (sparse, ragged, optional)):
             raise ValueError(f"{self._title()}: sparse, ragged and optional inputs are not supported.")
         super().__init__(name=name, **kwargs)
         if input_tensor is not None:

@@ -38,9 +38,11 @@ def _once(build):
     def wrapper(self, *args, **kwargs):
         if self.__dict__.get("built"):
             return
+        before = len(self._weights)
         try:
             build(self, *args, **kwargs)
         except Exception as error:
+            del self._weights[before:]          # so that the layer can be built again, for other inputs
             shapes = args[0] if len(args) == 1 else args or kwargs
             located = self._located(error, shapes, "built for inputs of shape")
             if located is error:
@@ -145,7 +147,8 @@ class Layer(Owner):
 
     def _title(self) -> str:
         name = self.__dict__.get("name")
-        return f"Layer {name!r} ({type(self).__name__})" if name else f"Layer {type(self).__name__}"
+        known = isinstance(name, str) and name
+        return f"Layer {name!r} ({type(self).__name__})" if known else f"Layer {type(self).__name__}"
 
     def _unknown_arguments(self, kwargs):
         import difflib
@@ -238,6 +241,8 @@ class Layer(Owner):
         if not any(map(is_data, leaves)) and (args or kwargs):
             raise TypeError(f"{self._title()} is called on tensors or arrays, got "
                             f"{describe(args[0] if args else kwargs)}.")
+        if args and not all(is_data(v) or isinstance(v, (bool, int, float)) for v in flatten(args[0])):
+            raise TypeError(f"{self._title()} is called on tensors or arrays, got {describe(args[0])}.")
         if is_functional(args, kwargs):
             return self._call_functional(args, kwargs)
         if current_trace() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
@@ -308,9 +313,6 @@ class Layer(Owner):
         trace.layers.append(self)
         try:
             outputs = self._located_call(args, kwargs, shapes)
-            if self.activity_regularizer is not None:
-                for output in flatten(outputs):
-                    self.add_loss(self.activity_regularizer(output))
         finally:
             trace.layers.pop()
             trace.training = before
@@ -319,7 +321,11 @@ class Layer(Owner):
 
     def _located_call(self, args, kwargs, shapes):
         try:
-            return self.call(*args, **kwargs)
+            outputs = self.call(*args, **kwargs)
+            if self.activity_regularizer is not None and current_trace() is not None:
+                for output in flatten(outputs):
+                    self.add_loss(self.activity_regularizer(output))
+            return outputs
         except Exception as error:
             located = self._located(error, self.__dict__.get("_open", shapes), "called on inputs of shape")
             if located is error:

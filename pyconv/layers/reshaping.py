@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .. import ops
 from ..utils.configurable import describe
 from . import checks
@@ -49,10 +51,10 @@ class Reshape(Layer):
             raise TypeError(f"{self._title()}: target_shape must be a tuple of ints, got "
                             f"{describe(target_shape)}.")
         for n in target_shape:
-            if isinstance(n, bool) or not hasattr(n, "__index__"):
+            if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
                 raise TypeError(f"{self._title()}: target_shape must be made of ints, got "
                                 f"{describe(target_shape)}.")
-        self.target_shape = tuple(n.__index__() for n in target_shape)
+        self.target_shape = tuple(int(n) for n in target_shape)
         if self.target_shape.count(-1) > 1 or any(n < -1 for n in self.target_shape):
             raise ValueError(f"{self._title()}: target_shape={describe(target_shape)} may have one -1 and "
                              f"otherwise sizes of 0 or more.")

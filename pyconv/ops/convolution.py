@@ -246,7 +246,7 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
         if padding == "same":
             size = n * s if extra is None else (n - 1) * s + reach - 2 * (reach // 2) + extra[i]
             total = max((n - 1) * s + reach - size, 0)
-            before = total // 2 if extra is None else min(reach // 2, total)
+            before = total // 2
         elif padding == "valid":
             size = n * s + max(reach - s, 0) if extra is None else (n - 1) * s + reach + extra[i]
             total = before = 0

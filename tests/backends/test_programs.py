@@ -28,10 +28,15 @@ def run(backend_name, graph, case, times=1, rows=None):
     return results
 
 
-def close(found, expected, rtol):
+def close(found, expected, rtol, floor=1e-3):
+    """Equal to within `rtol` of each array's largest element, or of `floor` if that is larger.
+
+    Some gradients are zero in exact arithmetic (that of a bias before batch normalization), so that all of their
+    digits are rounding errors.
+    """
     for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape
-        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max(initial=1e-3))
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=rtol * np.abs(b).max(initial=floor))
 
 
 @given(graphs())
@@ -65,7 +70,7 @@ def test_training_in_float64(backend_name, case):
 def test_training_in_float32(backend_name, case):
     graph, _ = trace(case.function, specs(case.arrays), training=True)
     graph = simplify(graph)
-    close(run(backend_name, graph, case), run("reference", graph, case), 5e-4)
+    close(run(backend_name, graph, case), run("reference", graph, case), 5e-4, floor=0.05)
 
 
 @settings(max_examples=15)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyconv import ops
-from pyconv.graph import (Graph, Trace, Variable, constant, current_trace, placeholder, topological, trace)
+from pyconv.graph import Graph, Trace, Variable, constant, current_trace, placeholder, topological, trace
 
 F4 = ((2, 3), "float32")
 

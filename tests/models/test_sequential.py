@@ -29,7 +29,7 @@ def test_without_an_input_they_are_made_at_the_first_call():
     model = pyconv.Sequential([layers.Conv2D(2, 3), layers.Flatten(), layers.Dense(2)])
     assert not model.built and not model.weights
     with pytest.raises(AttributeError, match="no outputs.*not built yet"):
-        model.outputs
+        model.outputs  # noqa: B018
     assert model(np.zeros((2, 5, 5, 1), "uint8")).shape == (2, 2)
     assert model.built and len(model.weights) == 4 and model.input_shape == (None, 5, 5, 1)
     assert model.inputs[0].dtype == "uint8"

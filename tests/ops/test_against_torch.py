@@ -117,8 +117,9 @@ def test_other_cross_entropies(dtype, backend_name):
 def keras():
     """Keras on JAX: its documentation's arithmetic of padding is JAX's and TensorFlow's, not PyTorch's."""
     pytest.importorskip("jax")
-    if "KERAS_BACKEND" not in os.environ:
-        os.environ["KERAS_BACKEND"] = "jax"
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    # On some transposed convolutions of a single element this pass of XLA's compiler ends the process (jax 0.9).
+    os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=algsimp")
     import warnings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -128,7 +129,7 @@ def keras():
     return keras
 
 
-@settings(max_examples=40)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_conv_transpose(keras, backend_name, data):
     rank = data.draw(st.integers(1, 2))

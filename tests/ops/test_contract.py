@@ -68,8 +68,8 @@ def compare(name, arrays, attrs, results):
             allowed = np.broadcast_to(tolerance(name, arrays, attrs, expected, spec.dtype), error.shape)
             worst = np.unravel_index(np.argmax(error - allowed), error.shape) if error.size else ()
             assert np.all(error <= allowed), (
-                f"{name}: {result[worst]!r} at {worst}, expected {expected[worst]!r}; error {error[worst]:.3g},"
-                f" allowed {allowed[worst]:.3g}")
+                f"{name}: {result[worst]!r} at {worst}, expected {expected[worst]!r}: the error is "
+                f"{error[worst]:.3g}, allowed is {allowed[worst]:.3g}")
         else:
             np.testing.assert_array_equal(result, expected.astype(spec.dtype))
 

@@ -11,10 +11,14 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport malloc, free
 from libc.string cimport memcpy
 from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int64_t
 
 cdef extern from "threads.h" nogil:
     const int PYCONV_OPENMP
-    void pyconv_barrier()
+    ctypedef struct Barrier:
+        int waiting, round
+    void pyconv_wait(Barrier *, int)
+    int64_t pyconv_nanoseconds()
     int pyconv_prepare_fork()
 
 HAS_OPENMP = bool(PYCONV_OPENMP)
@@ -52,6 +56,7 @@ cdef struct Code:
     Kernel kernel
     const void *params
     long tasks
+    int64_t time                # nanoseconds of the last profiled run
 
 cdef struct Step:
     int first, chains, free     # code[first:first + chains] in chains, then `free` free instructions
@@ -82,6 +87,8 @@ cdef class Program:
     cdef Py_buffer *views
     cdef list keep
     cdef Failure failure
+    cdef Barrier barrier
+    cdef int profiling
 
     def __cinit__(self, int inputs):
         self.pointers = <void **>malloc((inputs + 1) * sizeof(void *))
@@ -114,7 +121,7 @@ cdef class Program:
         for chains, loose, serial in steps:
             self.steps[s] = Step(n, len(chains), len(loose), chains[0].tasks if chains else 0, serial)
             for ins in [*chains, *loose]:
-                self.code[n] = Code(ins.kernel, ins.params, ins.tasks)
+                self.code[n] = Code(ins.kernel, ins.params, ins.tasks, 0)
                 self.scratch_bytes = max(self.scratch_bytes, ins.scratch)
                 n += 1
             s += 1
@@ -152,6 +159,7 @@ cdef class Program:
                 self.pointers[self.n_inputs] = self.views[held].buf
                 held += 1
             self.failure.code = 0
+            self.barrier.waiting = 0
             for i in range(self.n_steps):
                 parallel_steps += not self.steps[i].serial
             with nogil:
@@ -165,6 +173,19 @@ cdef class Program:
         if self.failure.code:
             return self.failure.code - 1, self.failure.value
         return None
+
+    def profile(self, arrays, rows):
+        """Run once on one thread; returns the nanoseconds of each instruction, in the order of `load`."""
+        cdef int i
+        cdef int n = sum(self.steps[i].chains + self.steps[i].free for i in range(self.n_steps))
+        for i in range(n):
+            self.code[i].time = 0
+        self.profiling = 1
+        try:
+            self.run(arrays, rows, 1)
+        finally:
+            self.profiling = 0
+        return [self.code[i].time for i in range(n)]
 
     cdef void _spread(self, int threads) noexcept nogil:
         with parallel(num_threads=threads):
@@ -191,10 +212,16 @@ cdef class Program:
                     last = step.tasks * (thread + 1) // threads if not step.serial else step.tasks
                     for task in range(first, last):
                         for i in range(step.first, step.first + step.chains):
+                            if self.profiling:
+                                self.code[i].time -= pyconv_nanoseconds()
                             self.code[i].kernel(self.code[i].params, task, &context)
+                            if self.profiling:
+                                self.code[i].time += pyconv_nanoseconds()
                 offset = 0
                 for i in range(step.first + step.chains, step.first + step.chains + step.free):
                     code = &self.code[i]
+                    if self.profiling:
+                        code.time -= pyconv_nanoseconds()
                     if step.serial:
                         for task in range(code.tasks):
                             code.kernel(code.params, task, &context)
@@ -208,8 +235,10 @@ cdef class Program:
                             code.kernel(code.params, task, &context)
                             task += threads
                         offset += code.tasks
+                    if self.profiling:
+                        code.time += pyconv_nanoseconds()
             if threads > 1 and s + 1 < self.n_steps:
-                pyconv_barrier()
+                pyconv_wait(&self.barrier, threads)
             # A faster thread may already have failed in the next step; the others must then still meet it there.
             if self.failure.code and self.failure.step <= s:
                 return

@@ -91,7 +91,7 @@ def conv_tile(tiles, filters, widths):
             n = -(-width // xb)
             for i in range(n):
                 x = width * (i + 1) // n - width * i // n
-                total += max(cb * x, (cb + x) / 2, 6) + 0.5
+                total += max(cb * x, 6) + (cb + x) / 2
         return total * -(-filters // cb)
     usable = [t for t in tiles if all((t[0], k) in tiles for k in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
@@ -110,32 +110,59 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     plane_in = padded[0] * depth
     out_row, out_depth = outputs[2] * lanes, outputs[1] * outputs[2] * lanes
     steps = [a[1] for a in axes]
-    phases, offsets, taps_of = [], [], []
+    phases, offsets, taps_of, lines = [], [], [], []
     for z, y, x in itertools.product(*(a[0] for a in axes)):
         taps = [(kz, ky, kx) for kz in z[3] for ky in y[3] for kx in x[3]]
-        first = sum(map(len, offsets))
-        at = [((kz[1] + low[0]) * depth + (ky[1] + low[1]) * row + (kx[1] + low[2]) * lanes) for kz, ky, kx in taps]
-        offsets.append(np.add.outer(np.arange(channels) * plane_in, np.array(at, np.int64)).ravel().astype(np.int32))
-        taps_of.append([tuple(k[0] for k in tap) for tap in taps])
-        phases.append([first, len(offsets[-1]), z[0] * out_depth + y[0] * out_row + x[0] * lanes,
+        at = [(kz[1] + low[0]) * depth + (ky[1] + low[1]) * row + (kx[1] + low[2]) * lanes for kz, ky, kx in taps]
+        order = _tap_order(channels, len(z[3]) * len(y[3]), len(x[3]))
+        phases.append([sum(map(len, offsets)), len(taps) * channels,
+                       z[0] * out_depth + y[0] * out_row + x[0] * lanes,
                        z[1], y[1], x[1], z[2] * out_depth, y[2] * out_row, x[2] * lanes,
-                       steps[0] * depth, steps[1] * row, steps[2] * lanes])
+                       steps[0] * depth, steps[1] * row, steps[2] * lanes, len(lines)])
+        offsets.append(np.add.outer(np.arange(channels) * plane_in, np.array(at, np.int64)).ravel()[order])
+        taps_of.append(([tuple(k[0] for k in tap) for tap in taps], order))
+        lines += _lines(z, y, steps, sizes, channels * len(x[3]))
     total = sum(map(len, offsets))
-    phases.append([total] + [0] * 11)
+    phases.append([total] + [0] * 12)
     cb, xb = conv_tile(planner.kernels.packed, filters, sorted({p[5] for p in phases[:-1]}))
     packed = Buffer(max(1, total * groups * -(-filters // cb) * cb * item))
-    sections = [sources_of(g, taps) for g in range(groups) for taps in taps_of]
+    sections = [sources_of(g, taps)[order] for g in range(groups) for taps, order in taps_of]
     pack_rows(planner, dtype, weights, packed, sections, filters, cb, row_stride)
     table = planner.table(np.concatenate(offsets) if total else np.zeros(1))
-    rows = planner.table(phases, np.int64)
+    rows, lines = planner.table(phases, np.int64), planner.table(lines)
     macs = sum(p[1] * p[3] * p[4] * p[5] for p in phases[:-1]) * -(-filters // cb) * cb * groups * source.blocks
 
     def make():
         return planner.kernels.convolution.conv(
             dtype, source.at(), packed.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
             sizes=sizes, low=low, padded=padded, groups=groups, channels=channels, filters=filters, cb=cb, xb=xb,
-            plane=outputs[0] * out_depth, phases=rows, xo=table, relu=relu)
+            plane=outputs[0] * out_depth, phases=rows, xo=table, lines=lines, relu=relu)
     planner.add(make, [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks, cost=macs * 0.3)
+
+
+def _tap_order(channels, rows, columns):
+    """From (channel, kernel row, kernel column) to (kernel row, channel, kernel column)."""
+    return np.arange(channels * rows * columns).reshape(channels, rows, columns).transpose(1, 0, 2).ravel()
+
+
+def _lines(z, y, steps, sizes, per_row):
+    """For each row of results (all depths): the first tap and the number of taps that meet rows of the input.
+
+    Taps are ordered by depth, then row. What can be left out is a range at either end: of rows, or, where the kernel
+    has depth, of depths.
+    """
+    def inside(phase, step, n, o):
+        hits = [i for i, (_, q) in enumerate(phase[3]) if 0 <= o * step + q < n]
+        return (hits[0], hits[-1] + 1) if hits else (0, 0)
+    lines = []
+    for i in range(z[1]):
+        z0, z1 = inside(z, steps[0], sizes[0], i)
+        for j in range(y[1]):
+            y0, y1 = inside(y, steps[1], sizes[1], j)
+            rows = len(y[3])
+            a, b = (y0, y1) if len(z[3]) == 1 and z1 > z0 else (z0 * rows, z1 * rows)
+            lines.append((a * per_row, (b - a) * per_row))
+    return lines
 
 
 @lowers("conv")

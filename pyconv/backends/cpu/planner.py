@@ -26,7 +26,7 @@ SERIAL = 15_000
 class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
-    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits")
+    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node")
 
     def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False):
         self.make, self.reads, self.writes = make, list(reads), list(writes)
@@ -105,7 +105,7 @@ class Planner:
 
     def add(self, make, reads, writes, **options) -> Work:
         work = Work(make, reads, writes, **options)
-        work.index = self.now, len(self.work)
+        work.index, work.node = (self.now, len(self.work)), self.nodes[self.now] if self.nodes else None
         self.work.append(work)
         for buffer in reads:
             buffer.readers.append(work)
@@ -281,6 +281,7 @@ class Planner:
         order += self._updates(order)
         steps = self._schedule(order)
         arena, local = self._memory(order, outputs)
+        self.listing = [w for step in steps for works in step for w in works]      # in the order of the instructions
         ready = []
         for chains, free in steps:
             cost = sum(w.cost for w in [*chains, *free])

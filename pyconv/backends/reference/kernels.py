@@ -293,8 +293,8 @@ def checked_labels(labels, classes):
     labels = labels.ravel().astype("int64")
     for label in labels:
         if not 0 <= label < classes:
-            raise ValueError(f"sparse_softmax_cross_entropy: the label {label} is out of range; with "
-                             f"{classes} classes labels are 0 to {classes - 1}.")
+            raise ValueError(f"A label is {label}, but with {classes} classes labels must be from 0 to "
+                             f"{classes - 1}. Check the labels, or give the last layer more units.")
     return labels
 
 

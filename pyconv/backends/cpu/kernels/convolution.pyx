@@ -2,8 +2,9 @@
 """Convolution: forward, gradient for the input, gradient for the kernel.
 
 Lanes layout: an array is [block][channel][depth][row][column][lane]; a block is LANES samples, one per lane. A tile
-of CB filters x XB columns stays in registers while the taps (channel, then kernel position) go by; the columns are
-read from a copy with a zero border (scratch, one group of channels), so that no tap needs a test. Loop order:
+of CB filters x XB columns stays in registers while the taps (kernel depth and row, channel, kernel column) go by; the
+columns are read from a copy with a zero border (scratch, one group of channels), so that no tap needs a test, and
+taps that would meet nothing but border rows are left out. Loop order:
 group, phase, filters, depth, row, columns; the task is a block. The weights are packed as [group][phase][filters /
 CB][tap][CB]. Kernel gradient: tiles of TB taps x CB filters are summed over all pixels of a block, then over its
 lanes, then over the blocks in their order.
@@ -158,6 +159,7 @@ cdef struct Phase:
     int64_t n[3]                     # how many results along each axis
     int64_t ys[3]                    # elements from one to the next in y
     int64_t xs[3]                    # and in the bordered input
+    int64_t lines                    # where its rows begin in the table of lines
 
 cdef struct Conv:
     Operand x, w, y, bias
@@ -167,6 +169,7 @@ cdef struct Conv:
     long phases
     const Phase *phase
     const int32_t *xo                # per tap: offset in the bordered input
+    const int32_t *lines             # per row of results: first tap and number of taps that meet more than zeros
     int relu
 
 cdef void conv_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
@@ -177,6 +180,8 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef real *y = <real *>address(&p.y, task, context)
     cdef real *out
     cdef const real *inside
+    cdef const real *packed
+    cdef const int32_t *line
     cdef long in_plane = p.border.n[0] * p.border.n[1] * p.border.n[2] * lanes
     cdef long blocks = ceil_div(p.filters, p.cb)
     cdef long g, h, f, z, r, i, nx, a, b
@@ -191,14 +196,17 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
         for h in range(p.phases):
             q = &p.phase[h]
             nx = ceil_div(q.n[2], p.xb)
-            t.xo, t.xj, t.taps, t.yc, t.yj, t.relu = p.xo + q.first, q.xs[2], q.taps, p.plane, q.ys[2], p.relu
+            t.xj, t.yc, t.yj, t.relu = q.xs[2], p.plane, q.ys[2], p.relu
             for f in range(blocks):
-                t.w = w + ((g * p.phase[p.phases].first + q.first) * blocks + f * q.taps) * p.cb
+                packed = w + ((g * p.phase[p.phases].first + q.first) * blocks + f * q.taps) * p.cb
+                line = p.lines + 2 * q.lines
                 t.rows = min(p.cb, p.filters - f * p.cb)
                 t.bias = NULL if bias == NULL else bias + g * p.filters + f * p.cb
                 out = y + (g * p.filters + f * p.cb) * p.plane + q.origin
                 for z in range(q.n[0]):
                     for r in range(q.n[1]):
+                        t.xo, t.w, t.taps = p.xo + q.first + line[0], packed + line[0] * p.cb, line[1]
+                        line += 2
                         for i in range(nx):
                             a, b = q.n[2] * i // nx, q.n[2] * (i + 1) // nx
                             t.x = inside + z * q.xs[0] + r * q.xs[1] + a * q.xs[2]
@@ -216,10 +224,11 @@ cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
 
 
 def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, filters, cb, xb, plane,
-         int64_t[:, ::1] phases, int32_t[::1] xo, relu):
+         int64_t[:, ::1] phases, int32_t[::1] xo, int32_t[:, ::1] lines, relu):
     """y = x * w (+ bias, relu), one task a block.
 
     phases: int64 rows of `Phase`, and one more whose `first` is the number of all taps. xo: the taps' offsets.
+    lines: per row of results, all phases: first tap and number of taps.
     channels, filters: per group. cb, xb: the tile. plane: elements of a plane of y.
     """
     cdef Conv p
@@ -230,8 +239,10 @@ def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, 
     p.groups, p.channels, p.filters = groups, channels, filters
     p.cb, p.xb, p.plane, p.relu = cb, xb, plane, relu
     p.phases, p.phase, p.xo = phases.shape[0] - 1, <const Phase *>&phases[0, 0], &xo[0]
+    p.lines = &lines[0, 0]
     cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
-    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks, scratch, (phases, xo))
+    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks, scratch,
+                       (phases, xo, lines))
 
 
 # Gradient for the kernel, samples in the lanes -------------------------------------------------------------------

@@ -17,6 +17,7 @@ INLINE void NAME(clip)(const Pool *p, int axis, long o, long *first, long *last)
 /* x and y point at the lane group; `lanes` of the vector are stored. */
 static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    const int exact = pool_pairs(p);
     long z0, z1, r0, r1, c0, c1;
     for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
     for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
@@ -24,8 +25,7 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
         for (long k = 0; k < p->out[2]; k++, y += p->pixel) {
             const T *xk = at + (k * p->strides[2] - p->low[2]) * s;
             V best;
-            if (p->window[0] == 1 && p->window[1] == 2 && p->window[2] == 2 && r1 - r0 == 2 && p->dilation[1] == 1
-                && p->dilation[2] == 1 && p->low[2] == 0 && k * p->strides[2] + 2 <= p->n[2]) {
+            if (exact) {
                 const V a = *(const V *)xk, b = *(const V *)(xk + s);
                 const V c = *(const V *)(xk + rows), d = *(const V *)(xk + rows + s);
                 const V ab = PICK(WINS(b, a), b, a), cd = PICK(WINS(d, c), d, c);
@@ -45,17 +45,31 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
     } }
 }
 
-/* Adds each output's gradient g to dx at the first maximum of its window. dx starts as zeros. */
+/* Adds each output's gradient g to dx at the first maximum of its window. dx starts as zeros, unless the windows are
+ * 2 x 2 side by side and fill it. */
 static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx, long lanes) {
     const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    const int exact = lanes == LANES && pool_pairs(p);
     long z0, z1, r0, r1, c0, c1;
     for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
     for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
         const long at = (i * p->strides[0] - p->low[0]) * planes + (j * p->strides[1] - p->low[1]) * rows;
         for (long k = 0; k < p->out[2]; k++, g += p->pixel) {
             const long xk = at + (k * p->strides[2] - p->low[2]) * s;
-            NAME(clip)(p, 2, k, &c0, &c1);
             const V grad = *(const V *)g;
+            if (exact) {
+                /* Windows of 2 x 2 side by side: each element belongs to one, so it is written once. */
+                const V a = *(const V *)(x + xk), b = *(const V *)(x + xk + s);
+                const V c = *(const V *)(x + xk + rows), d = *(const V *)(x + xk + rows + s);
+                const V ab = PICK(WINS(b, a), b, a), cd = PICK(WINS(d, c), d, c), top = PICK(WINS(cd, ab), cd, ab);
+                const M ha = SAME(a, top), hb = SAME(b, top) & ~ha, hc = SAME(c, top) & ~(ha | hb);
+                *(V *)(dx + xk) = (V)(ha & (M)grad);
+                *(V *)(dx + xk + s) = (V)(hb & (M)grad);
+                *(V *)(dx + xk + rows) = (V)(hc & (M)grad);
+                *(V *)(dx + xk + rows + s) = (V)(~(ha | hb | hc) & (M)grad);
+                continue;
+            }
+            NAME(clip)(p, 2, k, &c0, &c1);
             V best = (V){0} - INFINITY;
             for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
                 const V v = *(const V *)(x + xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows

@@ -20,6 +20,7 @@ cdef extern from "pooling_types.h" nogil:
         long dilation[3]
         long low[3]
         long pixel
+    int pool_pairs_fill(const Pool *)
     void max_pool_f32(const Pool *, const float *, float *, long)
     void max_pool_f64(const Pool *, const double *, double *, long)
     void max_pool_gradient_f32(const Pool *, const float *, const float *, float *, long)
@@ -54,7 +55,8 @@ cdef void gradient_task(const Pooling *p, long task, const Context *context, rea
     cdef const real *g = <const real *>address(&p.g, task, context)
     cdef real *dx = <real *>address(&p.y, task, context)
     cdef long i, n
-    memset(dx, 0, p.gradient_bytes)
+    if p.last != lanes or not pool_pairs_fill(&p.pool):
+        memset(dx, 0, p.gradient_bytes)
     for i in range(p.groups):
         n = lanes if i < p.groups - 1 else p.last
         if real is float:

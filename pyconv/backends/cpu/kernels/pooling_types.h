@@ -8,6 +8,20 @@ typedef struct {
     long pixel;      /* elements from one pixel to the next */
 } Pool;
 
+/* Whether the windows are 2 x 2 side by side and none reaches over the edge. */
+static inline int pool_pairs(const Pool *p) {
+    int ok = p->window[0] == 1 && p->strides[0] == 1;
+    for (int i = 1; i < 3; i++)
+        ok &= p->window[i] == 2 && p->strides[i] == 2 && p->dilation[i] == 1 && p->low[i] == 0
+              && 2 * p->out[i] <= p->n[i];
+    return ok;
+}
+
+/* Whether, besides, every element of the input belongs to a window. */
+static inline int pool_pairs_fill(const Pool *p) {
+    return pool_pairs(p) && 2 * p->out[1] == p->n[1] && 2 * p->out[2] == p->n[2];
+}
+
 #define T float
 #define V vf32
 #define M vi32
