@@ -103,8 +103,8 @@ def check_gradients(function, arrays, variables=(), backend=None, order=1, seed=
     finally:
         for variable, a in zip(variables, saved, strict=True):
             variable.assign(a)
-    raise NotSmooth("finite differences give no reliable derivative along any direction tried: the function has "
-                    "a kink or a jump too close to the arguments, or its values are too large or too curved")
+    raise NotSmooth("finite differences give no reliable derivative along any direction tried: the function "
+                    "has a kink or a jump too close to the arguments, or is too large or too curved")
 
 
 def _derivative(along, value, step, tolerance):

@@ -31,8 +31,8 @@ def run(backend_name, graph, case, times=1, rows=None):
 def close(found, expected, rtol, floor=1e-3):
     """Equal to within `rtol` of each array's largest element, or of `floor` if that is larger.
 
-    Some gradients are zero in exact arithmetic (that of a bias before batch normalization), so that all of their
-    digits are rounding errors.
+    Some gradients are zero in exact arithmetic (that of a bias before batch normalization), so that all of
+    their digits are rounding errors.
     """
     for a, b in zip(found, expected, strict=True):
         assert a.shape == b.shape

@@ -1,7 +1,5 @@
 """Convolutions, pooling and cross-entropies against PyTorch, transposed convolutions against Keras."""
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -117,9 +115,6 @@ def test_other_cross_entropies(dtype, backend_name):
 def keras():
     """Keras on JAX: its documentation's arithmetic of padding is JAX's and TensorFlow's, not PyTorch's."""
     pytest.importorskip("jax")
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    # On some transposed convolutions of a single element this pass of XLA's compiler ends the process (jax 0.9).
-    os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=algsimp")
     import warnings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -35,6 +35,7 @@ class Chain:
         self.work = None
         self.in_place = set()     # ids of buffers that are also read
         self.needs = 0            # bit set of the chains that it comes after
+        self.bits = 1 << index    # itself, and the chains that were merged into it
 
     def writes_through(self, variable) -> bool:
         """Whether a result may be stored in the variable: each position is read, if at all, just before."""
@@ -55,7 +56,7 @@ class Chains:
         codes = planner.kernels.elementwise
         self.codes = codes.OPERATIONS
         self.OPS = chain_operations(planner.kernels)
-        self.all: list[Chain] = []
+        self.by_index: list[Chain] = []
         self.of: dict = {}            # id of a tensor -> its chain
         self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
 
@@ -86,8 +87,8 @@ class Chains:
         dtype = compute_type(node)
         chain = self._joinable(node, dtype, layout)
         if chain is None:
-            chain = Chain(len(self.all), dtype, out.shape, layout)
-            self.all.append(chain)
+            chain = Chain(len(self.by_index), dtype, out.shape, layout)
+            self.by_index.append(chain)
         chain.nodes.append(node)
         chain.inside.add(id(out))
         for tensor in node.inputs:
@@ -114,37 +115,61 @@ class Chains:
         return None if best is None else best[1]
 
     def _joinable(self, node, dtype, layout):
+        """The chain that the node can be added to; chains that it brings together become one."""
         if dtype == "int64":
             return None          # integers wrap at the width of their own type when they are stored
+        found = None
         for tensor in reversed(node.inputs):
             chain = self.of.get(id(tensor))
-            if chain is None or chain.dtype != dtype or chain.shape != node.output.shape or chain.layout != layout \
-                    or len(chain.nodes) >= 24 or len(chain.outside) > 16:
+            if chain is None or chain is found or chain.dtype != dtype or chain.shape != node.output.shape \
+                    or chain.layout != layout or len(chain.nodes) >= 24 or len(chain.outside) > 16:
                 continue
             if node.op == "check_finite" and chain.failure:
                 continue
             # Values of another type get their precision and range from being stored.
             if any(id(t) in chain.inside and t.dtype not in (dtype, "bool") for t in node.inputs):
                 continue
-            outside = [self.after(t) for t in node.inputs if id(t) not in chain.inside]
-            if not any(self._closure(bits) >> chain.index & 1 for bits in outside):
-                return chain
-        return None
+            outside = [self.after(t) for t in node.inputs
+                       if id(t) not in chain.inside and (found is None or id(t) not in found.inside)]
+            if any(self._closure(bits) & chain.bits for bits in outside):
+                continue
+            if found is None:
+                found = chain
+            elif self._mergeable(found, chain):
+                self._merge(found, chain)
+        return found
+
+    def _mergeable(self, a, b) -> bool:
+        return not (self._closure(a.needs) & b.bits or self._closure(b.needs) & a.bits or (a.failure and b.failure)
+                    or len(a.nodes) + len(b.nodes) > 24 or len(a.outside) + len(b.outside) > 16)
+
+    def _merge(self, a, b):
+        """Put what b does before what a does; neither needs the other."""
+        a.nodes = b.nodes + a.nodes
+        a.outside += [t for t in b.outside if not any(t is o for o in a.outside)]
+        a.inside |= b.inside
+        a.stored.update(b.stored)
+        a.failure = a.failure or b.failure
+        a.needs |= b.needs
+        a.bits |= b.bits
+        self.by_index = [a if chain is b else chain for chain in self.by_index]
+        self.of.update((key, a) for key in b.inside)
 
     def _closure(self, bits) -> int:
         """The chains in the set and all that they come after. Chains grow, so this is found anew each time."""
         seen = 0
         while bits & ~seen:
             index = (bits & ~seen).bit_length() - 1
-            seen |= 1 << index
-            bits |= self.all[index].needs
+            chain = self.by_index[index]
+            seen |= chain.bits
+            bits |= chain.bits | chain.needs
         return seen
 
     def emit(self):
         """Turn the chains into work."""
         planner = self.planner
         positions = {id(n): i for i, n in enumerate(planner.nodes)}
-        for chain in self.all:
+        for chain in dict.fromkeys(self.by_index):
             planner.now = positions[id(chain.nodes[-1])]
             # Results that nobody outside needs stay in registers.
             for key, (tensor, buffer) in list(chain.stored.items()):

@@ -217,16 +217,19 @@ def kernel_gradient(planner, node):
     axes = g.forward()
     low, padded = border(axes, g.sizes)
     row, depth = padded[2] * lanes, padded[1] * padded[2] * lanes
-    at, targets = [], []
-    for channel in range(g.channels):
-        for k in itertools.product(*map(range, g.window)):
-            q = [axes[i][0][0][3][k[i]][1] + low[i] for i in range(3)]
-            at.append(channel * padded[0] * depth + q[0] * depth + q[1] * row + q[2] * lanes)
-            targets.append((_flat(k, g.window) * g.channels + channel) * shape[-1])
-    xo = planner.table(at)
-    xrow = planner.table([z * g.strides[0] * depth + y * g.strides[1] * row
-                          for z in range(g.outputs[0]) for y in range(g.outputs[1])])
-    grow = planner.table([i * g.outputs[2] * lanes for i in range(g.outputs[0] * g.outputs[1])])
+    at, targets, xrow, grow, begin = [], [], [], [], [0]
+    z_taps, y_taps, x_taps = (a[0][0][3] for a in axes)
+    for (kz, qz), (ky, qy) in itertools.product(z_taps, y_taps):
+        for channel, (kx, qx) in itertools.product(range(g.channels), x_taps):
+            at.append((channel * padded[0] + qz + low[0]) * depth + (qy + low[1]) * row + (qx + low[2]) * lanes)
+            targets.append((_flat((kz, ky, kx), g.window) * g.channels + channel) * shape[-1])
+        for z, y in itertools.product(range(g.outputs[0]), range(g.outputs[1])):
+            if 0 <= z * g.strides[0] + qz < g.sizes[0] and 0 <= y * g.strides[1] + qy < g.sizes[1]:
+                xrow.append(z * g.strides[0] * depth + y * g.strides[1] * row)
+                grow.append((z * g.outputs[1] + y) * g.outputs[2] * lanes)
+        begin.append(len(xrow))
+    xo, begin = planner.table(at), planner.table(begin)
+    xrow, grow = planner.table(xrow or [0]), planner.table(grow or [0])
     plane = math.prod(g.outputs) * lanes
     # Partial sums per task, so that they are added in one order whoever makes them; not too many of large kernels.
     blocks = source.blocks
@@ -236,13 +239,13 @@ def kernel_gradient(planner, node):
     partial = Buffer(math.prod(shape) * item, parts)
     partial.shared = True
     target = planner.define(node.output)
-    tb, cb = dot_tile(planner.kernels.dot, len(at), g.filters)
+    tb, cb = dot_tile(planner.kernels.dot, g.channels * g.window[2], g.filters)
 
     def make():
         return planner.kernels.convolution.kernel_gradient(
             dtype, source.at(), gradient.at(), partial.at(), samples=x.shape[0], blocks=blocks, per_task=per_task,
             sizes=g.sizes, low=low, padded=padded, groups=g.groups, channels=g.channels, filters=g.filters, tb=tb,
-            cb=cb, plane=plane, xo=xo, xrow=xrow, grow=grow, cols=g.outputs[2], xstep=g.strides[2] * lanes)
+            cb=cb, plane=plane, xo=xo, xrow=xrow, grow=grow, begin=begin, cols=g.outputs[2], xstep=g.strides[2] * lanes)
     macs = len(at) * g.filters * math.prod(g.outputs) * blocks * g.groups
     planner.add(make, [source, gradient], [partial], blocks=blocks if per_task == 1 else 0, cost=macs * 0.3)
     if per_task > 1:

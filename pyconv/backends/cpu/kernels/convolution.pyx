@@ -6,8 +6,8 @@ of CB filters x XB columns stays in registers while the taps (kernel depth and r
 columns are read from a copy with a zero border (scratch, one group of channels), so that no tap needs a test, and
 taps that would meet nothing but border rows are left out. Loop order:
 group, phase, filters, depth, row, columns; the task is a block. The weights are packed as [group][phase][filters /
-CB][tap][CB]. Kernel gradient: tiles of TB taps x CB filters are summed over all pixels of a block, then over its
-lanes, then over the blocks in their order.
+CB][tap][CB]. Kernel gradient: tiles of TB taps x CB filters are summed over the pixels of a block (without rows
+that meet the border only), then over its lanes, then over the blocks in their order.
 
 The gradient for the input is the same sum: with stride s, the inputs of each remainder modulo s are one phase, a
 convolution of stride 1 with the taps that reach them.
@@ -118,6 +118,19 @@ cdef struct Pack:
     const int32_t *begin        # per section, its first tap
     long sections, rows, cb, blocks, row_stride
 
+cdef inline void copy_scalars(real *out, const real *src, long n) noexcept nogil:
+    """A few scalars; the counts of the common tiles are constants, so that these are one or two moves."""
+    if n == 4:
+        memcpy(out, src, 4 * sizeof(real))
+    elif n == 3:
+        memcpy(out, src, 3 * sizeof(real))
+    elif n == 6:
+        memcpy(out, src, 6 * sizeof(real))
+    elif n == 8:
+        memcpy(out, src, 8 * sizeof(real))
+    else:
+        memcpy(out, src, n * sizeof(real))
+
 cdef void pack_task(const Pack *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef long section = task // p.blocks, block = task % p.blocks, t, c
@@ -125,6 +138,11 @@ cdef void pack_task(const Pack *p, long task, const Context *context, real *tag)
     cdef real *out = <real *>address(&p.out, 0, context) + (first * p.blocks + block * taps) * p.cb
     cdef long rows = min(p.cb, p.rows - block * p.cb), s = p.row_stride
     cdef const real *src
+    if s == 1 and rows == p.cb:
+        for t in range(taps):
+            copy_scalars(out, w + p.sources[first + t] + block * p.cb, rows)
+            out += rows
+        return
     for t in range(taps):
         src = w + p.sources[first + t] + block * p.cb * s
         for c in range(rows):
@@ -253,22 +271,23 @@ cdef struct KernelGradient:
     long groups, channels, filters, taps, tb, cb
     long plane                          # elements of a plane of g
     const int32_t *xo
-    const int32_t *xrow
+    const int32_t *xrow                 # rows of pixels that meet more than the border, for each group of taps
     const int32_t *grow
-    long rows, cols, xstep
+    const int32_t *begin                # per group of `per_line` taps, its first row in xrow and grow
+    long lines, per_line, cols, xstep
     long samples, blocks, per_task      # blocks of a task
 
 cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef long in_plane = p.border.n[0] * p.border.n[1] * p.border.n[2] * lanes
-    cdef long nt = ceil_div(p.taps, p.tb), nc = ceil_div(p.filters, p.cb)
-    cdef long block, k, g, i, j, t0, t1, c0, c1
+    cdef long nt = ceil_div(p.per_line, p.tb), nc = ceil_div(p.filters, p.cb)
+    cdef long block, k, g, i, j, t0, t1, c0, c1, line
     cdef long first = task * p.per_task
     cdef const real *x
     cdef const real *grad
     cdef real *out = <real *>address(&p.out, task, context)
     cdef Dot t
-    t.gc, t.xrow, t.grow, t.rows, t.cols, t.xstep = p.plane, p.xrow, p.grow, p.rows, p.cols, p.xstep
+    t.gc, t.cols, t.xstep = p.plane, p.cols, p.xstep
     t.ot, t.oc = p.filters, 1
     for k in range(min(p.per_task, p.blocks - first)):
         block = first + k
@@ -283,8 +302,12 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
             for j in range(nc):
                 c0, c1 = p.filters * j // nc, p.filters * (j + 1) // nc
                 t.g = grad + c0 * p.plane
-                for i in range(nt):
-                    t0, t1 = p.taps * i // nt, p.taps * (i + 1) // nt
+                for i in range(p.lines * nt):
+                    line = i // nt
+                    t0 = line * p.per_line + p.per_line * (i % nt) // nt
+                    t1 = line * p.per_line + p.per_line * (i % nt + 1) // nt
+                    t.xrow, t.grow = p.xrow + p.begin[line], p.grow + p.begin[line]
+                    t.rows = p.begin[line + 1] - p.begin[line]
                     t.xo, t.out = p.xo + t0, out + (g * p.taps + t0) * p.filters + c0
                     if real is float:
                         dot_tiles_f32[t1 - t0][c1 - c0](&t)
@@ -299,8 +322,12 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
 
 
 def kernel_gradient(dtype, x, g, out, *, samples, blocks, per_task, sizes, low, padded, groups, channels, filters,
-                    tb, cb, plane, int32_t[::1] xo, int32_t[::1] xrow, int32_t[::1] grow, cols, xstep):
-    """Partial sums [group][tap][filter] per task of `per_task` blocks; x and g must not be local if that is over 1."""
+                    tb, cb, plane, int32_t[::1] xo, int32_t[::1] xrow, int32_t[::1] grow, int32_t[::1] begin, cols,
+                    xstep):
+    """Partial sums [group][tap][filter] per task of `per_task` blocks; x and g must not be local if that is over 1.
+
+    Taps go in lines of equal length; line i is summed over the rows begin[i] to begin[i + 1] of xrow and grow.
+    """
     cdef KernelGradient p
     cdef size_t item = 4 if dtype == "float32" else 8
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -308,11 +335,12 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, per_task, sizes, low, 
     p.border = border(sizes, low, padded)
     p.groups, p.channels, p.filters, p.taps, p.tb, p.cb = groups, channels, filters, xo.shape[0], tb, cb
     p.plane, p.xo, p.xrow, p.grow = plane, &xo[0], &xrow[0], &grow[0]
-    p.rows, p.cols, p.xstep = xrow.shape[0], cols, xstep
+    p.lines, p.cols, p.xstep, p.begin = begin.shape[0] - 1, cols, xstep, &begin[0]
+    p.per_line = p.taps // p.lines
     p.samples, p.blocks, p.per_task = samples, blocks, per_task
     cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
-                       ceil_div(blocks, per_task), scratch, (xo, xrow, grow))
+                       ceil_div(blocks, per_task), scratch, (xo, xrow, grow, begin))
 
 
 cdef struct Gather:

@@ -129,16 +129,16 @@ STRIDED_TILE(6, 4) STRIDED_TILE(7, 2) STRIDED_TILE(7, 3) STRIDED_TILE(8, 2) STRI
 STRIDED_TILE(7, 4)
 #endif
 
-DOT_TILE(1, 1) DOT_TILE(1, 2) DOT_TILE(1, 3) DOT_TILE(1, 4) DOT_TILE(2, 1) DOT_TILE(2, 2)
-DOT_TILE(2, 3) DOT_TILE(2, 4) DOT_TILE(3, 1) DOT_TILE(3, 2) DOT_TILE(3, 3) DOT_TILE(3, 4)
-DOT_TILE(4, 1) DOT_TILE(4, 2) DOT_TILE(4, 3) DOT_TILE(5, 1) DOT_TILE(5, 2) DOT_TILE(6, 1)
-DOT_TILE(6, 2) DOT_TILE(7, 1)
+DOT_TILE(1, 1) DOT_TILE(1, 2) DOT_TILE(1, 3) DOT_TILE(1, 4) DOT_TILE(1, 5) DOT_TILE(2, 1)
+DOT_TILE(2, 2) DOT_TILE(2, 3) DOT_TILE(2, 4) DOT_TILE(2, 5) DOT_TILE(3, 1) DOT_TILE(3, 2)
+DOT_TILE(3, 3) DOT_TILE(3, 4) DOT_TILE(4, 1) DOT_TILE(4, 2) DOT_TILE(4, 3) DOT_TILE(5, 1)
+DOT_TILE(5, 2) DOT_TILE(6, 1) DOT_TILE(6, 2) DOT_TILE(7, 1)
 #if ACCUMULATORS >= 24
-DOT_TILE(4, 4) DOT_TILE(5, 3) DOT_TILE(5, 4) DOT_TILE(6, 3) DOT_TILE(6, 4) DOT_TILE(7, 2)
-DOT_TILE(7, 3)
+DOT_TILE(3, 5) DOT_TILE(4, 4) DOT_TILE(4, 5) DOT_TILE(5, 3) DOT_TILE(5, 4) DOT_TILE(6, 3)
+DOT_TILE(6, 4) DOT_TILE(7, 2) DOT_TILE(7, 3)
 #endif
 #if ACCUMULATORS >= 28
-DOT_TILE(7, 4)
+DOT_TILE(5, 5) DOT_TILE(7, 4)
 #endif
 
 /* [rows][vectors]; NULL where there is no such tile */
@@ -185,22 +185,23 @@ static void (*const NAME(strided_tiles)[9][9])(const Outer *) = {
 #endif
 };
 
-/* [rows][vectors]; NULL where there is no such tile */
+/* [taps][filters]; NULL where there is no such tile */
 static void (*const NAME(dot_tiles)[9][9])(const Dot *) = {
     [1][1] = NAME(dot_1_1), [1][2] = NAME(dot_1_2), [1][3] = NAME(dot_1_3),
-    [1][4] = NAME(dot_1_4), [2][1] = NAME(dot_2_1), [2][2] = NAME(dot_2_2),
-    [2][3] = NAME(dot_2_3), [2][4] = NAME(dot_2_4), [3][1] = NAME(dot_3_1),
-    [3][2] = NAME(dot_3_2), [3][3] = NAME(dot_3_3), [3][4] = NAME(dot_3_4),
-    [4][1] = NAME(dot_4_1), [4][2] = NAME(dot_4_2), [4][3] = NAME(dot_4_3),
-    [5][1] = NAME(dot_5_1), [5][2] = NAME(dot_5_2), [6][1] = NAME(dot_6_1),
-    [6][2] = NAME(dot_6_2), [7][1] = NAME(dot_7_1),
+    [1][4] = NAME(dot_1_4), [1][5] = NAME(dot_1_5), [2][1] = NAME(dot_2_1),
+    [2][2] = NAME(dot_2_2), [2][3] = NAME(dot_2_3), [2][4] = NAME(dot_2_4),
+    [2][5] = NAME(dot_2_5), [3][1] = NAME(dot_3_1), [3][2] = NAME(dot_3_2),
+    [3][3] = NAME(dot_3_3), [3][4] = NAME(dot_3_4), [4][1] = NAME(dot_4_1),
+    [4][2] = NAME(dot_4_2), [4][3] = NAME(dot_4_3), [5][1] = NAME(dot_5_1),
+    [5][2] = NAME(dot_5_2), [6][1] = NAME(dot_6_1), [6][2] = NAME(dot_6_2),
+    [7][1] = NAME(dot_7_1),
 #if ACCUMULATORS >= 24
-    [4][4] = NAME(dot_4_4), [5][3] = NAME(dot_5_3), [5][4] = NAME(dot_5_4),
-    [6][3] = NAME(dot_6_3), [6][4] = NAME(dot_6_4), [7][2] = NAME(dot_7_2),
-    [7][3] = NAME(dot_7_3),
+    [3][5] = NAME(dot_3_5), [4][4] = NAME(dot_4_4), [4][5] = NAME(dot_4_5),
+    [5][3] = NAME(dot_5_3), [5][4] = NAME(dot_5_4), [6][3] = NAME(dot_6_3),
+    [6][4] = NAME(dot_6_4), [7][2] = NAME(dot_7_2), [7][3] = NAME(dot_7_3),
 #endif
 #if ACCUMULATORS >= 28
-    [7][4] = NAME(dot_7_4),
+    [5][5] = NAME(dot_5_5), [7][4] = NAME(dot_7_4),
 #endif
 };
 
