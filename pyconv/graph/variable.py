@@ -30,7 +30,7 @@ class Variable(Operators):
     value: array_like
         Initial value; copied.
     dtype: str, optional
-        Element type; default that of `value`.
+        Element type; default that of `value`, for Python floats `pyconv.config.floatx()`.
     name: str
     trainable: bool
         Whether the optimizer updates it.
@@ -39,6 +39,9 @@ class Variable(Operators):
     __slots__ = ("name", "path", "shape", "dtype", "trainable", "regularizer", "constraint", "_array", "__weakref__")
 
     def __init__(self, value, dtype=None, name="variable", trainable=True):
+        if dtype is None and isinstance(value, (float, list, tuple)) and np.asarray(value).dtype == "float64":
+            from ..config import floatx
+            dtype = floatx()          # a Python number has no precision of its own
         value = np.asarray(value)
         self.name = self.path = name
         self.dtype = canonical(dtype or value.dtype)

@@ -68,26 +68,42 @@ def spec_of(value) -> Spec:
 
 
 def match(*values) -> tuple:
-    """The values with one element type. Python numbers take the type of the tensors beside them."""
+    """The values with one element type. Python numbers, and lists of them, take the type of the tensors beside them."""
     from ..config import floatx
-    weak = [isinstance(v, (bool, int, float)) for v in values]
+    values = [_Weak(as_array(v)) if _is_list(v) else v for v in values]
+    weak = [isinstance(v, (bool, int, float, _Weak)) for v in values]
     strong = [spec_of(v).dtype for v, w in zip(values, weak, strict=True) if not w]
     if strong:
         dtype = promote(*strong)
-        if any(isinstance(v, float) for v in values) and not is_float(dtype):
+        if any(_is_weak_float(v) for v in values) and not is_float(dtype):
             dtype = floatx()
         elif dtype == "bool" and any(w and not isinstance(v, bool) for v, w in zip(values, weak, strict=True)):
             dtype = "int32"
     else:
-        dtype = floatx() if any(isinstance(v, float) for v in values) else "int32"
+        dtype = floatx() if any(_is_weak_float(v) for v in values) else "int32"
     out = []
     for value in values:
         if isinstance(value, (Tensor, Variable)):
             value = convert(value)
             out.append(value if value.dtype == dtype else apply("cast", value, dtype=dtype))
         else:
-            out.append(np.asarray(value).astype(dtype))
+            out.append(np.asarray(value.array if isinstance(value, _Weak) else value).astype(dtype))
     return tuple(out)
+
+
+class _Weak:
+    """The array of a list of Python numbers, whose type gives way to that of tensors."""
+
+    def __init__(self, array):
+        self.array = array
+
+
+def _is_list(value) -> bool:
+    return isinstance(value, (list, tuple)) and not is_symbolic(*value)
+
+
+def _is_weak_float(value) -> bool:
+    return isinstance(value, float) or (isinstance(value, _Weak) and value.array.dtype.kind == "f")
 
 
 def canonical_axis(axis, rank, what="axis") -> int:

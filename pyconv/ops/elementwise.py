@@ -240,7 +240,9 @@ class Power(_Binary):
 
     def chain(self, a, b, y, g):
         # The derivative for the exponent is only asked of a positive base; a constant exponent has none.
-        ga = g * b * apply("power", a, b - 1)
+        # x ** 0 is 1 everywhere, so its derivative is 0, also where x ** -1 is infinite.
+        zero = as_tensor(_zero(g))
+        ga = apply("where", apply("equal", b, zero), zero, g * b * apply("power", a, b - 1))
         return ga, None if b.node.op == "constant" else g * y * apply("log", a)
 
 

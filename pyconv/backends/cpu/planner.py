@@ -275,7 +275,9 @@ class Planner:
                 self.chains.take(node)
             else:
                 self.lowering[node.op](self, node)
-        outputs = [self.rep(t) for t in self.graph.outputs]
+        changing = {id(v.array) for v, _ in self.graph.updates}
+        outputs = [self._settled(t, changing) for t in self.graph.outputs]
+        self.news = [self._settled(t, changing) for _, t in self.graph.updates]
         self.chains.emit()
         order = self._ordered()
         order += self._updates(order)
@@ -288,6 +290,16 @@ class Planner:
             ready.append(([w.make() for w in chains], [w.make() for w in free], cost < SERIAL))
         self.program.load(ready, local)
         return self.program, [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)], arena
+
+    def _settled(self, tensor, changing) -> Buffer:
+        """The plain tensor in memory that no update changes: old values of variables are copied first."""
+        buffer = self.rep(tensor)
+        if id(buffer.array) not in changing:
+            return buffer
+        copy = Buffer.for_tensor(tensor.shape, tensor.dtype, None)
+        if copy.nbytes:
+            self.copy(buffer, copy, 1, [copy.nbytes], [1], [1])
+        return copy
 
     def _view(self, buffer, tensor, arena):
         """The array that an output is, inside the arena or a constant or variable."""
@@ -304,15 +316,16 @@ class Planner:
         An elementwise chain writes its result straight into the variable if nothing that comes later, or beside it,
         still reads the old value.
         """
-        targets = [(v, t) for v, t in self.graph.updates if t.node.attrs.get("variable") is not v and v.array.nbytes]
-        roots = {id(chain.work) for chain in map(self.chains.producer, (t for _, t in targets)) if chain}
+        targets = [(v, t, b) for (v, t), b in zip(self.graph.updates, self.news, strict=True)
+                   if t.node.attrs.get("variable") is not v and v.array.nbytes]
+        roots = {id(chain.work) for chain in map(self.chains.producer, (t for _, t, _ in targets)) if chain}
         late = set()                   # work that follows from a new value
         for work in order:
             if id(work) in roots or any(id(w) in late for w in work.waits):
                 late.add(id(work))
         copies = []
-        for variable, tensor in targets:
-            buffer, home = self.rep(tensor), Buffer.of_array(variable.array)
+        for variable, tensor, buffer in targets:
+            home = Buffer.of_array(variable.array)
             chain = self.chains.producer(tensor)
             readers = [w for t in (n.output for n in self.nodes if n.attrs.get("variable") is variable)
                        for b in self.reps.get(id(t), {}).values() for w in b.readers]
