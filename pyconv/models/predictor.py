@@ -11,13 +11,14 @@ from .. import backends
 from ..callbacks import CallbackList
 from ..graph import flatten, map_structure, pack
 from ..layers.tracking import structure_version
+from ..ops.function import MOST_PROGRAMS
 from ..utils.progbar import Progbar
 from .data import BatchData, as_arrays, check_count, check_lengths, make_data, unpack_x_y_sample_weight
 
 __all__ = ["Predictor"]
 
 # Samples per program run when the user does not say: large enough that a run's overhead does not matter. The
-# results do not depend on it.
+# results depend on it within rounding only.
 INTERNAL_BATCH = 256
 
 
@@ -36,7 +37,7 @@ class Predictor:
         ----------
         x: array (samples, ...), nest of arrays, or an iterable of batches
         batch_size: int, optional
-            Samples at a time; not with an iterable. The result does not depend on it.
+            Samples at a time; not with an iterable. The result depends on it within rounding only.
         verbose: "auto", 0, 1 or 2
             "auto": a progress bar if there is a terminal and it takes longer than a second.
         steps: int, optional
@@ -83,6 +84,8 @@ class Predictor:
         program, structure = holder.predict.program((arrays,))
         if x is arrays and type(x) is np.ndarray and hasattr(structure, "dtype"):
             holder.fast[x.shape, x.dtype, backends.current()] = program
+            while len(holder.fast) > MOST_PROGRAMS:
+                holder.fast.pop(next(iter(holder.fast)), None)
         return pack(structure, program(flatten(arrays)))
 
     def _predict_in_parts(self, arrays, count, size, callbacks, verbose):

@@ -12,6 +12,9 @@ from ..graph import Variable, canonical, flatten, pack, simplify, trace
 __all__ = ["Function"]
 
 
+MOST_PROGRAMS = 64
+
+
 class Function:
     """Python code on tensors, compiled on first use for each signature of its arguments.
 
@@ -45,6 +48,9 @@ class Function:
         specs = [(shape, canonical(a.dtype)) for shape, a in zip(shapes, leaves, strict=True)]
         graph, result = trace(lambda *tensors: self.function(*pack(args, tensors)), specs, self.training)
         found = self.programs[key] = backend.compile(simplify(graph)), result
+        # Inputs of ever new sizes must not fill the memory with programs.
+        while len(self.programs) > MOST_PROGRAMS:
+            self.programs.pop(next(iter(self.programs)), None)
         return found
 
     def __call__(self, *args, rows=None):

@@ -105,7 +105,10 @@ class Chains:
     def _layout(self, node):
         """Lanes if an operand with this batch is in lanes; then in the order of the largest."""
         out, best = node.output, None
-        if node.op == "check_finite" or not out.shape:
+        if not out.shape:
+            return None
+        # Lanes without a sample hold garbage, which may not be finite; only those of an input are surely zero.
+        if node.op == "check_finite" and node.inputs[0].node.op != "placeholder":
             return None
         for tensor in node.inputs:
             layout = self.planner.layout(tensor)

@@ -19,6 +19,7 @@ cdef extern from "threads.h" nogil:
         int waiting, round
     void pyconv_wait(Barrier *, int)
     int64_t pyconv_nanoseconds()
+    int pyconv_team()
     int pyconv_prepare_fork()
 
 HAS_OPENMP = bool(PYCONV_OPENMP)
@@ -188,8 +189,9 @@ cdef class Program:
         return [self.code[i].time for i in range(n)]
 
     cdef void _spread(self, int threads) noexcept nogil:
+        # OpenMP may give fewer threads than asked for: inside another parallel region, or by OMP_THREAD_LIMIT.
         with parallel(num_threads=threads):
-            self._work(threadid(), threads)
+            self._work(threadid(), pyconv_team())
 
     cdef void _work(self, int thread, int threads) noexcept nogil:
         """What one thread of a run does. The tasks go to the threads in turns of fixed ranges, for the caches' sake."""

@@ -115,7 +115,13 @@ class Planner:
 
     def table(self, values, dtype=np.int32):
         """An array of numbers that instructions keep."""
-        return np.array(values, dtype)
+        wide = np.array(values, np.int64)
+        if wide.size and max(-int(wide.min()), int(wide.max())) > np.iinfo(dtype).max:
+            node = self.nodes[self.now]
+            raise ValueError(f"{node.op} of {' and '.join(str(t.shape) for t in node.inputs)}: the samples are too large "
+                             f"for the CPU kernels, which count the elements of a block of samples in 31 bits. Use "
+                             f"smaller images, or fewer channels or more groups.")
+        return wide.astype(dtype)
 
     def _ensure(self, tensor):
         """Leaves get their buffers when they are first asked for."""

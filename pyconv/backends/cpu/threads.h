@@ -5,8 +5,10 @@
 #ifdef _OPENMP
 #  include <omp.h>
 #  define PYCONV_OPENMP 1
+static inline int pyconv_team(void) { return omp_get_num_threads(); }
 #else
 #  define PYCONV_OPENMP 0
+static inline int pyconv_team(void) { return 1; }
 #endif
 
 #include <stdint.h>
