@@ -11,10 +11,11 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Model": "models", "Sequential": "models", "Input": "models",
     "Layer": "layers", "Variable": "graph", "Function": "ops.function",
-    "set_backend": "config",
+    "set_backend": "config", "value_and_grad": "utils.gradients",
 }
-_MODULES = ("activations", "applications", "backends", "callbacks", "config", "datasets", "graph", "initializers",
-            "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "utils")
+_MODULES = ("activations", "applications", "backends", "callbacks", "config", "constraints", "data", "datasets", "graph",
+            "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers",
+            "saving", "testing", "utils")
 
 __all__ = sorted([*_EXPORTS, *_MODULES])
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "num_threads": None}
+_state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "num_threads": None,
+          "conv_algorithm": "auto"}
 
 
 def floatx() -> str:
@@ -51,6 +52,24 @@ def set_backend(name: str):
     """Choose where models compute from now on: "cpu", "reference" or "cuda". Existing models move by themselves."""
     from . import backends
     backends.set_current(name)
+
+
+def conv_algorithm() -> str:
+    """How the CPU backend convolves: "auto", "direct" or "winograd"."""
+    return _state["conv_algorithm"]
+
+
+def set_conv_algorithm(name: str):
+    """Choose how programs compiled from now on convolve on the CPU backend.
+
+    name: "auto" (Winograd's algorithm for float32 where it is estimated to be faster), "direct" (never), "winograd"
+    (wherever it can be used: kernels of 3 x 3 or 5 x 5, stride 1, no dilation, one group). Winograd's algorithm needs
+    up to four times fewer multiplications; its results differ from the direct ones by a relative error of about 1e-6
+    in float32.
+    """
+    if name not in ("auto", "direct", "winograd"):
+        raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")
+    _state["conv_algorithm"] = name
 
 
 def num_threads() -> int:

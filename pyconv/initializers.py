@@ -19,7 +19,8 @@ from .utils.configurable import serialize as serialize
 
 __all__ = ["Initializer", "Zeros", "Ones", "Constant", "RandomNormal", "RandomUniform", "TruncatedNormal",
            "VarianceScaling", "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform",
-           "LecunNormal", "Orthogonal", "Identity", "compute_fans", "get", "serialize", "deserialize"]
+           "LecunNormal", "Orthogonal", "Identity", "IdentityInitializer", "OrthogonalInitializer",
+           "compute_fans", "get", "serialize", "deserialize"]
 
 
 class Initializer(Configurable):
@@ -294,6 +295,9 @@ class Orthogonal(_Random):
         q = q * np.where(np.diag(r) < 0, -1.0, 1.0)      # makes the draw uniform over orthogonal matrices
         return (self.gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
 
+
+# Keras's longer names
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 
 _ALIASES = {"zero": Zeros, "one": Ones, "normal": RandomNormal, "uniform": RandomUniform,
             "orthogonal_initializer": Orthogonal, "identity_initializer": Identity}

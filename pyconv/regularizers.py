@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from . import ops
-from .utils.configurable import Configurable, lookup
+from .utils.configurable import Configurable, describe, lookup
 from .utils.configurable import serialize as serialize
 
-__all__ = ["Regularizer", "L1", "L2", "L1L2", "l1", "l2", "l1_l2", "get", "serialize", "deserialize"]
+__all__ = ["Regularizer", "L1", "L2", "L1L2", "OrthogonalRegularizer", "l1", "l2", "l1_l2",
+           "orthogonal_regularizer", "get", "serialize", "deserialize"]
 
 
 class Regularizer(Configurable):
@@ -48,7 +51,43 @@ class L1L2(Regularizer):
         return self.l1 * ops.sum(ops.absolute(x)) + self.l2 * ops.sum(ops.square(x))
 
 
-l1, l2 = L1, L2
+class OrthogonalRegularizer(Regularizer):
+    """``factor * mean(abs(cosine of the angle))`` over all pairs of different rows, or columns, of a matrix.
+
+    Parameters
+    ----------
+    factor: float
+        At least 0; default 0.01.
+    mode: str
+        "rows" (default) or "columns": what is driven towards right angles.
+
+    Raises
+    ------
+    ValueError
+        For other modes, and weights without exactly two axes or with fewer than two rows (columns).
+    """
+
+    def __init__(self, factor=0.01, mode="rows"):
+        self.factor = float(self._number("factor", factor, 0))
+        if mode not in ("rows", "columns"):
+            raise ValueError(f"OrthogonalRegularizer: mode={describe(mode)} is not known; expected 'rows' or "
+                             f"'columns'.")
+        self.mode = mode
+
+    def __call__(self, x):
+        if len(x.shape) != 2 or x.shape[self.mode == "columns"] < 2:
+            raise ValueError(f"OrthogonalRegularizer: the weight needs 2 axes and at least 2 {self.mode}, "
+                             f"got shape {tuple(x.shape)}.")
+        if self.mode == "columns":
+            x = ops.transpose(x, (1, 0))
+        count = x.shape[0]
+        x = x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), 1, keepdims=True), 1e-24))
+        cosines = ops.matmul(x, ops.transpose(x, (1, 0)))
+        others = (1.0 - np.eye(count)).astype(str(x.dtype))
+        return self.factor * (ops.sum(ops.absolute(cosines * others)) / float(count * (count - 1)))
+
+
+l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
 
 
 def l1_l2(l1=0.01, l2=0.01):

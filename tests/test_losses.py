@@ -1,5 +1,6 @@
 """The losses: known values, Keras's values, and the errors that teach."""
 
+import json
 import os
 
 import numpy as np
@@ -26,6 +27,7 @@ LABELS = rng.integers(0, 4, 6)
 ONE_HOT = np.eye(4, dtype="float32")[LABELS]
 YES = rng.integers(0, 2, (6, 4)).astype("float32")
 WEIGHTS = rng.uniform(0, 2, 6).astype("float32")
+UNIT = LOGITS / np.linalg.norm(LOGITS, axis=-1, keepdims=True)
 
 
 def test_known_values(backend):
@@ -52,8 +54,24 @@ CASES = [
     ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS, LOGITS),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, LABELS[:, None], LOGITS),
     ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 1}, LABELS, LOGITS),
-    ("SparseCategoricalCrossentropy", {"from_logits": True, "axis": 1}, np.stack([LABELS] * 3, 1),
-     np.stack([LOGITS] * 3, 2))]
+    ("MeanAbsolutePercentageError", {}, np.roll(LOGITS, 1, 0), LOGITS),
+    ("MeanSquaredLogarithmicError", {}, YES * 3, LOGITS),
+    ("Huber", {}, YES, LOGITS), ("Huber", {"delta": 0.3}, YES, LOGITS), ("LogCosh", {}, YES, LOGITS * 3),
+    ("KLDivergence", {}, np.roll(P, 1, 0), P), ("KLDivergence", {}, ONE_HOT, P), ("Poisson", {}, YES * 4,
+                                                                                  P * 3),
+    ("Hinge", {}, YES, LOGITS), ("Hinge", {}, YES * 2 - 1, LOGITS), ("SquaredHinge", {}, YES, LOGITS),
+    ("CategoricalHinge", {}, ONE_HOT, LOGITS), ("CosineSimilarity", {}, YES + 0.5, LOGITS),
+    ("CosineSimilarity", {"axis": 1}, np.stack([YES + 0.5] * 3, 2), np.stack([LOGITS] * 3, 2)),
+    ("BinaryFocalCrossentropy", {}, YES, P), ("BinaryFocalCrossentropy", {"from_logits": True}, YES, LOGITS),
+    ("BinaryFocalCrossentropy", {"apply_class_balancing": True, "alpha": 0.7, "gamma": 1.5,
+                                 "label_smoothing": 0.1}, YES, P),
+    ("CategoricalFocalCrossentropy", {}, ONE_HOT, P),
+    ("CategoricalFocalCrossentropy", {"alpha": 0.6, "gamma": 3.0, "label_smoothing": 0.2}, ONE_HOT, P),
+    ("CategoricalFocalCrossentropy", {"from_logits": True, "axis": 1}, np.stack([ONE_HOT] * 3, 2),
+     np.stack([LOGITS] * 3, 2)),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.3}, LABELS, P),
+    ("Dice", {"axis": -1}, YES, P), ("Tversky", {"axis": -1, "alpha": 0.3, "beta": 0.8}, YES, P),
+    ("Circle", {}, LABELS, UNIT), ("Circle", {"gamma": 5.0, "margin": 0.25}, LABELS, UNIT)]
 
 
 @pytest.mark.peers
@@ -62,13 +80,15 @@ CASES = [
 @pytest.mark.parametrize(("name", "arguments", "y", "pred"), CASES)
 def test_values_and_gradients_equal_those_of_keras(name, arguments, y, pred, weighted, reduction):
     keras = pytest.importorskip("keras")
-    torch = pytest.importorskip("torch")
+    if keras.backend.backend() != "jax":
+        pytest.skip("the gradients are compared with those of Keras on JAX")
+    import jax
     weight = WEIGHTS if weighted else None
     if weighted and pred.ndim == 3:
         weight = np.stack([WEIGHTS] * 3, 1)
-    leaf = torch.tensor(pred, requires_grad=True)
-    theirs = getattr(keras.losses, name)(reduction=reduction, **arguments)(y, leaf, weight)
-    torch.sum(theirs).backward()
+    loss = getattr(keras.losses, name)(reduction=reduction, **arguments)
+    expected = loss(y, pred, weight)
+    slope = jax.grad(lambda p: loss(y, p, weight).sum())(pred)
     own, variable = getattr(losses, name)(reduction=reduction, **arguments), Variable(pred)
 
     def run(labels):
@@ -76,9 +96,17 @@ def test_values_and_gradients_equal_those_of_keras(name, arguments, y, pred, wei
         total = ops.sum(value)
         return value, gradients(total, [variable.read()])[0]
     value, gradient = Function(run)(y)
-    np.testing.assert_allclose(value, theirs.detach().numpy(), rtol=2e-5, atol=1e-6)
-    np.testing.assert_allclose(gradient, leaf.grad.numpy(), rtol=2e-4, atol=2e-6)
+    np.testing.assert_allclose(value, expected, rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(gradient, slope, rtol=2e-4, atol=2e-6)
     np.testing.assert_allclose(own(y, pred, weight), value, rtol=1e-6)
+
+
+def test_the_classes_may_lie_along_another_axis(backend):
+    """Keras on JAX takes the last axis only."""
+    value = losses.sparse_categorical_crossentropy(np.stack([LABELS] * 3, 1), np.stack([LOGITS] * 3, 2), True,
+                                                   axis=1)
+    expected = losses.sparse_categorical_crossentropy(LABELS, LOGITS, from_logits=True)
+    np.testing.assert_allclose(value, np.stack([expected] * 3, 1), rtol=1e-6)
 
 
 @pytest.mark.peers
@@ -164,3 +192,63 @@ def test_a_loss_of_ones_own():
             return ops.mean(ops.absolute(y_true - y_pred) ** 3.0, -1)
     np.testing.assert_allclose(Cubic()(YES, P), np.mean(np.abs(YES - P) ** 3), rtol=1e-5)
     assert Cubic().name == "cubic"
+
+
+Q = np.roll(P, 1, 0).astype("float32")
+FORMULAS = {
+    "mean_absolute_percentage_error": (Q, P, lambda y, p: 100 * np.mean(abs(y - p) / abs(y), -1)),
+    "mean_squared_logarithmic_error": (Q, P, lambda y, p: np.mean((np.log(y + 1) - np.log(p + 1)) ** 2, -1)),
+    "huber": (YES, LOGITS, lambda y, p: np.mean(np.where(abs(y - p) < 1, (y - p) ** 2 / 2, abs(y - p) - 0.5),
+                                                -1)),
+    "log_cosh": (YES, LOGITS, lambda y, p: np.mean(np.log(np.cosh(y - p)), -1)),
+    "kl_divergence": (Q, P, lambda y, p: np.sum(y * np.log(y / p), -1)),
+    "poisson": (YES, P, lambda y, p: np.mean(p - y * np.log(p), -1)),
+    "hinge": (YES, LOGITS, lambda y, p: np.mean(np.maximum(1 - (2 * y - 1) * p, 0), -1)),
+    "squared_hinge": (YES, LOGITS, lambda y, p: np.mean(np.maximum(1 - (2 * y - 1) * p, 0) ** 2, -1)),
+    "categorical_hinge": (ONE_HOT, LOGITS, lambda y, p: np.maximum(
+        np.max((1 - y) * p, -1) - np.sum(y * p, -1) + 1, 0)),
+    "cosine_similarity": (Q, LOGITS, lambda y, p: -np.sum(y * p, -1) / np.linalg.norm(y, axis=-1)
+                          / np.linalg.norm(p, axis=-1)),
+    "binary_focal_crossentropy": (YES, P, lambda y, p: np.mean(
+        -np.where(y == 1, (1 - p) ** 2 * np.log(p), p ** 2 * np.log(1 - p)), -1)),
+    "categorical_focal_crossentropy": (ONE_HOT, P, lambda y, p: -np.sum(0.25 * (1 - p) ** 2 * y * np.log(p),
+                                                                        -1)),
+    "dice": (YES, P, lambda y, p: 1 - 2 * np.sum(y * p) / (np.sum(y) + np.sum(p))),
+    "tversky": (YES, P, lambda y, p: 1 - np.sum(y * p) / (np.sum(y * p) + np.sum(y * (1 - p)) / 2
+                                                         + np.sum((1 - y) * p) / 2))}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_losses_are_their_formula(name, dtype, backend):
+    y, p, formula = FORMULAS[name]
+    value = getattr(losses, name)(y.astype(dtype), p.astype(dtype))
+    assert value.dtype == dtype
+    np.testing.assert_allclose(value, formula(y.astype("float64"), p.astype("float64")), rtol=2e-4, atol=1e-5)
+
+
+def test_large_errors_do_not_overflow(backend):
+    np.testing.assert_allclose(losses.log_cosh([[0.0, 0.0]], [[1000.0, -1000.0]]), [1000 - np.log(2)],
+                               rtol=1e-6)
+    assert np.isfinite(losses.circle(LABELS, UNIT * 30)).all()
+    np.testing.assert_allclose(losses.cosine_similarity([[0.0, 0.0]], [[1.0, 2.0]]), [0])
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda: losses.Huber(delta=0), "delta=0 must be above 0"),
+    (lambda: losses.CategoricalGeneralizedCrossEntropy(q=1), "q=1 must be above 0 and below 1"),
+    (lambda: losses.dice(YES, P[:, :2]),
+     r"dice: labels of shape \(6, 4\) do not fit predictions of shape \(6, 2\)"),
+    (lambda: losses.hinge(YES[:3], P), "hinge: labels of shape"),
+    (lambda: losses.cosine_similarity(YES, P, axis=2), "axis=2 must be an int")])
+def test_errors_of_further_losses(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", sorted(losses.CLASSES))
+def test_every_configuration_makes_the_loss_again(name):
+    own = getattr(losses, name)(reduction="sum", dtype="float64")
+    config = json.loads(json.dumps(losses.serialize(own)))
+    again = losses.get(config)
+    assert type(again) is type(own) and again.get_config() == own.get_config() and again.dtype == "float64"

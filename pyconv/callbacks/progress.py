@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..utils.progbar import Progbar, write
 from .callback import Callback
 
 __all__ = ["ProgbarLogger"]
+
+
+def _numbers(logs):
+    """Pairs of name and number; of a metric with several values their mean."""
+    return [(name, np.mean(v) if isinstance(v, list) else v) for name, v in (logs or {}).items()]
 
 
 class ProgbarLogger(Callback):
@@ -32,14 +39,14 @@ class ProgbarLogger(Callback):
         if self.verbose == 1:
             if self.progbar is None:
                 self._start()
-            self.progbar.update(self.seen, logs.items() if logs else (), finalize=False)
+            self.progbar.update(self.seen, _numbers(logs), finalize=False)
 
     def _finish(self, logs):
         if self.progbar is None:
             self._start()
         if self.target is None:
             self.target = self.progbar.target = self.seen
-        self.progbar.update(self.seen or self.target, (logs or {}).items(), finalize=True)
+        self.progbar.update(self.seen or self.target, _numbers(logs), finalize=True)
         self.progbar = None
 
     def on_train_begin(self, logs=None):

@@ -2,19 +2,25 @@
 
 from ..utils.configurable import serialize as serialize
 from ..utils.naming import find as _find
-from . import convolution, core, merging, pooling, preprocessing, regularization, reshaping
+from . import (convolution, convolution_transpose, core, depthwise, merging, normalization, pooling,
+               preprocessing, regularization, reshaping, wrappers)
 from .convolution import *
+from .convolution_transpose import *
 from .core import *
+from .depthwise import *
 from .layer import CLASSES as _CLASSES
 from .layer import InputSpec as InputSpec
 from .layer import Layer as Layer
 from .merging import *
+from .normalization import *
 from .pooling import *
 from .preprocessing import *
 from .regularization import *
 from .reshaping import *
+from .wrappers import *
 
-_FAMILIES = (convolution, core, merging, pooling, preprocessing, regularization, reshaping)
+_FAMILIES = (convolution, convolution_transpose, core, depthwise, merging, normalization, pooling, preprocessing,
+             regularization, reshaping, wrappers)
 
 __all__ = sorted([name for family in _FAMILIES for name in family.__all__]
                  + ["InputSpec", "Layer", "deserialize", "serialize"])

@@ -10,8 +10,8 @@ from ..utils.configurable import describe
 from .input_spec import is_data, is_shape, show
 from .layer import Layer
 
-__all__ = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "add", "subtract",
-           "multiply", "average", "maximum", "minimum", "concatenate"]
+__all__ = ["Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot", "add", "subtract",
+           "multiply", "average", "maximum", "minimum", "concatenate", "dot"]
 
 
 class Merge(Layer):
@@ -139,6 +139,73 @@ class Concatenate(Merge):
         return tuple(out)
 
 
+class Dot(Merge):
+    """The sums of products of two tensors along one axis of each, for each sample.
+
+    For inputs (batch, ..., n, ...) the result has the batch, the other axes of the first, then those of the second:
+    (batch, i, n) and (batch, n, j) with axes=(2, 1) give (batch, i, j). Two vectors (batch, n) give (batch, 1).
+
+    Parameters
+    ----------
+    axes: int or tuple of two ints
+        The axis to sum over, of both or of each; not the batch, 0.
+    normalize: bool
+        Whether both are first divided by their lengths along that axis (the cosine); default False.
+    name, dtype: see `Layer`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For other axes, and inputs whose sizes along them differ.
+    """
+
+    least = most = 2
+
+    def __init__(self, axes, normalize=False, **kwargs):
+        super().__init__(**kwargs)
+        pair = axes if isinstance(axes, (tuple, list)) else (axes, axes)
+        if len(pair) != 2 or any(isinstance(a, bool) or not isinstance(a, int) for a in pair):
+            raise TypeError(f"{self._title()}: axes must be an int or a tuple of two ints, got {describe(axes)}.")
+        if 0 in pair:
+            raise ValueError(f"{self._title()}: axes={axes} must not have 0, the batch.")
+        self.axes, self.normalize = axes, normalize
+
+    def _pair(self, shapes):
+        pair = self.axes if isinstance(self.axes, (tuple, list)) else (self.axes, self.axes)
+        out = []
+        for axis, shape in zip(pair, shapes, strict=True):
+            if not -len(shape) < axis < len(shape) or len(shape) < 2:
+                raise ValueError(f"{self._title()}: axes={self.axes} do not exist in inputs of shapes "
+                                 f"{show(list(shapes))}, or are the batch.")
+            out.append(axis % len(shape))
+        a, b = (shape[axis] for shape, axis in zip(shapes, out, strict=True))
+        if a is not None and b is not None and a != b:
+            raise ValueError(f"{self._title()}: the inputs' sizes along axes={self.axes} differ: the shapes are "
+                             f"{show(list(shapes))}.")
+        return out
+
+    def call(self, inputs):
+        x, y = inputs
+        a, b = self._pair([x.shape, y.shape])
+        if self.normalize:
+            x, y = (t * ops.rsqrt(ops.maximum(ops.sum(t * t, axis, keepdims=True), 1e-12))
+                    for t, axis in ((x, a), (y, b)))
+        # Letters: A the batch, Z what is summed over, others free.
+        first = ["A", *"BCDEFG"[:len(x.shape) - 1]]
+        second = ["A", *"HIJKLM"[:len(y.shape) - 1]]
+        first[a] = second[b] = "Z"
+        free = "".join(c for c in first + second[1:] if c != "Z")
+        result = ops.einsum(f"{''.join(first)},{''.join(second)}->{free}", x, y)
+        return ops.reshape(result, (result.shape[0], 1)) if len(result.shape) == 1 else result
+
+    def compute_output_shape(self, input_shape):
+        x, y = (tuple(s) for s in input_shape)
+        a, b = self._pair([x, y])
+        shape = (x[0], *(n for i, n in enumerate(x) if i not in (0, a)),
+                 *(n for i, n in enumerate(y) if i not in (0, b)))
+        return shape if len(shape) > 1 else (*shape, 1)
+
+
 def _function(cls):
     def function(inputs, **kwargs):
         return cls(**kwargs)(inputs)
@@ -154,3 +221,8 @@ maximum, minimum = map(_function, (Maximum, Minimum))
 def concatenate(inputs, axis=-1, **kwargs):
     """``Concatenate(axis, **kwargs)(inputs)``: a list of tensors joined along `axis`."""
     return Concatenate(axis, **kwargs)(inputs)
+
+
+def dot(inputs, axes=-1, **kwargs):
+    """``Dot(axes, **kwargs)(inputs)``: sums of products of two tensors along an axis of each."""
+    return Dot(axes, **kwargs)(inputs)

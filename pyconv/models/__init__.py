@@ -5,4 +5,11 @@ from .model import Model, clone_model
 from .sequential import Sequential
 from .trainer import Trainer
 
-__all__ = ["Input", "Model", "Sequential", "Trainer", "clone_model"]
+__all__ = ["Input", "Model", "Sequential", "Trainer", "clone_model", "load_model", "save_model"]
+
+
+def __getattr__(name):
+    if name in ("load_model", "save_model"):        # pyconv.saving builds on this package
+        from .. import saving
+        return getattr(saving, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ..graph import flatten, map_structure
+from ..graph import Call, current_trace, flatten, map_structure
 from ..graph.functional import infer
+from ..layers.core import Input
 from ..layers.layer import Layer
+from ..metrics import Metric
 from ..utils.configurable import describe
-from ..utils.naming import find, unique_name
+from ..utils.naming import unique_name, unknown
 from .functional import Network
 from .trainer import Trainer
 
@@ -42,7 +44,7 @@ class Model(Trainer, Layer):
         If inputs or outputs are not tensors of the functional API.
     """
 
-    _untracked = Layer._untracked | {"_network", "history", "optimizer"}
+    _untracked = Layer._untracked | {"_network", "_layer_metrics", "history", "optimizer"}
     _not_configured = ("autocast", "inputs", "outputs")
 
     def __init__(self, inputs=None, outputs=None, name=None, trainable=True, dtype=None, **kwargs):
@@ -90,13 +92,57 @@ class Model(Trainer, Layer):
         layers = self.layers
         if index is None:
             by_name = {layer.name: layer for layer in layers}
-            return by_name[name] if name in by_name else find(f"{self._title()}: layer", name, by_name)
+            if not isinstance(name, str):
+                raise TypeError(f"{self._title()}: get_layer: name must be a text, got {describe(name)}.")
+            if name not in by_name:
+                raise unknown(f"{self._title()}: layer", name, by_name)
+            return by_name[name]
         if isinstance(index, bool) or not isinstance(index, int):
             raise TypeError(f"{self._title()}: get_layer: index must be an int, got {describe(index)}.")
         if not -len(layers) <= index < len(layers):
             raise ValueError(f"{self._title()}: get_layer: index {index} is out of range; the model has "
                              f"{len(layers)} layers.")
         return layers[index]
+
+    # ---- metrics
+
+    @property
+    def metrics(self) -> list:
+        """The metrics: the loss, those given to `compile`, then those that are attributes of the model and
+        its layers.
+
+        A layer that makes ``self.size = pyconv.metrics.Mean(name="size")`` and calls
+        ``self.size.update_state(...)`` in its `call` has it in the logs of each epoch.
+        """
+        found = super().metrics
+        known = set(map(id, found))
+        return found + [m for m in self._metrics_of_layers() if id(m) not in known]
+
+    @property
+    def metrics_names(self) -> list:
+        names = super().metrics_names
+        return names + [m.name for m in self._metrics_of_layers() if m.name not in names]
+
+    def get_metrics_result(self) -> dict:
+        results = super().get_metrics_result()
+        for metric in self._metrics_of_layers():
+            if metric.name not in results:
+                results[metric.name] = metric.result()
+        return results
+
+    def _metrics_of_layers(self) -> list:
+        # Looking through a deep model takes longer than a small step: what was found counts until the steps
+        # are traced again, and while they are, layers may make metrics.
+        holder, known = self._function_holder, self.__dict__.get("_layer_metrics")
+        if holder is not None and known is not None and known[0] is holder and current_trace() is None:
+            return known[1]
+        found: dict = {}
+        for layer in self._flatten_layers():
+            for key, value in layer.__dict__.items():
+                if key not in layer._untracked and isinstance(value, (Metric, list, tuple, dict)):
+                    found.update((id(m), m) for m in flatten([value]) if isinstance(m, Metric))
+        self._layer_metrics = holder, list(found.values())
+        return self._layer_metrics[1]
 
     # ---- the functional graph
 
@@ -232,7 +278,132 @@ class Model(Trainer, Layer):
         inputs, outputs = network_from_config(config, custom_objects)
         return cls(inputs, outputs, name=config.get("name"), trainable=config.get("trainable", True))
 
+    # ---- files
 
-def clone_model(model):
-    """A model with the same layers and new weights, made from the configuration of `model`."""
-    return type(model).from_config(model.get_config())
+    def save(self, filepath, overwrite=True, include_optimizer=True):
+        """Save architecture, weights, and the state of the training to a file that ends in ".pyconv".
+
+        `pyconv.models.load_model` makes the model again; for the arguments and errors see
+        `pyconv.saving.save_model`.
+        """
+        from ..saving.model_file import save_model
+        save_model(self, filepath, overwrite, include_optimizer)
+
+    def save_weights(self, filepath, overwrite=True):
+        """Save the weights to a safetensors file, such as "model.weights.safetensors".
+
+        Each is named by its place in the model, such as ``conv2d_1/kernel``: layers by their own names, those
+        that were named automatically by their class and their number in the model. States of random
+        generators are not among the weights. The file is replaced once it is complete.
+
+        Parameters
+        ----------
+        filepath: str or path
+            Must end in ".safetensors".
+        overwrite: bool
+            Whether an old file is replaced (default); otherwise FileExistsError.
+
+        Raises
+        ------
+        ValueError
+            For other endings, and models that are not built.
+        """
+        from ..saving.weights import save_weights
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath, skip_mismatch=False):
+        """Take the weights from a file that `save_weights` or `save` wrote for such a model.
+
+        Parameters
+        ----------
+        filepath: str or path
+            Ends in ".safetensors" or ".pyconv".
+        skip_mismatch: bool
+            Whether weights of other names or shapes are left alone, with a warning that lists them; default
+            False.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes do not fit: the message lists the differences, and nothing has changed. If the
+            file is damaged or of another kind, or the model is not built.
+        FileNotFoundError
+            If there is no such file.
+        """
+        from ..saving.weights import load_weights
+        load_weights(self, filepath, skip_mismatch)
+
+    def compile_from_config(self, config):
+        """Call `compile` as `get_compile_config` described. Override both for arguments of your own."""
+        from ..saving.objects import resolve_function
+
+        def resolve(value):
+            if isinstance(value, dict):
+                return value if "class_name" in value else {k: resolve(v) for k, v in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [resolve(v) for v in value]
+            return resolve_function(value)
+        self.compile(**{k: v if k == "optimizer" else resolve(v) for k, v in config.items()})
+
+
+def clone_model(model, input_tensors=None, clone_function=None):
+    """A model with the same layers and new weights.
+
+    Parameters
+    ----------
+    model: Model
+        One of a subclass is made again from its `get_config`.
+    input_tensors: FunctionalTensor or nest of them, optional
+        What the new model begins with, in the order of the old one's inputs; default new Inputs.
+    clone_function: callable, optional
+        Is given each layer (of a functional or sequential model, InputLayers excepted) and returns the one
+        that takes its place. Default: a layer made from the configuration.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no model, or `clone_function` returns no layer.
+    ValueError
+        If a model that is neither functional nor sequential is given with further arguments.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"clone_model takes a model, got {describe(model)}.")
+    if input_tensors is None and clone_function is None:
+        return type(model).from_config(model.get_config())
+
+    def clone(layer):
+        new = clone_function(layer) if clone_function else type(layer).from_config(layer.get_config())
+        if not isinstance(new, Layer):
+            raise TypeError(f"clone_model: clone_function must return a layer, got {describe(new)} for "
+                            f"{layer.name!r}.")
+        return new
+    if model._network is None:
+        sequence = getattr(model, "_sequence", None)
+        if sequence is None or input_tensors is not None:
+            raise ValueError(f"clone_model: {model._title()} is not made of tensors of the functional API"
+                             f"{'' if model.built else ' (or not built yet)'}, so it can only be cloned as a "
+                             f"whole, by clone_model(model).")
+        return type(model)([clone(layer) for layer in sequence], name=model.name)
+    if getattr(model, "_sequence", None) is not None and input_tensors is None:
+        first = [Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
+        return type(model)([*first, *map(clone, model.layers)], name=model.name)
+    network = model._network
+    given = flatten(input_tensors) if input_tensors is not None else [
+        Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in network.flat_inputs]
+    if len(given) != len(network.flat_inputs):
+        raise ValueError(f"clone_model: {len(given)} input_tensors were given; the model has "
+                         f"{len(network.flat_inputs)} inputs.")
+    tensors = dict(zip(map(id, network.flat_inputs), given, strict=True))
+    layers: dict = {}                    # id of a layer -> its clone: shared layers stay shared
+    for call in network.calls:
+        target = call.target
+        if isinstance(target, Layer):
+            if id(target) not in layers:
+                layers[id(target)] = clone(target)
+            target = layers[id(target)]
+        results = Call(target, call.args, call.kwargs)(tensors)
+        for old, new in zip(flatten(call.results), flatten(results), strict=True):
+            tensors[id(old)] = new
+    inputs, outputs = (map_structure(lambda t: tensors[id(t)], nest)
+                       for nest in (network.inputs, network.outputs))
+    return Model(inputs, outputs, name=model.name)

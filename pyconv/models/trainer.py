@@ -60,14 +60,14 @@ class Trainer(Predictor):
 
     # ---- compile
 
-    def compile(self, optimizer="adam", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+    def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
                 **unknown):
         """Choose how the model is trained and judged.
 
         Parameters
         ----------
         optimizer: str or Optimizer
-            Default "adam"; see `pyconv.optimizers`.
+            Default "rmsprop"; see `pyconv.optimizers`.
         loss: str, Loss or function, or a list or dictionary of these by output
             A function gets (y_true, y_pred) and gives one value per sample.
         loss_weights: list or dictionary of float, optional
@@ -196,7 +196,8 @@ class Trainer(Predictor):
         if not variables:
             raise ValueError(f"The model {self.name!r} has no trainable weights, so there is nothing to "
                              f"train.")
-        self.optimizer.apply(gradients(loss, [v.read() for v in variables]), variables)
+        scaled = self.optimizer.scale_loss(loss)
+        self.optimizer.apply(gradients(scaled, [v.read() for v in variables]), variables)
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def test_step(self, data) -> dict:
@@ -323,15 +324,20 @@ class Trainer(Predictor):
         run = data.runner(self._functions(_inputs_of(data)).train)
         begin, end = callbacks.hooks["on_train_batch_begin"], callbacks.hooks["on_train_batch_end"]
         self.stop_training = False
+        self._initial_epoch, self._initial_batch = epochs.start, 0
         epoch_logs: dict = {}
         with WholeSteps() as guard:
             try:
                 callbacks.call("on_train_begin", {})
-                for epoch in epochs:
+                # A callback that brings an earlier run back has said there where that was.
+                for epoch in range(self._initial_epoch, epochs.stop):
+                    done, self._initial_batch = self._initial_batch, 0
                     self.reset_metrics()
                     callbacks.call("on_epoch_begin", epoch, {})
                     logs = None
                     for step, item in enumerate(data.epoch()):
+                        if step < done:
+                            continue
                         for hook in begin:
                             hook(step, {})
                         logs = guard.run(run, item)
@@ -341,6 +347,8 @@ class Trainer(Predictor):
                                 hook(step, logs)
                         if self.stop_training:
                             break
+                    if logs is None and done:   # the earlier run had seen the whole epoch
+                        continue
                     if logs is None:            # the data had ended before
                         break
                     epoch_logs = _floats(logs)
@@ -350,6 +358,8 @@ class Trainer(Predictor):
                     callbacks.call("on_epoch_end", epoch, epoch_logs)
                     if self.stop_training or getattr(data, "exhausted", False):
                         break
+                if epochs:
+                    self.optimizer.finalize_variable_values(self.trainable_variables)
             finally:
                 callbacks.call("on_train_end", epoch_logs)
 
@@ -485,9 +495,14 @@ def _checked(nest, name, dtype=None):
 
 def _floats(logs) -> dict:
     if isinstance(logs, dict):
-        return {name: value if type(value) is float else float(value) for name, value in logs.items()}
+        return {name: value if type(value) in (float, list) else _plain(value) for name, value in logs.items()}
     raise TypeError(f"train_step and test_step must return a dictionary name -> value, got "
                     f"{type(logs).__name__}.")
+
+
+def _plain(value):
+    """A float, or a list of floats where a metric has several values."""
+    return np.asarray(value).tolist() if getattr(value, "ndim", 0) else float(value)
 
 
 def _as_list(logs: dict):

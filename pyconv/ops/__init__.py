@@ -1,9 +1,10 @@
 """The array functions: on arrays they compute at once, on symbolic tensors they are recorded."""
 
 from ..graph import Operators
-from . import convolution, elementwise, linear, nn, pooling, random, reductions, shape
+from . import (convolution, einsum, elementwise, images, indexing, linear, nn, pooling, random, reductions,
+               shape)
 
-_MODULES = (convolution, elementwise, linear, nn, pooling, random, reductions, shape)
+_MODULES = (convolution, einsum, elementwise, images, indexing, linear, nn, pooling, random, reductions, shape)
 
 Operators.functions.update(
     add=elementwise.add, sub=elementwise.subtract, mul=elementwise.multiply, truediv=elementwise.divide,
@@ -12,9 +13,12 @@ Operators.functions.update(
     abs=elementwise.absolute, invert=elementwise.logical_not, **{"and": elementwise.logical_and,
                                                                  "or": elementwise.logical_or})
 
-# From here on `shape` is the function: a star import hides the module of the same name.
+# From here on `shape` and `einsum` are the functions: a star import hides the module of the same name.
 from .convolution import *
+from .einsum import *
 from .elementwise import *
+from .images import *
+from .indexing import *
 from .linear import *
 from .nn import *
 from .pooling import *

@@ -216,6 +216,21 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
     return conv(inputs, kernel, strides, padding, data_format, dilation_rate, groups=channels)
 
 
+def transposed_geometry(n, k, stride, dilation, padding, extra=None):
+    """What a transposed convolution gives for an axis of n elements: its size, and the pair of padding cut off."""
+    reach = dilation * (k - 1) + 1
+    if padding == "same":
+        size = n * stride if extra is None else (n - 1) * stride + reach - 2 * (reach // 2) + extra
+        total = max((n - 1) * stride + reach - size, 0)
+        before = total // 2
+    elif padding == "valid":
+        size = n * stride + max(reach - stride, 0) if extra is None else (n - 1) * stride + reach + extra
+        total = before = 0
+    else:
+        raise ValueError(f"padding={padding!r} is not known here; expected 'valid' or 'same'.")
+    return size, (before, total - before)
+
+
 @operation
 def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=None, data_format=None,
                    dilation_rate=1):
@@ -240,20 +255,9 @@ def conv_transpose(inputs, kernel, strides=1, padding="valid", output_padding=No
     extra = None if output_padding is None else per_axis(output_padding, rank, "output_padding", least=0)
     if extra is not None and any(e >= s for e, s in zip(extra, strides, strict=True)):
         raise ValueError(f"conv_transpose: output_padding={output_padding} must be smaller than strides={strides}.")
-    out, pads = [], []
-    for i, (n, k, s, d) in enumerate(zip(sizes, window, strides, dilation, strict=True)):
-        reach = d * (k - 1) + 1
-        if padding == "same":
-            size = n * s if extra is None else (n - 1) * s + reach - 2 * (reach // 2) + extra[i]
-            total = max((n - 1) * s + reach - size, 0)
-            before = total // 2
-        elif padding == "valid":
-            size = n * s + max(reach - s, 0) if extra is None else (n - 1) * s + reach + extra[i]
-            total = before = 0
-        else:
-            raise ValueError(f"padding={padding!r} is not known here; expected 'valid' or 'same'.")
-        out.append(size)
-        pads.append((before, total - before))
+    found = [transposed_geometry(n, k, s, d, padding, None if extra is None else extra[i])
+             for i, (n, k, s, d) in enumerate(zip(sizes, window, strides, dilation, strict=True))]
+    out, pads = [size for size, _ in found], [pair for _, pair in found]
     # The forward convolution of the result must give exactly `sizes`; what is left over is cropped by the rule.
     return apply("conv_input_gradient", inputs, kernel, shape=join_shape(batch, out, filters, channels_last),
                  strides=strides, padding=tuple(pads), dilation=dilation, groups=1, channels_last=channels_last)

@@ -186,10 +186,17 @@ def broadcast_to(x, shape):
 
 @operation
 def pad(x, pad_width, mode="constant", constant_values=0):
-    """`x` with a constant border. pad_width: an int, or a pair (before, after) per axis."""
-    rank = len(spec_of(x).shape)
-    if mode != "constant":
-        raise ValueError(f"pad: mode={mode!r} is not known; expected 'constant'.")
+    """`x` with a border. pad_width: an int, or a pair (before, after) per axis.
+
+    mode, for an axis a b c d: "constant" (constant_values), "reflect" (c b | a b c d | c b), "symmetric"
+    (b a | a b c d | d c), "edge" (a a | a b c d | d d) or "wrap" (c d | a b c d | a b), as in NumPy. "reflect" takes
+    at most n - 1 elements from an axis of n, "symmetric" and "wrap" at most n.
+    """
+    sizes = spec_of(x).shape
+    rank = len(sizes)
+    if mode not in ("constant", *_BORDERS):
+        raise ValueError(f"pad: mode={mode!r} is not known; expected one of 'constant', "
+                         f"{', '.join(map(repr, _BORDERS))}.")
     if isinstance(pad_width, (int, np.integer)):
         pad_width = [(pad_width, pad_width)] * rank
     pads = tuple((int(a), int(b)) for a, b in pad_width)
@@ -197,7 +204,42 @@ def pad(x, pad_width, mode="constant", constant_values=0):
         raise ValueError(f"pad: pad_width has {len(pads)} pairs for a tensor with {rank} axes.")
     if any(n < 0 for pair in pads for n in pair):
         raise ValueError(f"pad: pad_width={pads} has a negative width; use slicing to cut.")
-    return apply("pad", x, pads=pads, value=float(constant_values))
+    if mode == "constant":
+        return apply("pad", x, pads=pads, value=float(constant_values))
+    for axis, widths in enumerate(pads):
+        if any(widths):
+            x = _bordered(x, axis, *widths, mode)
+    return x
+
+
+# mode -> how many of the n elements of an axis a border can show
+_BORDERS = {"reflect": lambda n: n - 1, "symmetric": lambda n: n, "wrap": lambda n: n,
+            "edge": lambda n: None if n else 0}
+
+
+def _bordered(x, axis, before, after, mode):
+    """x with a border along one axis, made of its own elements."""
+    n, most = spec_of(x).shape[axis], _BORDERS[mode](spec_of(x).shape[axis])
+    if most is not None and max(before, after) > most:
+        raise ValueError(f"pad: mode={mode!r} can add at most {most} elements to axis {axis} of {n}, got "
+                         f"{(before, after)}.")
+    index = [np.s_[:]] * len(spec_of(x).shape)
+
+    def part(first, last):
+        return getitem(x, tuple(index[:axis] + [np.s_[first:last]]))
+
+    def first_or_last(at, width):
+        one = part(at, at + 1)
+        return broadcast_to(one, tuple(width if i == axis else m for i, m in enumerate(spec_of(one).shape)))
+    skip = 1 if mode == "reflect" else 0
+    parts = [x]
+    if before:
+        parts.insert(0, first_or_last(0, before) if mode == "edge" else part(n - before, n) if mode == "wrap"
+                     else flip(part(skip, skip + before), axis))
+    if after:
+        parts.append(first_or_last(n - 1, after) if mode == "edge" else part(0, after) if mode == "wrap"
+                     else flip(part(n - skip - after, n - skip), axis))
+    return concatenate(parts, axis)
 
 
 @operation

@@ -1,18 +1,28 @@
 """Optimizers: how gradients change the weights."""
 
 from ..utils.naming import find
-from .adam import Adam
+from ..utils.registry import get_registered_name
+from . import schedules
+from .adagrad import Adadelta, Adagrad
+from .adam import Adam, Adamax, AdamW, Nadam
+from .ftrl import Ftrl
+from .lamb import Lamb
+from .lion import Lion
+from .muon import Muon
 from .optimizer import Optimizer
+from .rmsprop import RMSprop
 from .sgd import SGD
 
-__all__ = ["Adam", "Optimizer", "SGD", "deserialize", "get", "serialize"]
+__all__ = ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
+           "Optimizer", "RMSprop", "SGD", "deserialize", "get", "schedules", "serialize"]
 
-_TABLE = {"sgd": SGD, "adam": Adam}
+_CLASSES = (Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, Muon, Nadam, RMSprop, SGD)
+_TABLE = {c.__name__.lower(): c for c in _CLASSES}
 
 
 def serialize(optimizer) -> dict:
     """The optimizer as a dictionary of its class name and configuration."""
-    return {"class_name": type(optimizer).__name__, "config": optimizer.get_config()}
+    return {"class_name": get_registered_name(type(optimizer)), "config": optimizer.get_config()}
 
 
 def deserialize(config: dict) -> Optimizer:

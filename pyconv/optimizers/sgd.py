@@ -21,13 +21,14 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate: float or callable
+    learning_rate: float, LearningRateSchedule or callable
         Default 0.01.
     momentum: float
         From 0 to 1; default 0.
     nesterov: bool
         Default False.
-    weight_decay, clipnorm, clipvalue, global_clipnorm, name:
+    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
+    loss_scale_factor, gradient_accumulation_steps, name:
         See `Optimizer`.
 
     Raises
@@ -37,14 +38,19 @@ class SGD(Optimizer):
     """
 
     slots = ("momentum",)
+    hyperparameters = ("momentum", "nesterov")
 
     def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=None, clipnorm=None,
-                 clipvalue=None, global_clipnorm=None, name=None):
+                 clipvalue=None, global_clipnorm=None, use_ema=False, ema_momentum=0.99,
+                 ema_overwrite_frequency=None, loss_scale_factor=None, gradient_accumulation_steps=None,
+                 name=None):
         self.momentum = check_number("momentum", momentum, 0, 1)
         self.nesterov = bool(nesterov)
-        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, name)
+        super().__init__(learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema,
+                         ema_momentum, ema_overwrite_frequency, loss_scale_factor,
+                         gradient_accumulation_steps, name)
 
-    def active_slots(self):
+    def slots_of(self, weight):
         return self.slots if self.momentum else ()
 
     def update(self, value, gradient, state, factors):
@@ -54,6 +60,3 @@ class SGD(Optimizer):
             return value - step, ()
         m = state[0] * self.momentum - step
         return value + (m * self.momentum - step if self.nesterov else m), (m,)
-
-    def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self.nesterov}

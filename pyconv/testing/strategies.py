@@ -72,6 +72,10 @@ class Kit:
         return st.sampled_from([d for d in found if d == "float32"] * 2 + found)
 
     @staticmethod
+    def choice(draw, among):
+        return draw(st.sampled_from(among))
+
+    @staticmethod
     def permutations(rank):
         return st.permutations(range(rank))
 
@@ -292,6 +296,17 @@ class Kit:
                 self.values(draw, self._image(batch, outputs, channels, last), dtype), attrs)
 
     # ----------------------------------------------------------------------------------------- the others
+
+    def take(self, draw, floats=False):
+        """``x, indices, taken, axis``: an array, indices along an axis, and an array shaped like the result."""
+        shape = self.shape(draw, least_rank=1, most_rank=3, empty=False)
+        dtype = draw(self.dtypes(FLOATS if floats else ALL))
+        axis = draw(st.integers(0, len(shape) - 1))
+        lead = self.shape(draw, most_rank=2)
+        indices = self.values(draw, lead, draw(st.sampled_from(("int32", "int64", "uint8", "int16"))), 0,
+                              shape[axis] - 1)
+        taken = shape[:axis] + lead + shape[axis + 1:]
+        return self.values(draw, shape, dtype), indices, self.values(draw, taken, dtype), axis
 
     def cross_entropy(self, draw):
         """``logits, labels, grad``"""

@@ -9,11 +9,12 @@ import inspect
 import numpy as np
 
 from .naming import find, snake_case
+from .registry import get_registered_name
 
 __all__ = ["Configurable", "describe", "lookup", "parameters", "plain", "serialize"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def parameters(cls) -> tuple:
     """The names of the arguments that the constructor of `cls` takes, those passed on through ``**kwargs``
     too."""
@@ -32,15 +33,18 @@ def parameters(cls) -> tuple:
 
 
 def serialize(value):
-    """An object as ``{"class_name": ..., "config": ...}``, a function as its name, None as None."""
+    """An object as ``{"class_name": ..., "config": ...}``, a function as its name, None as None.
+
+    Names of registered classes and functions are those under which they were registered.
+    """
     if value is None or isinstance(value, str):
         return value
     if hasattr(value, "get_config"):
         module = getattr(value, "config_module", None)
-        return {**({"module": module} if module else {}), "class_name": type(value).__name__,
+        return {**({"module": module} if module else {}), "class_name": get_registered_name(type(value)),
                 "config": value.get_config()}
     if callable(value) and hasattr(value, "__name__"):
-        return value.__name__
+        return get_registered_name(value)
     raise TypeError(f"{value!r} cannot be described by a configuration: it has no get_config() method.")
 
 

@@ -80,7 +80,11 @@ def test_an_empty_batch(case, rng):
     assert layer(arrays(case, rng, batch=0)).shape == (0, *layer(arrays(case, rng, batch=2)).shape[1:])
 
 
-@ALL
+# Their gradient takes as constants what depends on the input.
+NOT_EXACT = ("batch_norm_renorm",)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in NOT_EXACT])
 def test_gradients(case, rng):
     x, layer = arrays(case, rng), make(case, dtype="float64")
     leaves = flatten(x)
@@ -102,7 +106,9 @@ def test_a_functional_model_gives_what_the_layer_gives(case, rng):
     np.testing.assert_array_equal(again(x), layer(x))
 
 
-FIXED = ("dense_all", "softmax_axes", "flatten_scalar", "reshape", "permute")     # no axis can be left open
+# no axis can be left open
+FIXED = ("dense_all", "softmax_axes", "flatten_scalar", "reshape", "permute", "batch_norm_image", "layer_norm_axes",
+         "layer_norm_inner", "group_norm_first", "rms_norm_axes", "dot", "dot_axes", "dot_mixed")
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case not in FIXED])
@@ -152,9 +158,9 @@ def test_trains_in_a_model(case, rng):
     x, layer = arrays(case, rng, dtype="float32"), make(case)
     inputs = inputs_like(x)
     model = pyconv.Model(inputs, layers.Dense(1)(layers.Flatten()(layer(inputs))))
-    model.compile("sgd", "mse")
+    model.compile(pyconv.optimizers.SGD(0.001), "mse")
     y = rng.normal(size=(3, 1)).astype("float32")
     before = model.evaluate(x, y, verbose=0)
     model.fit(x, y, epochs=3, verbose=0, shuffle=False)
-    if not case.startswith("dropout"):
+    if not any(word in case for word in ("dropout", "noise")):
         assert model.evaluate(x, y, verbose=0) < before

@@ -519,7 +519,7 @@ def test_arguments_of_fit_that_do_not_fit(arguments, error, message):
 
 
 @pytest.mark.parametrize(("arguments", "error", "message"), [
-    ({"optimizer": "rmsprop"}, ValueError, "optimizer 'rmsprop' is not known.*adam, sgd"),
+    ({"optimizer": "newton"}, ValueError, "optimizer 'newton' is not known.*adam, adamax"),
     ({"loss": "sparse_crossentropy"}, ValueError, "loss 'sparse_crossentropy' is not known"),
     ({"metrics": ["acuracy"]}, ValueError, "Did you mean 'accuracy'"),
     ({"metrics": "accuracy"}, TypeError, r"metrics must be a list.*\['accuracy'\]"),

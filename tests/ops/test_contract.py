@@ -22,12 +22,13 @@ NO_GRADIENT = ("max_pool_gradient",)
 
 # Sums of products: their error grows with the largest sum of absolute values, since fast algorithms
 # (Winograd's) add and subtract neighbouring terms that do not belong to the element itself.
-LINEAR = ("sum", "matmul", "conv", "conv_input_gradient", "conv_kernel_gradient", "max_pool_gradient")
+LINEAR = ("sum", "matmul", "conv", "conv_input_gradient", "conv_kernel_gradient", "max_pool_gradient",
+          "avg_pool", "avg_pool_gradient", "take_gradient")
 EXACT = ("negative", "square", "absolute", "sign", "floor", "relu", "maximum", "minimum", "where",
          "check_finite",
          "stop_gradient", "max", "min", "reshape", "transpose", "broadcast_to", "pad", "slice",
          "slice_gradient",
-         "concatenate", "flip", "max_pool", "random_uniform", "add", "subtract", "multiply", "divide", "sqrt",
+         "concatenate", "flip", "max_pool", "take", "random_uniform", "add", "subtract", "multiply", "divide", "sqrt",
          "cast")
 
 
@@ -75,7 +76,7 @@ def compare(name, arrays, attrs, results):
 
 
 def test_the_registry_is_filled():
-    assert len(OPS) >= 58
+    assert len(OPS) >= 62
 
 
 @pytest.mark.parametrize("name", OPS)

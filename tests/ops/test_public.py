@@ -23,7 +23,7 @@ MASK = X > 0
 CUBE = uniform(4, 3, 5)
 LOGITS, LABELS = uniform(4, 5, low=-9, high=9), np.array([0, 4, 2, 2])
 TARGETS = (lambda p: p / p.sum(-1, keepdims=True))(uniform(4, 5, low=0.1))
-SEQUENCE = uniform(2, 6, 3)
+SEQUENCE, IMAGES = uniform(2, 6, 3), uniform(2, 8, 3, 8)
 STATE = np.array([11, 5], "int64")
 
 
@@ -55,6 +55,17 @@ def conv_transpose1d(x, k, stride=2):
 
 def depthwise1d(x, k):
     return np.concatenate([conv1d(x[..., i:i + 1], k[:, i:i + 1]) for i in range(x.shape[-1])], -1)
+
+
+def depth_to_space(x):
+    """Pixel by pixel, in blocks of 2 x 2."""
+    n, h, w, c = x.shape
+    y = np.zeros((n, 2 * h, 2 * w, c // 4))
+    for i in range(2 * h):
+        for j in range(2 * w):
+            first = (i % 2 * 2 + j % 2) * (c // 4)
+            y[:, i, j] = x[:, i // 2, j // 2, first:first + c // 4]
+    return y
 
 
 def uniform_words(count):
@@ -147,6 +158,22 @@ CASES = {
     "conv_transpose": (lambda x, k: ops.conv_transpose(x, k, strides=2), [SEQUENCE, uniform(3, 4, 3)],
                        conv_transpose1d),
     "max_pool": (lambda x: ops.max_pool(x, 2), [SEQUENCE], lambda x: x.reshape(2, 3, 2, 3).max(2)),
+    "avg_pool": (lambda x: ops.avg_pool(x, 2), [SEQUENCE], lambda x: x.reshape(2, 3, 2, 3).mean(2)),
+    "sum_pool": (lambda x: ops.sum_pool(x, 3), [SEQUENCE], lambda x: x.reshape(2, 2, 3, 3).sum(2)),
+    "adaptive_avg_pool": (lambda x: ops.adaptive_avg_pool(x, 4), [SEQUENCE],
+                          lambda x: np.stack([x[:, 0:2].mean(1), x[:, 1:3].mean(1), x[:, 3:5].mean(1),
+                                              x[:, 4:6].mean(1)], 1)),
+    "adaptive_max_pool": (lambda x: ops.adaptive_max_pool(x, 4), [SEQUENCE],
+                          lambda x: np.stack([x[:, 0:2].max(1), x[:, 1:3].max(1), x[:, 3:5].max(1),
+                                              x[:, 4:6].max(1)], 1)),
+    "upsample": (lambda x: ops.upsample(x, 3), [SEQUENCE], lambda x: np.repeat(x, 3, 1)),
+    "resize": (lambda x: ops.resize(x, (4, 3)), [IMAGES], lambda x: (x[:, ::2] + x[:, 1::2]) / 2),
+    "depth_to_space": (lambda x: ops.depth_to_space(x, 2), [IMAGES],
+                       depth_to_space),
+    "space_to_depth": (lambda x: ops.space_to_depth(x, 1), [IMAGES], lambda x: x),
+    "take": (lambda x, i: ops.take(x, i, -1), [CUBE, WHOLE % 5], lambda x, i: x[..., i]),
+    "einsum": (lambda x, y: ops.einsum("...ij,jk->...ki", x, y), [CUBE, uniform(5, 2)],
+               lambda x, y: np.einsum("...ij,jk->...ki", x, y)),
     "random_uniform": (lambda s: ops.random_uniform(s, (3, 2)), [STATE],
                        lambda s: uniform_words(6).reshape(3, 2)),
     "random_normal": (lambda s: ops.random_normal(s, (5,)), [STATE], lambda s: normal_words(5)),
@@ -191,7 +218,7 @@ def test_traced(name, backend):
 # Functions whose call does not depend on the number of samples, first argument symbolic with an open batch
 # axis.
 OPEN = sorted(set(CASES) - {"split", "random_uniform", "random_normal", "isfinite", "shape", "broadcast_to",
-                            "slice"})
+                            "slice", "take"})
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -214,7 +241,7 @@ def test_on_functional_tensors(name, backend):
 
 
 # Only the first array has a batch axis.
-ONE_BATCH = ("conv", "conv_transpose", "depthwise_conv", "matmul", "dense", "subtract")
+ONE_BATCH = ("einsum", "conv", "conv_transpose", "depthwise_conv", "matmul", "dense", "subtract")
 
 
 def evaluate(tensor, values):

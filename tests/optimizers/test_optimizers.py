@@ -1,5 +1,6 @@
 """The optimizers' steps: against formulas written out here, and against Keras."""
 
+import inspect
 import os
 
 import numpy as np
@@ -62,11 +63,30 @@ def test_adam_is_its_formula(backend):
         np.testing.assert_allclose(w, e, rtol=1e-4, atol=1e-5)
 
 
+NAMES = ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Lion", "Lamb", "Ftrl",
+         "Muon")
 CASES = [("SGD", {}), ("SGD", {"momentum": 0.9}), ("SGD", {"momentum": 0.9, "nesterov": True}), ("Adam", {}),
          ("Adam", {"learning_rate": 0.1, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
          ("Adam", {"amsgrad": True}),
          ("SGD", {"weight_decay": 0.1}), ("Adam", {"weight_decay": 0.1}), ("SGD", {"clipnorm": 1.0}),
-         ("SGD", {"clipvalue": 0.5}), ("SGD", {"global_clipnorm": 2.0, "momentum": 0.5})]
+         ("SGD", {"clipvalue": 0.5}), ("SGD", {"global_clipnorm": 2.0, "momentum": 0.5}),
+         ("AdamW", {}), ("AdamW", {"weight_decay": 0.5, "learning_rate": 0.05, "amsgrad": True}), ("Adamax",
+                                                                                                   {}),
+         ("Adamax", {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.8}), ("Nadam", {}),
+         ("Nadam", {"learning_rate": 0.1, "beta_1": 0.7, "beta_2": 0.9}), ("RMSprop", {}),
+         ("RMSprop", {"learning_rate": 0.1, "rho": 0.5, "momentum": 0.7}), ("RMSprop", {"centered": True}),
+         ("RMSprop", {"centered": True, "momentum": 0.9, "epsilon": 0.01}), ("Adagrad", {}),
+         ("Adagrad", {"learning_rate": 0.3, "initial_accumulator_value": 0.0}), ("Adadelta", {}),
+         ("Adadelta", {"learning_rate": 1.0, "rho": 0.7, "epsilon": 1e-3}), ("Lion", {}),
+         ("Lion", {"learning_rate": 0.1, "beta_1": 0.5, "beta_2": 0.7}), ("Lamb", {}),
+         ("Lamb", {"learning_rate": 0.1, "weight_decay": 0.1}), ("Ftrl", {}),
+         ("Ftrl", {"learning_rate": 0.5, "l1_regularization_strength": 0.3, "l2_regularization_strength": 0.1,
+                   "l2_shrinkage_regularization_strength": 0.2, "beta": 0.4}),
+         ("Ftrl", {"learning_rate": 0.1, "learning_rate_power": -0.3, "initial_accumulator_value": 0.5}),
+         ("Muon", {}), ("Muon", {"learning_rate": 0.1, "adam_lr_ratio": 0.3, "nesterov": False,
+                                 "rms_rate": None}),
+         ("Muon", {"learning_rate": 0.1, "weight_decay": 0.5, "adam_weight_decay": None, "ns_steps": 3}),
+         ("Muon", {"exclude_layers": ["."]})]
 
 
 @pytest.mark.peers
@@ -86,10 +106,14 @@ def test_steps_equal_those_of_keras(name, arguments, backend):
 @pytest.mark.peers
 def test_defaults_equal_those_of_keras():
     keras = pytest.importorskip("keras")
-    for name in ("SGD", "Adam"):
-        theirs, own = getattr(keras.optimizers, name)().get_config(), getattr(optimizers, name)().get_config()
-        for key in set(own) - {"name"}:
-            assert own[key] == pytest.approx(theirs[key]), (name, key)
+    for name in NAMES:
+        theirs, own = getattr(keras.optimizers, name)(), getattr(optimizers, name)()
+        config = theirs.get_config()
+        assert set(own.get_config()) == set(config), name
+        for key in set(config) - {"name"}:
+            assert own.get_config()[key] == pytest.approx(config[key]), (name, key)
+        signatures = [list(inspect.signature(type(o).__init__).parameters) for o in (own, theirs)]
+        assert signatures[0] == [n for n in signatures[1] if n != "kwargs"], name
 
 
 def test_learning_rate_can_be_assigned_between_steps(backend):
@@ -165,7 +189,7 @@ def test_missing_gradients():
 
 def test_config_round_trip():
     for optimizer in (SGD(0.25, momentum=0.5, nesterov=True, clipnorm=1.5),
-                      Adam(amsgrad=True, weight_decay=0.125)):
+                      Adam(amsgrad=True, weight_decay=0.125), *(getattr(optimizers, n)(0.5) for n in NAMES)):
         config = optimizer.get_config()
         assert type(optimizer).from_config(config).get_config() == config
         assert optimizers.get(optimizers.serialize(optimizer)).get_config() == config
@@ -174,11 +198,13 @@ def test_config_round_trip():
 def test_get():
     assert isinstance(optimizers.get("adam"), Adam)
     assert isinstance(optimizers.get("SGD"), SGD)
+    for name in NAMES:
+        assert type(optimizers.get(name)) is type(optimizers.get(name.lower())) is getattr(optimizers, name)
     assert optimizers.get(None) is None
     with pytest.raises(ValueError, match="Did you mean 'adam'"):
         optimizers.get("adm")
-    with pytest.raises(ValueError, match="'rmsprop' is not known.*adam, sgd"):
-        optimizers.get("rmsprop")
+    with pytest.raises(ValueError, match="'newton' is not known.*adam, adamax.*rmsprop, sgd"):
+        optimizers.get("newton")
     with pytest.raises(TypeError, match=r"give an instance: Adam\(\)"):
         optimizers.get(Adam)
 

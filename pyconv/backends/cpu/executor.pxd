@@ -52,3 +52,7 @@ cdef class Instruction:
 cdef Instruction instruction(Kernel kernel, const void *params, size_t size, long tasks, size_t scratch, object keep)
 
 cdef Operand operand(object description) except *
+
+# The elements of a contiguous array, `item` bytes each. The caller keeps the array alive. (Typed memoryviews would do
+# the same, but each module that has one is larger by more than its kernels.)
+cdef const void *elements(object array, size_t item) except? NULL

@@ -36,6 +36,17 @@ cdef Operand operand(object description) except *:
     return o
 
 
+cdef const void *elements(object array, size_t item) except? NULL:
+    cdef Py_buffer view
+    cdef const void *found
+    if array.itemsize != item:
+        raise TypeError(f"expected elements of {item} bytes, got {array.dtype}")
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    found = view.buf
+    PyBuffer_Release(&view)
+    return found
+
+
 cdef class Instruction:
     """A kernel, its parameters and the number of its tasks. Made by the constructors in the kernels' modules."""
 

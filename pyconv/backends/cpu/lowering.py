@@ -395,3 +395,23 @@ def random(planner, node):
     planner.add(lambda: planner.kernels.special.random(out.dtype, state.whole(), target.whole(), count=count,
                                                        normal=normal),
                 [state], [target], cost=count * (20 if normal else 3))
+
+
+@lowers("take", "take_gradient")
+def take(planner, node):
+    (x, indices), out, axis = node.inputs, node.output, node.attrs["axis"]
+    shape = node.attrs.get("shape", x.shape)
+    outer, size, inner, count = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1:]), indices.size
+    source, chosen, target = planner.rep(x, None), planner.rep(indices, None), planner.define(out)
+    failure = planner.message(f"An index is {{value}}, but along an axis of {size} elements indices must be from 0 to "
+                              f"{size - 1}.")
+    options = dict(outer=outer, size=size, count=count, failure=failure)
+    kernels, item = planner.kernels.special, np.dtype(x.dtype).itemsize
+
+    def make():
+        if node.op == "take":
+            return kernels.take(source.whole(), indices.dtype, chosen.whole(), target.whole(), inner=inner * item,
+                                **options)
+        return kernels.take_gradient(x.dtype, source.whole(), indices.dtype, chosen.whole(), target.whole(),
+                                     inner=inner, **options)
+    planner.add(make, [source, chosen], [target], cost=outer * inner * (count + size) * item / 8)

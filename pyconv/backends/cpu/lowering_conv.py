@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ... import config
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer
 
@@ -165,6 +166,54 @@ def _lines(z, y, steps, sizes, per_row):
     return lines
 
 
+def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
+    """Whether Winograd's algorithm takes a convolution and is estimated to be faster.
+
+    Costs are in vector operations: a multiplication of the products per tile, channel and filter, and what the
+    transforms take (measured).
+    """
+    algorithm = config.conv_algorithm()
+    size = g.window[2]
+    if algorithm == "direct" or g.groups != 1 or g.window[1] != size or size not in (3, 5) \
+            or g.strides != (1, 1, 1) or g.dilation != (1, 1, 1) or any(p >= k for k, pair in
+                                                                        zip(g.window, g.padding, strict=True)
+                                                                        for p in pair):
+        return False
+    if algorithm == "winograd":
+        return True
+    tile = 7 - size
+    tiles = -(-outputs[1] // tile) * -(-outputs[2] // tile) * outputs[0]
+    blocks = -(-g.batch // lanes)
+    fast = tiles * 36 * (channels * g.window[0] * filters * 1.1 + 9 * channels * g.window[0] + 8 * filters) \
+        + 60 * channels * g.window[0] * filters / blocks
+    slow = math.prod(outputs) * math.prod(g.window) * channels * filters
+    return dtype == "float32" and fast < 0.85 * slow
+
+
+def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
+                 across_filters, w_other, w_tap, origin, bias=None, relu=False):
+    """Add the work of a convolution by Winograd's algorithm; arguments as the kernels' module has them."""
+    lanes, item, size = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2]
+    tile, depth = 7 - size, g.window[0]
+    tiles = -(-out_sizes[1] // tile) * -(-out_sizes[2] // tile)
+    cb, xb = conv_tile(planner.kernels.packed, filters, [tiles])
+    packed = Buffer(36 * -(-filters // cb) * cb * channels * depth * item)
+    xo = planner.table(np.arange(channels * depth) * xb * lanes)
+    kernels = planner.kernels.winograd
+    planner.add(lambda: kernels.weights(dtype, weights.whole(), packed.whole(), channels=channels, filters=filters,
+                                        depth=depth, cb=cb, size=size, across_filters=across_filters,
+                                        w_other=w_other, w_slice=w_tap * size * size, w_line=w_tap * size, w_tap=w_tap,
+                                        origin=origin),
+                [weights], [packed], cost=channels * depth * filters * 15)
+    macs = tiles * out_sizes[0] * 36 * (channels * depth * filters + 9 * channels + 8 * filters)
+    planner.add(lambda: kernels.winograd(dtype, source.at(), packed.whole(), target.at(),
+                                         bias.whole() if bias else NOWHERE, blocks=source.blocks, channels=channels,
+                                         filters=filters, depth=depth, in_sizes=in_sizes, out_sizes=out_sizes, low=low,
+                                         tile=tile, cb=cb, xb=xb, xo=xo, relu=relu),
+                [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks,
+                cost=macs * source.blocks * 0.3)
+
+
 @lowers("conv")
 def conv(planner, node):
     x, kernel = node.inputs
@@ -178,13 +227,21 @@ def conv(planner, node):
     tensor, bias, relu = planner.epilogue(node, len(x.shape) - 1 if channels_last else 1)
     g, all_filters = geometry, kernel.shape[-1]
 
+    bias_buffer = None if bias is None else planner.rep(bias, None)
+    if use_winograd(g, x.dtype, lanes, g.outputs, g.channels, g.filters):
+        line = g.channels * all_filters
+        run_winograd(planner, g, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
+                     channels=g.channels, filters=g.filters, in_sizes=g.sizes, out_sizes=g.outputs,
+                     low=[p for p, _ in g.padding], across_filters=True, w_other=all_filters, w_tap=line, origin=0,
+                     bias=bias_buffer, relu=relu)
+        return
+
     def sources_of(group, taps):
         at = np.array([_flat(k, g.window) * g.channels * all_filters for k in taps], np.int64)
         return np.add.outer(np.arange(g.channels) * all_filters, at).ravel() + group * g.filters
     run_conv(planner, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
              axes=g.forward(), sizes=g.sizes, outputs=g.outputs, groups=g.groups, channels=g.channels,
-             filters=g.filters, sources_of=sources_of, row_stride=1,
-             bias=None if bias is None else planner.rep(bias, None), relu=relu)
+             filters=g.filters, sources_of=sources_of, row_stride=1, bias=bias_buffer, relu=relu)
 
 
 def _flat(k, window):
@@ -197,6 +254,15 @@ def input_gradient(planner, node):
     attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
     g, all_filters = Geometry(node.output.shape, kernel.shape, **attrs), kernel.shape[-1]
     layout = planner.channels_first(len(grad.shape), attrs["channels_last"], planner.kernels.lanes[grad.dtype])
+    if use_winograd(g, grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
+        # The kernel turned around, from its last tap, with channels and filters exchanged.
+        line = g.channels * all_filters
+        run_winograd(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
+                     target=planner.define(node.output, layout), weights=planner.rep(kernel, None),
+                     channels=g.filters, filters=g.channels, in_sizes=g.outputs, out_sizes=g.sizes,
+                     low=[k - 1 - p for k, (p, _) in zip(g.window, g.padding, strict=True)],
+                     across_filters=False, w_other=all_filters, w_tap=-line, origin=(math.prod(g.window) - 1) * line)
+        return
 
     def sources_of(group, taps):
         at = np.array([_flat(k, g.window) * g.channels * all_filters for k in taps], np.int64)
@@ -349,45 +415,58 @@ def _permuted(planner, source, shape, axes, item):
 @lowers("max_pool", "max_pool_gradient")
 def max_pool(planner, node):
     x, *rest = node.inputs
-    attrs, dtype, rank = node.attrs, x.dtype, len(x.shape)
+    in_lanes = planner.layout(x) is not None or planner.image_layout
+    _pool(planner, node, planner.kernels.pooling.max_pool, x, rest[0] if rest else None, x.shape, in_lanes)
+
+
+@lowers("avg_pool", "avg_pool_gradient")
+def avg_pool(planner, node):
+    (tensor,), attrs = node.inputs, node.attrs
+    x, grad = (None, tensor) if node.op == "avg_pool_gradient" else (tensor, None)
+    _pool(planner, node, planner.kernels.pooling.avg_pool, x, grad, attrs.get("shape", tensor.shape), True,
+          divisor=("one", "window", "elements").index(attrs["divisor"]))
+
+
+def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
+    """Pooling of inputs of `shape`; with `grad`, its gradient. in_lanes: whether to use lanes where a batch fills them."""
+    attrs, dtype, rank = node.attrs, node.output.dtype, len(shape)
     lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
     channels_last = attrs["channels_last"]
-    sizes = x.shape[1:-1] if channels_last else x.shape[2:]
-    channels = x.shape[-1] if channels_last else x.shape[1]
+    sizes = shape[1:-1] if channels_last else shape[2:]
+    channels = shape[-1] if channels_last else shape[1]
     window, strides = three(attrs["window"], 1), three(attrs["strides"], 1)
     dilation, padding = three(attrs["dilation"], 1), three(attrs["padding"], (0, 0))
     sizes = three(sizes, 1)
     outputs = tuple((n + p + q - d * (k - 1) - 1) // s + 1
                     for n, k, s, (p, q), d in zip(sizes, window, strides, padding, dilation, strict=True))
-    options = dict(channels=channels, sizes=sizes, outputs=outputs, window=window, strides=strides, dilation=dilation,
+    options.update(channels=channels, sizes=sizes, outputs=outputs, window=window, strides=strides, dilation=dilation,
                    low=[p for p, _ in padding])
-    native = planner.layout(x)
-    if planner.fills(x.shape[0], lanes) and (native is not None or planner.image_layout):
+    given = [t for t in (x, grad) if t is not None]
+    cost = math.prod(shape)
+    if planner.fills(shape[0], lanes) and in_lanes:
         layout = planner.channels_first(rank, channels_last, lanes)
-        source = planner.rep(x, layout)
-        grad = planner.rep(rest[0], layout) if rest else None
+        source, upper = (None if t is None else planner.rep(t, layout) for t in (x, grad))
         target = planner.define(node.output, layout)
-        planner.add(lambda: planner.kernels.pooling.max_pool(
-            dtype, source.at(), grad.at() if grad else None, target.at(), tasks=source.blocks, in_lanes=True, **options),
-            [source, *([grad] if grad else [])], [target], blocks=source.blocks, cost=source.nbytes / 16)
+        blocks = target.blocks
+        planner.add(lambda: kernel(dtype, source and source.at(), upper and upper.at(), target.at(), tasks=blocks,
+                                   in_lanes=True, **options),
+                    [planner.rep(t, layout) for t in given], [target], blocks=blocks, cost=cost * item / 16)
         return
     # Plain: channels last, one task a sample.
     to_last, to_first = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
-    source = planner.rep(x, None)
-    grad = planner.rep(rest[0], None) if rest else None
-    if not channels_last:
-        source = _permuted(planner, source, x.shape, to_last, item)
-        grad = _permuted(planner, grad, rest[0].shape, to_last, item) if rest else None
+
+    def plain(tensor):
+        buffer = planner.rep(tensor, None)
+        return buffer if channels_last else _permuted(planner, buffer, tensor.shape, to_last, item)
+    source, upper = (None if t is None else plain(t) for t in (x, grad))
     out_shape = node.output.shape if channels_last else tuple(node.output.shape[a] for a in to_last)
     target = planner.define(node.output) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
 
     def each(buffer, n):
-        return buffer.base, math.prod(n) * channels * item, buffer.place
-    planner.add(lambda: planner.kernels.pooling.max_pool(
-        dtype, each(source, sizes), each(grad, outputs) if grad else None, each(target, sizes if rest else outputs),
-        tasks=x.shape[0], in_lanes=False, **options),
-        [source, *([grad] if grad else [])], [target], cost=math.prod(x.shape) / 4)
+        return buffer and (buffer.base, math.prod(n) * channels * item, buffer.place)
+    planner.add(lambda: kernel(dtype, each(source, sizes), each(upper, outputs),
+                               each(target, outputs if grad is None else sizes), tasks=shape[0], in_lanes=False,
+                               **options),
+                [b for b in (source, upper) if b is not None], [target], cost=cost / 4)
     if not channels_last:
         planner.define(node.output, None, _permuted(planner, target, out_shape, to_first, item))
-
-

@@ -287,6 +287,67 @@ def max_pool_gradient(x, grad, *, window, strides, padding, dilation, channels_l
     return from_last(out, channels_last)
 
 
+def window_divisors(sizes, outputs, window, strides, padding, dilation, divisor, dtype):
+    """What the sum of each window is divided by, shaped (1, *outputs, 1)."""
+    counts = np.ones((), dtype)
+    for n, o, k, s, (p, _), d in zip(sizes, outputs, window, strides, padding, dilation, strict=True):
+        held = [sum(0 <= i * s - p + t * d < n for t in range(k)) for i in range(o)]
+        counts = counts[..., None] * np.array(held if divisor == "elements" else [k] * o, dtype)
+    return counts[None, ..., None] if divisor != "one" else np.ones((1,) * (len(sizes) + 2), dtype)
+
+
+@kernel("avg_pool")
+def avg_pool(x, *, window, strides, padding, dilation, channels_last, divisor):
+    x = to_last(x, channels_last)
+    sizes, padded = x.shape[1:-1], pad_spatial(x, padding)
+    outputs = [(n - d * (k - 1) - 1) // s + 1
+               for n, k, s, d in zip(padded.shape[1:-1], window, strides, dilation, strict=True)]
+    total = np.zeros((x.shape[0], *outputs, x.shape[-1]), x.dtype)
+    for tap in taps(window):
+        total += padded[met_by(tap, outputs, strides, dilation)]
+    divisors = window_divisors(sizes, outputs, window, strides, padding, dilation, divisor, x.dtype)
+    return from_last(total / divisors, channels_last)
+
+
+@kernel("avg_pool_gradient")
+def avg_pool_gradient(grad, *, shape, window, strides, padding, dilation, channels_last, divisor):
+    grad = to_last(grad, channels_last)
+    batch, *sizes, channels = shape if channels_last else (shape[0], *shape[2:], shape[1])
+    outputs = grad.shape[1:-1]
+    each = grad / window_divisors(sizes, outputs, window, strides, padding, dilation, divisor, grad.dtype)
+    padded = pad_spatial(np.zeros((batch, *sizes, channels), grad.dtype), padding)
+    for tap in taps(window):
+        padded[met_by(tap, outputs, strides, dilation)] += each
+    inner = padded[(slice(None), *(slice(p, p + n) for n, (p, _) in zip(sizes, padding, strict=True)))]
+    return from_last(inner, channels_last)
+
+
+# ------------------------------------------------------------------------------------------------- indexing
+
+def checked_indices(indices, size):
+    for index in indices.ravel():
+        if not 0 <= index < size:
+            raise ValueError(f"An index is {index}, but along an axis of {size} elements indices must be from 0 "
+                             f"to {size - 1}.")
+    return indices.astype("int64")
+
+
+@kernel("take")
+def take(x, indices, *, axis):
+    return np.take(x, checked_indices(indices, x.shape[axis]), axis)
+
+
+@kernel("take_gradient")
+def take_gradient(grad, indices, *, shape, axis):
+    indices = checked_indices(indices, shape[axis])
+    grad = grad.reshape(*shape[:axis], indices.size, *shape[axis + 1:])
+    out = np.zeros(shape, grad.dtype)
+    to, source = np.moveaxis(out, axis, 0), np.moveaxis(grad, axis, 0)      # views
+    for place, part in zip(indices.ravel(), source, strict=True):
+        to[place] += part
+    return out
+
+
 # ------------------------------------------------------------------------------------------------------- nn
 
 def checked_labels(labels, classes):

@@ -20,9 +20,8 @@ lanes, pixels as scalars; the task is a row of one sample. The weights are read 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-import numpy as np
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64, ACCUMULATORS
@@ -158,11 +157,11 @@ cdef void pack_f64(const void *p, long task, const Context *c) noexcept nogil:
     pack_task[double](<const Pack *>p, task, c, NULL)
 
 
-def pack(dtype, w, out, const int32_t[::1] sources, const int32_t[::1] begin, long rows, long cb, long row_stride):
+def pack(dtype, w, out, sources, begin, long rows, long cb, long row_stride):
     """Order weights by [section][rows / cb][tap][cb]; `sources` lists the taps of all sections, `begin` delimits."""
     cdef Pack p
     p.w, p.out = operand(w), operand(out)
-    p.sources, p.begin = &sources[0], &begin[0]
+    p.sources, p.begin = <const int32_t *>elements(sources, 4), <const int32_t *>elements(begin, 4)
     p.sections, p.rows, p.cb, p.row_stride = begin.shape[0] - 1, rows, cb, row_stride
     p.blocks = ceil_div(rows, cb)
     return instruction(pack_f32 if dtype == "float32" else pack_f64, &p, sizeof(p), p.sections * p.blocks, 0,
@@ -242,7 +241,7 @@ cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
 
 
 def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, filters, cb, xb, plane,
-         int64_t[:, ::1] phases, int32_t[::1] xo, int32_t[:, ::1] lines, relu):
+         phases, xo, lines, relu):
     """y = x * w (+ bias, relu), one task a block.
 
     phases: int64 rows of `Phase`, and one more whose `first` is the number of all taps. xo: the taps' offsets.
@@ -256,8 +255,8 @@ def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, 
     p.border = border(sizes, low, padded)
     p.groups, p.channels, p.filters = groups, channels, filters
     p.cb, p.xb, p.plane, p.relu = cb, xb, plane, relu
-    p.phases, p.phase, p.xo = phases.shape[0] - 1, <const Phase *>&phases[0, 0], &xo[0]
-    p.lines = &lines[0, 0]
+    p.phases, p.phase, p.xo = phases.shape[0] - 1, <const Phase *>elements(phases, 8), <const int32_t *>elements(xo, 4)
+    p.lines = <const int32_t *>elements(lines, 4)
     cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
     return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks, scratch,
                        (phases, xo, lines))
@@ -322,7 +321,7 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
 
 
 def kernel_gradient(dtype, x, g, out, *, samples, blocks, per_task, sizes, low, padded, groups, channels, filters,
-                    tb, cb, plane, int32_t[::1] xo, int32_t[::1] xrow, int32_t[::1] grow, int32_t[::1] begin, cols,
+                    tb, cb, plane, xo, xrow, grow, begin, cols,
                     xstep):
     """Partial sums [group][tap][filter] per task of `per_task` blocks; x and g must not be local if that is over 1.
 
@@ -334,8 +333,9 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, per_task, sizes, low, 
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
     p.border = border(sizes, low, padded)
     p.groups, p.channels, p.filters, p.taps, p.tb, p.cb = groups, channels, filters, xo.shape[0], tb, cb
-    p.plane, p.xo, p.xrow, p.grow = plane, &xo[0], &xrow[0], &grow[0]
-    p.lines, p.cols, p.xstep, p.begin = begin.shape[0] - 1, cols, xstep, &begin[0]
+    p.plane, p.xo = plane, <const int32_t *>elements(xo, 4)
+    p.xrow, p.grow = <const int32_t *>elements(xrow, 4), <const int32_t *>elements(grow, 4)
+    p.lines, p.cols, p.xstep, p.begin = begin.shape[0] - 1, cols, xstep, <const int32_t *>elements(begin, 4)
     p.per_line = p.taps // p.lines
     p.samples, p.blocks, p.per_task = samples, blocks, per_task
     cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
@@ -365,10 +365,10 @@ cdef void gather_f64(const void *p, long task, const Context *c) noexcept nogil:
     gather_task[double](<const Gather *>p, task, c, NULL)
 
 
-def gather(dtype, partial, out, int32_t[::1] targets, long filters, long parts, long size):
+def gather(dtype, partial, out, targets, long filters, long parts, long size):
     """Add `parts` partial sums, `size` elements apart, in their order; row i of `filters` goes to out + targets[i]."""
     cdef Gather p
-    p.partial, p.out, p.targets = operand(partial), operand(out), &targets[0]
+    p.partial, p.out, p.targets = operand(partial), operand(out), <const int32_t *>elements(targets, 4)
     p.taps, p.filters, p.parts, p.size = targets.shape[0], filters, parts, size
     return instruction(gather_f32 if dtype == "float32" else gather_f64, &p, sizeof(p), p.taps, 0, (targets,))
 
@@ -417,8 +417,8 @@ cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Plain *>p, task, c, NULL)
 
 
-def conv_plain(dtype, x, w, y, bias, *, samples, outputs, steps, groups, channels, filters, int32_t[::1] taps_x,
-               int32_t[::1] taps_w, cb, xb, relu):
+def conv_plain(dtype, x, w, y, bias, *, samples, outputs, steps, groups, channels, filters, taps_x,
+               taps_w, cb, xb, relu):
     """y = x * w (+ bias, relu) with the filters in the lanes; x already has its border. One task a row."""
     cdef Plain p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
@@ -427,7 +427,8 @@ def conv_plain(dtype, x, w, y, bias, *, samples, outputs, steps, groups, channel
     for i in range(4):
         p.xs[i] = steps[i]
     p.groups, p.channels, p.filters, p.all_filters = groups, channels, filters, filters * groups
-    p.taps_x, p.taps_w, p.taps, p.cb, p.xb, p.relu = &taps_x[0], &taps_w[0], taps_x.shape[0], cb, xb, relu
+    p.taps_x, p.taps_w = <const int32_t *>elements(taps_x, 4), <const int32_t *>elements(taps_w, 4)
+    p.taps, p.cb, p.xb, p.relu = taps_x.shape[0], cb, xb, relu
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
                        samples * p.n[0] * p.n[1], 0, (taps_x, taps_w))
 

@@ -11,7 +11,7 @@ in the lanes layout a block.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, fail, instruction, operand
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, fail, instruction, operand
 
 cdef extern from "elementwise_types.h" nogil:
     const int LANES_F32, LANES_F64
@@ -181,7 +181,7 @@ cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[int64_t](<const Chain *>p, task, c, NULL)
 
 
-def chain(dtype, shape, loads, stores, int32_t[::1] code, *, registers, blocks=0, chunk=0, failure=0):
+def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, failure=0):
     """A fused chain over positions of `shape`.
 
     dtype: "float32", "float64" or "int64", the type that it computes in.
@@ -217,7 +217,7 @@ def chain(dtype, shape, loads, stores, int32_t[::1] code, *, registers, blocks=0
     for i, (at, type_, register, buffered) in enumerate(stores):
         p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
         p.store[i].register, p.store[i].buffered = register, buffered
-    p.code, p.count = &code[0] if code.shape[0] else NULL, code.shape[0] // 5
+    p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 5
     p.chunk = chunk
     tasks = blocks or (ceil_div(p.total, chunk) if p.total else 0)
     kernel = {"float32": 0, "float64": 1, "int64": 2}[dtype]

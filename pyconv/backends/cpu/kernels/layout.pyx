@@ -9,7 +9,7 @@ nothing reads into a result.
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
 
 ctypedef fused item:
     int8_t
@@ -85,15 +85,13 @@ cdef void from_lanes_8(const void *p, long task, const Context *c) noexcept nogi
 
 
 cdef _lanes(plain, blocked, rows, long samples, long features, long lanes, order, Lanes *p):
-    cdef const int32_t[::1] table
     p.plain, p.blocked = operand(plain), operand(blocked)
     p.use_rows = rows is not None
     if rows is not None:
         p.rows = operand(rows)
     p.samples, p.features, p.lanes, p.order = samples, features, lanes, NULL
     if order is not None and features:
-        table = order
-        p.order = &table[0]
+        p.order = <const int32_t *>elements(order, 4)
 
 def to_lanes(int size, plain, blocked, *, samples, features, lanes, order=None, rows=None):
     """Plain to lanes, elements of `size` bytes; with `rows`, sample n is row rows[n] of a longer array."""

@@ -13,7 +13,7 @@ vectors; the task is a range of rows and columns of one of the products of a bat
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
@@ -91,14 +91,14 @@ cdef void dense_f64(const void *p, long task, const Context *c) noexcept nogil:
     dense_task[double](<const Dense *>p, task, c, NULL)
 
 
-def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, int32_t[::1] xo, relu):
+def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, xo, relu):
     """y[output] = sum over inputs of w[input, output] * x[input] (+ bias, relu), samples in the lanes.
 
     tasks_of: 0 for one task a block, else the number of output tiles of a task, which then takes all blocks.
     """
     cdef Dense p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.xo, p.relu = inputs, outputs, cb, xb, x_block, &xo[0], relu
+    p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.xo, p.relu = inputs, outputs, cb, xb, x_block, <const int32_t *>elements(xo, 4), relu
     p.blocks, p.tiles = blocks if tasks_of else 1, tasks_of
     return instruction(dense_f32 if dtype == "float32" else dense_f64, &p, sizeof(p),
                        ceil_div(ceil_div(outputs, cb), tasks_of) if tasks_of else blocks, 0, (xo,))
@@ -161,18 +161,15 @@ cdef void gemm_f64(const void *p, long task, const Context *c) noexcept nogil:
     gemm_task[double](<const Gemm *>p, task, c, NULL)
 
 
-def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, int32_t[::1] a_taps, int32_t[::1] b_taps, int64_t[::1] a_batch,
-         int64_t[::1] b_batch, rows, cols, cb, xb, relu):
+def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
+         b_batch, rows, cols, cb, xb, relu):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task."""
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.a, p.b, p.c, p.bias = operand(a), operand(b), operand(c), operand(bias)
     p.m, p.n, p.k, p.a_row, p.b_row = m, n, k, a_row, n
-    if k:
-        p.a_taps, p.b_taps = &a_taps[0], &b_taps[0]
-    else:
-        p.a_taps = p.b_taps = NULL
-    p.a_batch, p.b_batch = &a_batch[0], &b_batch[0]
+    p.a_taps, p.b_taps = <const int32_t *>elements(a_taps, 4), <const int32_t *>elements(b_taps, 4)
+    p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
     p.rows, p.cols, p.cb, p.xb, p.relu = rows, cols, cb, xb, relu
     tasks = a_batch.shape[0] * ceil_div(m, rows) * ceil_div(ceil_div(n, lanes), cols)
     return instruction(gemm_f32 if dtype == "float32" else gemm_f64, &p, sizeof(p), tasks, 0,

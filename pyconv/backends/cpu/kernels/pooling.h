@@ -1,4 +1,4 @@
-/* Max pooling of one vector of channels or samples. Included once per type with T, V, M, LANES, NAME(x) defined. */
+/* Pooling of one vector of channels or samples. Included once per type with T, V, M, LANES, NAME(x) defined. */
 
 /* a > b with NaN above all numbers; equal if both are NaN */
 #define WINS(a, b) (((a) > (b)) | (((a) != (a)) & ((b) == (b))))
@@ -85,6 +85,68 @@ static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx
                 const V add = (V)(hit & (M)grad);
                 if (lanes == LANES) *(V *)(dx + o) += add;
                 else { T a[LANES]; *(V *)a = add; for (long l = 0; l < lanes; l++) dx[o + l] += a[l]; }
+            }
+        }
+    } }
+}
+
+/* What the sum of a window is multiplied by: 1, or 1 over its size, or over the elements that it holds. */
+INLINE T NAME(share)(const Pool *p, long held) {
+    if (p->divisor == DIVIDE_BY_ELEMENTS) return (T)1 / (T)held;
+    if (p->divisor == DIVIDE_BY_WINDOW) return (T)1 / (T)(p->window[0] * p->window[1] * p->window[2]);
+    return 1;
+}
+
+static void NAME(avg_pool)(const Pool *p, const T *x, T *y, long lanes) {
+    const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    const long dz = p->dilation[0] * planes, dr = p->dilation[1] * rows, dc = p->dilation[2] * s;
+    const int exact = pool_pairs(p);
+    const T share = NAME(share)(p, p->window[0] * p->window[1] * p->window[2]);
+    long z0, z1, r0, r1, c0, c1;
+    for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
+    for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
+        const T *at = x + (i * p->strides[0] - p->low[0]) * planes + (j * p->strides[1] - p->low[1]) * rows;
+        for (long k = 0; k < p->out[2]; k++, y += p->pixel) {
+            const T *xk = at + (k * p->strides[2] - p->low[2]) * s;
+            V sum = (V){0};
+            if (exact) {
+                sum = *(const V *)xk + *(const V *)(xk + s);
+                sum += *(const V *)(xk + rows) + *(const V *)(xk + rows + s);
+                sum *= share;
+            } else {
+                NAME(clip)(p, 2, k, &c0, &c1);
+                for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++)
+                    sum += *(const V *)(xk + z * dz + r * dr + c * dc);
+                sum *= NAME(share)(p, (z1 - z0) * (r1 - r0) * (c1 - c0));
+            }
+            if (lanes == LANES) *(V *)y = sum;
+            else { T a[LANES]; *(V *)a = sum; for (long l = 0; l < lanes; l++) y[l] = a[l]; }
+        }
+    } }
+}
+
+/* Adds each output's share of its gradient g to the elements of its window. Where windows do not overlap, each
+ * element is written at most once; dx starts as zeros, unless such windows fill it. */
+static void NAME(avg_pool_gradient)(const Pool *p, const T *g, T *dx, long lanes) {
+    const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    const long dz = p->dilation[0] * planes, dr = p->dilation[1] * rows, dc = p->dilation[2] * s;
+    const int apart = pool_apart(p);
+    long z0, z1, r0, r1, c0, c1;
+    for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
+    for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
+        const long at = (i * p->strides[0] - p->low[0]) * planes + (j * p->strides[1] - p->low[1]) * rows;
+        for (long k = 0; k < p->out[2]; k++, g += p->pixel) {
+            T *to = dx + at + (k * p->strides[2] - p->low[2]) * s;
+            NAME(clip)(p, 2, k, &c0, &c1);
+            const V add = *(const V *)g * NAME(share)(p, (z1 - z0) * (r1 - r0) * (c1 - c0));
+            for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
+                T *o = to + z * dz + r * dr + c * dc;
+                if (lanes == LANES) { if (apart) *(V *)o = add; else *(V *)o += add; }
+                else {
+                    T a[LANES];
+                    *(V *)a = add;
+                    for (long l = 0; l < lanes; l++) o[l] = apart ? a[l] : o[l] + a[l];
+                }
             }
         }
     } }

@@ -1,11 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Softmax cross-entropy with integer labels, and random numbers from a counter.
+"""Softmax cross-entropy with integer labels, random numbers from a counter, and parts picked by indices.
 
 Cross-entropy: the logits of a sample are `step` elements apart, those of neighbouring samples `next` elements: (1,
 classes) in the plain layout, (LANES, 1) in lanes. A task is a range of samples, or a block.
+
+Taking: arrays are plain, [outer][place or index][inner]. A task copies the parts of a range of indices. The gradient
+goes through all indices in their order; a task has some of the inner elements, so that nobody adds to the same one.
 """
 
 from libc.stdint cimport int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t
+
+from libc.string cimport memcpy, memset
 
 from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, fail, instruction, operand
 
@@ -118,3 +123,75 @@ def random(dtype, state, out, *, count, normal):
     cdef Random p
     p.state, p.out, p.count, p.chunk, p.normal = operand(state), operand(out), count, 4096, normal
     return instruction(random_f32 if dtype == "float32" else random_f64, &p, sizeof(p), ceil_div(count, 4096), 0, None)
+
+
+cdef struct Take:
+    Operand x, indices, out
+    int index_type, failure
+    long outer, size, count, inner     # inner: bytes; in the gradient elements
+    long chunk, chunks                 # indices (gradient: inner elements) of a task, and tasks of an outer one
+
+cdef void take_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Take *p = <const Take *>params
+    cdef const char *x = address(&p.x, 0, context)
+    cdef const char *indices = address(&p.indices, 0, context)
+    cdef char *out = address(&p.out, 0, context)
+    cdef long o = task // p.chunks, i, first = task % p.chunks * p.chunk
+    cdef int64_t index
+    for i in range(first, min(p.count, first + p.chunk)):
+        index = read_label(indices, p.index_type, i)
+        if index < 0 or index >= p.size:
+            fail(context, p.failure, index)
+            continue
+        memcpy(out + (o * p.count + i) * p.inner, x + (o * p.size + index) * p.inner, p.inner)
+
+cdef void take_gradient_task(const Take *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef const real *g = <const real *>address(&p.x, 0, context)
+    cdef const char *indices = address(&p.indices, 0, context)
+    cdef real *out = <real *>address(&p.out, 0, context)
+    cdef long o = task // p.chunks, i, k, first = task % p.chunks * p.chunk
+    cdef long width = min(p.inner - first, p.chunk)
+    cdef int64_t index
+    cdef real *to
+    cdef const real *part
+    out += o * p.size * p.inner + first
+    g += o * p.count * p.inner + first
+    for i in range(p.size):
+        memset(out + i * p.inner, 0, width * sizeof(real))
+    for i in range(p.count):
+        index = read_label(indices, p.index_type, i)
+        if index < 0 or index >= p.size:
+            fail(context, p.failure, index)
+            continue
+        to = out + index * p.inner
+        part = g + i * p.inner
+        for k in range(width):
+            to[k] += part[k]
+
+cdef void take_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
+    take_gradient_task[float](<const Take *>p, task, c, NULL)
+cdef void take_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
+    take_gradient_task[double](<const Take *>p, task, c, NULL)
+
+
+def take(x, index_type, indices, out, *, outer, size, count, inner, failure):
+    """out[o, i] = x[o, indices[i]], parts of `inner` bytes; a task copies about 16 KB."""
+    cdef Take p
+    p.x, p.indices, p.out = operand(x), operand(indices), operand(out)
+    p.index_type, p.failure = LABELS[index_type], failure
+    p.outer, p.size, p.count, p.inner = outer, size, count, inner
+    p.chunk = max(1, 16384 // max(1, inner))
+    p.chunks = ceil_div(count, p.chunk)
+    return instruction(take_task, &p, sizeof(p), outer * p.chunks, 0, None)
+
+
+def take_gradient(dtype, g, index_type, indices, out, *, outer, size, count, inner, failure):
+    """out = zeros, and out[o, indices[i]] += g[o, i] in the order of i, parts of `inner` elements."""
+    cdef Take p
+    p.x, p.indices, p.out = operand(g), operand(indices), operand(out)
+    p.index_type, p.failure = LABELS[index_type], failure
+    p.outer, p.size, p.count, p.inner = outer, size, count, inner
+    p.chunk = 64
+    p.chunks = ceil_div(inner, p.chunk)
+    return instruction(take_gradient_f32 if dtype == "float32" else take_gradient_f64, &p, sizeof(p),
+                       outer * p.chunks, 0, None)

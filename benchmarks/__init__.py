@@ -1,0 +1,1 @@
+"""Measures pyconv beside other libraries: ``python -m benchmarks`` (see README.md)."""
