@@ -47,6 +47,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "peers: compares with another library, where that is installed")
 
 
+def pytest_collection_modifyitems(items):
+    """Names of tests are the same in each process: pytest-xdist compares them."""
+    for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid} has an address in its name: give its parameters explicit ids.")
+
+
 def pytest_report_header(config):
     lines = [f"pyconv {pyconv.__version__}, backends: {', '.join(BACKENDS)}"]
     lines += [f"backend {name} is not tested: {why}" for name, why in MISSING.items()]

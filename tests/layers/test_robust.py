@@ -124,7 +124,7 @@ def test_random_build_shapes(case, shape):
 @pytest.mark.parametrize("case", ["dense", "conv2d", "conv1d", "conv3d"])
 @pytest.mark.parametrize("weights", [[], [1], [np.zeros(3)] * 2, "ab", None, [None, None],
                                      [np.zeros((2, 2)), object()]],
-                         ids=repr)
+                         ids=["empty", "number", "too many", "string", "None", "Nones", "object"])
 def test_wrong_weights(case, weights):
     layer = make(case)
     layer(arrays(case, np.random.default_rng(0)))

@@ -89,7 +89,7 @@ def test_a_layer_that_does_not_fit_is_not_added():
     (lambda x: x, TypeError, "only layers can be added"),
     (pyconv.Input((3,)), ValueError, "an Input can only come first"),
     (layers.Dense(3, name="taken"), ValueError, "the name 'taken' already"),
-], ids=str)
+], ids=["class", "number", "function", "Input", "name taken"])
 def test_things_that_cannot_be_added(thing, error, expected):
     model = chain()
     model.add(layers.Identity(name="taken"))
