@@ -13,9 +13,9 @@ _EXPORTS = {
     "Layer": "layers", "Variable": "graph", "Function": "ops.function",
     "set_backend": "config", "value_and_grad": "utils.gradients",
 }
-_MODULES = ("activations", "applications", "backends", "callbacks", "config", "constraints", "data", "datasets", "graph",
-            "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers",
-            "saving", "testing", "utils")
+_MODULES = ("activations", "applications", "backends", "callbacks", "config", "constraints", "data", "datasets",
+            "graph", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
+            "regularizers", "saving", "testing", "utils")
 
 __all__ = sorted([*_EXPORTS, *_MODULES])
 

@@ -9,7 +9,7 @@ from .tensor import LEAVES, REGISTRY, Node, Op, Operators, Spec, Tensor, constan
 from .trace import Graph, Trace, current_trace, topological, trace
 from .variable import Variable, aligned_empty
 
-__all__ = ["Call", "FunctionalTensor", "Graph", "Node", "Op", "Operators", "LEAVES", "REGISTRY", "Spec", "Tensor", "Trace",
-           "Variable", "aligned_empty", "canonical", "constant", "current_trace", "flatten", "gradients",
+__all__ = ["Call", "FunctionalTensor", "Graph", "Node", "Op", "Operators", "LEAVES", "REGISTRY", "Spec", "Tensor",
+           "Trace", "Variable", "aligned_empty", "canonical", "constant", "current_trace", "flatten", "gradients",
            "is_float", "is_functional", "is_nest", "make_node", "map_structure", "pack", "placeholder", "promote",
            "record", "simplify", "topological", "trace"]

@@ -465,12 +465,12 @@ class Layer(Owner):
         return cls(**out)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _constructor(cls):
     return inspect.signature(cls.__init__)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _call_parameters(cls) -> tuple:
     """The names of the arguments of `call` after self."""
     return tuple(inspect.signature(cls.call).parameters)[1:]

@@ -148,8 +148,8 @@ class BatchNormalization(_Normalization):
 
     def _clipping(self, value):
         if not isinstance(value, dict) or not set(value) <= {"rmin", "rmax", "dmax"}:
-            raise ValueError(f"{self._title()}: renorm_clipping must be a dictionary with keys among 'rmin', 'rmax' and "
-                             f"'dmax', got {describe(value)}.")
+            raise ValueError(f"{self._title()}: renorm_clipping must be a dictionary with keys among 'rmin', 'rmax' "
+                             f"and 'dmax', got {describe(value)}.")
         return {k: v if v is None else checks.number(self, f"renorm_clipping[{k!r}]", v, 0) for k, v in value.items()}
 
     def build(self, input_shape):

@@ -129,7 +129,7 @@ class SpatialDropout3D(_SpatialDropoutND):
 
 
 for _cls in (SpatialDropout1D, SpatialDropout2D, SpatialDropout3D):
-    _cls.__doc__ = """In training, sets whole channels to 0 with probability `rate` and divides the others by ``1 - rate``.
+    _cls.__doc__ = """In training, sets whole channels to 0 with probability `rate`, divides others by ``1 - rate``.
 
     Otherwise the identity. Input (batch, {sizes}, channels){first} and output have the same shape.
     Source: Tompson et al., *Efficient object localization using convolutional networks*, 2015.

@@ -37,7 +37,8 @@ class _Elementwise(Op):
     def infer(self, *specs):
         dtypes = {s.dtype for s in specs}
         if len(dtypes) > 1:
-            raise TypeError(f"{self.name}: the inputs have element types {', '.join(sorted(dtypes))}; cast them to one.")
+            raise TypeError(f"{self.name}: the inputs have element types {', '.join(sorted(dtypes))}; cast them to "
+                            f"one.")
         dtype = specs[0].dtype
         if self.floats_only and not is_float(dtype):
             raise TypeError(f"{self.name} needs float32 or float64, got {dtype}; cast it with pyconv.ops.cast.")

@@ -78,7 +78,8 @@ def test_configurations_have_the_same_entries(case):
                 assert found[key] == expected[key], key
 
 
-@pytest.mark.parametrize("cls", sorted(classes() - OURS_ALONE, key=lambda cls: cls.__name__), ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", sorted(classes() - OURS_ALONE, key=lambda cls: cls.__name__),
+                         ids=lambda cls: cls.__name__)
 def test_arguments_have_keras_names_order_and_defaults(cls):
     def arguments(init):
         return [p for p in inspect.signature(init).parameters.values()

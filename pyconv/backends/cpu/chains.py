@@ -175,7 +175,7 @@ class Chains:
         for chain in dict.fromkeys(self.by_index):
             planner.now = positions[id(chain.nodes[-1])]
             # Results that nobody outside needs stay in registers.
-            for key, (tensor, buffer) in list(chain.stored.items()):
+            for key, (tensor, _) in list(chain.stored.items()):
                 users = planner.consumers.get(id(tensor), [])
                 inside = all(u is not None and any(u is n for n in chain.nodes) for u in users)
                 other = planner.reps[id(tensor)]

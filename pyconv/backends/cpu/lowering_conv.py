@@ -428,7 +428,7 @@ def avg_pool(planner, node):
 
 
 def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
-    """Pooling of inputs of `shape`; with `grad`, its gradient. in_lanes: whether to use lanes where a batch fills them."""
+    """Pooling of inputs of `shape`; with `grad`, its gradient. in_lanes: whether a batch that fills lanes uses them."""
     attrs, dtype, rank = node.attrs, node.output.dtype, len(shape)
     lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
     channels_last = attrs["channels_last"]

@@ -118,9 +118,9 @@ class Planner:
         wide = np.array(values, np.int64)
         if wide.size and max(-int(wide.min()), int(wide.max())) > np.iinfo(dtype).max:
             node = self.nodes[self.now]
-            raise ValueError(f"{node.op} of {' and '.join(str(t.shape) for t in node.inputs)}: the samples are too large "
-                             f"for the CPU kernels, which count the elements of a block of samples in 31 bits. Use "
-                             f"smaller images, or fewer channels or more groups.")
+            raise ValueError(f"{node.op} of {' and '.join(str(t.shape) for t in node.inputs)}: the samples are too "
+                             f"large for the CPU kernels, which count the elements of a block of samples in 31 bits. "
+                             f"Use smaller images, or fewer channels or more groups.")
         return wide.astype(dtype)
 
     def _ensure(self, tensor):
