@@ -7,7 +7,7 @@ import threading
 import numpy as np
 
 from .. import backends
-from ..graph import Variable, canonical, flatten, pack, simplify, trace
+from ..graph import Variable, canonical, flatten, fold, pack, simplify, trace
 
 __all__ = ["Function"]
 
@@ -47,7 +47,8 @@ class Function:
     def _compile(self, key, backend, args, shapes, leaves):
         specs = [(shape, canonical(a.dtype)) for shape, a in zip(shapes, leaves, strict=True)]
         graph, result = trace(lambda *tensors: self.function(*pack(args, tensors)), specs, self.training)
-        found = self.programs[key] = backend.compile(simplify(graph)), result
+        graph = simplify(graph)
+        found = self.programs[key] = backend.compile(graph if self.training else fold(graph)), result
         # Inputs of ever new sizes must not fill the memory with programs.
         while len(self.programs) > MOST_PROGRAMS:
             self.programs.pop(next(iter(self.programs)), None)

@@ -60,10 +60,6 @@ class Chains:
         self.of: dict = {}            # id of a tensor -> its chain
         self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
 
-    def pending(self, tensor):
-        """Whether the tensor is computed by a chain (which is emitted last of all)."""
-        return id(tensor) in self.of
-
     def producer(self, tensor):
         return self.of.get(id(tensor))
 

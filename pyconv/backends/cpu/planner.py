@@ -245,8 +245,7 @@ class Planner:
             rank = len(tensor.shape)
             padded = (1,) * (rank - len(other.shape)) + tuple(other.shape)
             along = tuple(n if i == axis else 1 for i, n in enumerate(tensor.shape))
-            if padded == along and other is not tensor and self.known(other) and self.layout(other) is None \
-                    and not self.chains.pending(other):
+            if padded == along and other is not tensor and self.known(other) and self.layout(other) is None:
                 self.done.add(id(following))
                 tensor, bias = following.output, other
                 following = self._only_consumer(tensor)
