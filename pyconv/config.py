@@ -114,6 +114,6 @@ def _cpu_quota() -> int | None:
                 limit, period = f.read().strip(), g.read().strip()
         except OSError:
             return None
-    if limit in ("max", "-1"):
+    if not (limit.isdigit() and period.isdigit() and int(period)):        # "max" and -1 mean no limit
         return None
     return max(1, -(-int(limit) // int(period)))

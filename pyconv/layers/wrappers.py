@@ -6,7 +6,7 @@ from .. import ops
 from ..initializers import TruncatedNormal
 from ..utils.configurable import describe
 from . import checks
-from .input_spec import is_shape, show
+from .input_spec import InputSpec, is_shape, show
 from .layer import Layer
 
 __all__ = ["Wrapper", "TimeDistributed", "SpectralNormalization"]
@@ -55,6 +55,10 @@ class TimeDistributed(Wrapper):
     ValueError, TypeError
         For a `layer` that is none, and inputs with fewer than 2 axes.
     """
+
+    def __init__(self, layer, **kwargs):
+        super().__init__(layer, **kwargs)
+        self.input_spec = InputSpec(min_ndim=2)
 
     def build(self, input_shape):
         if not is_shape(input_shape) or len(input_shape) < 2:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from .. import backends
 from ..graph import Variable, canonical, flatten, fold, pack, simplify, trace
+from ..utils.locks import RLock
 
 __all__ = ["Function"]
 
@@ -29,7 +28,7 @@ class Function:
     def __init__(self, function, training=False):
         self.function, self.training = function, training
         self.programs = {}
-        self._lock = threading.RLock()
+        self._lock = RLock()
 
     def program(self, args, leaves=None, batch=None):
         """The compiled program for arguments like these, and the structure of its results."""

@@ -160,7 +160,8 @@ def test_initializers_have_the_same_distribution(name, shape):
     scale = theirs.std()
     np.testing.assert_allclose(np.quantile(ours, quantiles) / scale, np.quantile(theirs, quantiles) / scale,
                                atol=0.13)
-    np.testing.assert_allclose(np.abs(ours).max() / scale, np.abs(theirs).max() / scale, rtol=0.2)
+    if name not in ("RandomNormal", "Orthogonal"):        # these have no bound
+        np.testing.assert_allclose(np.abs(ours).max() / scale, np.abs(theirs).max() / scale, rtol=0.2)
     config = getattr(keras.initializers, name)(seed=1).get_config()
     assert {k: v for k, v in config.items() if k not in ("input_axes", "output_axes")} == \
         getattr(initializers, name)(seed=1).get_config()

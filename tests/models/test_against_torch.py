@@ -109,19 +109,26 @@ def test_gradients(form, dtype, backend):
         assert np.abs(found - expected.numpy()).max() <= TOLERANCE[dtype] * expected.abs().max().item() + rounding
 
 
+# Where two pixels of a pooling window are equal but for rounding, the gradient goes to either: the coarser rounding
+# of Winograd's algorithm sends some elsewhere than torch does, and ten steps are no longer the same ten steps.
+@pytest.fixture
+def direct():
+    config.set_conv_algorithm("direct")
+
+
 # Learning rates that float32 has exactly: our optimizers keep theirs in float32 as Keras does, torch in float64.
 @pytest.mark.parametrize(("ours", "theirs"), [
     (lambda: optimizers.SGD(1 / 16, 0.9), lambda p: torch.optim.SGD(p, 1 / 16, 0.9)),
     (lambda: optimizers.SGD(1 / 16, 0.9, nesterov=True), lambda p: torch.optim.SGD(p, 1 / 16, 0.9, nesterov=True)),
 ], ids=["momentum", "nesterov"])
 @pytest.mark.parametrize(("form", "dtype"), CASES)
-def test_steps_of_sgd(form, dtype, ours, theirs):
+def test_steps_of_sgd(form, dtype, ours, theirs, direct):
     for found, expected, _ in ten_steps(*pair(form, dtype, ours()), theirs, dtype):
         close(found, expected, dtype, 10)
 
 
 @pytest.mark.parametrize(("form", "dtype"), CASES)
-def test_steps_of_adam(form, dtype):
+def test_steps_of_adam(form, dtype, direct):
     """Keras adds epsilon to the root of the second moment before its correction, torch after it.
 
     An epsilon far below every gradient makes them the same. But then a weight whose gradient is hardly more than

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 from ... import config
 from ...graph import Graph
+from ...utils.locks import Lock
 from ..base import Backend, Program
 from .variants import Kernels, choose
 
@@ -23,7 +22,7 @@ class CPUProgram(Program):
         self.messages, self.arrays = planner.messages, planner.arrays
         self.listing = [(w.step, w.node, w.blocks) for w in planner.listing]
         self.graph = graph          # keeps the variables alive, whose addresses the instructions hold
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
     def __call__(self, arrays, rows=None):
         with self.lock:
@@ -31,7 +30,6 @@ class CPUProgram(Program):
             if failure is not None:
                 raise ValueError(self.messages[failure[0]].format(value=failure[1]))
             return [output.copy() for output in self.outputs]
-
 
     def profile(self, arrays, rows=None):
         """Run once on one thread: (step, node, number of blocks, nanoseconds) of each instruction."""

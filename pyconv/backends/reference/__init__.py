@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from ...graph import LEAVES, Graph
+from ...utils.locks import Lock
 from ..base import Backend, Program
 from .kernels import KERNELS
 
@@ -20,7 +19,7 @@ class ReferenceProgram(Program):
         self.graph = graph
         self.order = [n for n in graph.nodes() if n.op not in LEAVES]
         self.leaves = [n for n in graph.nodes() if n.op in LEAVES]
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
     def __call__(self, arrays, rows=None):
         with self.lock:

@@ -21,7 +21,8 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64, ACCUMULATORS

@@ -11,7 +11,8 @@ in the lanes layout a block.
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, fail, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, fail,
+                                           instruction, operand)
 
 cdef extern from "elementwise_types.h" nogil:
     const int LANES_F32, LANES_F64

@@ -9,7 +9,8 @@ nothing reads into a result.
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t
 from libc.string cimport memcpy, memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 ctypedef fused item:
     int8_t

@@ -13,7 +13,8 @@ vectors; the task is a range of rows and columns of one of the products of a bat
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
@@ -98,7 +99,8 @@ def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_
     """
     cdef Dense p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.xo, p.relu = inputs, outputs, cb, xb, x_block, <const int32_t *>elements(xo, 4), relu
+    p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.relu = inputs, outputs, cb, xb, x_block, relu
+    p.xo = <const int32_t *>elements(xo, 4)
     p.blocks, p.tiles = blocks if tasks_of else 1, tasks_of
     return instruction(dense_f32 if dtype == "float32" else dense_f64, &p, sizeof(p),
                        ceil_div(ceil_div(outputs, cb), tasks_of) if tasks_of else blocks, 0, (xo,))

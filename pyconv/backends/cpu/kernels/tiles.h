@@ -13,7 +13,8 @@ INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
 #define PACKED_TILE(CB, XB) \
 static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
-    const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo; const long xj = p->xj, taps = p->taps; \
+    const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo; \
+    const long xj = p->xj, taps = p->taps; \
     if (p->accumulate) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
@@ -28,7 +29,8 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
             const T *xt = x + xo[t]; \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
                 const V s = w[c] - (V){0}; \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * *(const V *)(xt + j * LANES); } } \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                    acc[c][j] += s * *(const V *)(xt + j * LANES); } } \
     } else { \
         for (long t = 0; t < taps; t++, w += CB) { \
             const T *xt = x + xo[t]; \
@@ -56,7 +58,8 @@ INLINE void NAME(store_part)(T *p, V v, long n) {
 #define STRIDED_TILE(CB, XB) \
 static void NAME(strided_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
-    const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo, *wo = p->wo; const long wc = p->wc, taps = p->taps; \
+    const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; \
+    const int32_t *xo = p->xo, *wo = p->wo; const long wc = p->wc, taps = p->taps; \
     const long last = p->last; \
     _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \

@@ -20,7 +20,7 @@ typedef struct {
     const void *x; const int32_t *xo;               /* one offset per tap of the tile */
     const void *g; long gc;                         /* gradients: g + c * gc */
     const int32_t *xrow, *grow; long rows;          /* where each row of pixels begins */
-    long cols, xstep;                               /* pixels in a row; elements from one to the next in x (in g: LANES) */
+    long cols, xstep;                               /* pixels in a row; elements between two in x (in g: LANES) */
     void *out; long ot, oc;                         /* out + t * ot + c * oc */
     long lanes;                                     /* lanes that hold samples */
     int accumulate;

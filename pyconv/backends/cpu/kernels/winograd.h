@@ -1,7 +1,8 @@
 /* Winograd's transforms on whole vectors. Included once per element type with T, V, LANES, NAME(x) defined.
  *
  * Input tiles of 6 x 6 with the points 0, 1, -1, 2, -2 and infinity: 4 x 4 outputs of a 3 x 3 kernel, or 2 x 2 of a
- * 5 x 5 one. Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural networks, 2016).
+ * 5 x 5 one. Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural
+ * networks, 2016).
  * B is the same for both; A and G are powers of the points, cut to the sizes. */
 
 /* One line of B' d: 6 values, s elements apart, to 6 values, t apart. */

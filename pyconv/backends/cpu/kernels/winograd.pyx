@@ -13,7 +13,8 @@ The gradient for the input is the same with the kernel turned around and its cha
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, elements, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
