@@ -12,7 +12,6 @@ from . import processes, report, workers
 from .networks import NETWORKS
 
 PARTS = ("train", "predict", "one", "import", "memory", "accuracy")
-BATCH, IMAGES = 128, 10000
 
 
 def arguments():
@@ -41,18 +40,17 @@ def tasks_of(kind, options):
         network = NETWORKS[name]
         task = {"kind": kind, "network": name, "title": network.title}
         if kind == "train":
-            yield {**task, "batch": BATCH, "steps": network.steps // (2 if options.quick else 1)}
+            yield {**task, "batch": network.batch, "steps": -(-network.steps // (2 if options.quick else 1))}
         else:
-            yield {**task, "count": IMAGES if kind == "predict" else 500 if options.quick else 2000}
+            count = network.images if kind == "predict" else network.ones
+            yield {**task, "count": count // 4 if options.quick and kind == "one" else count}
 
 
-UNITS = {"train": ("µs a sample (s for 60,000)",
-                   lambda t, task: f"{t / task['steps'] / task['batch'] * 1e6:.1f} "
-                                   f"({t / task['steps'] / task['batch'] * 60000:.2f})"),
-         "predict": ("ms", lambda t, task: f"{t * 1e3:.1f}"),
+UNITS = {"train": ("µs a sample",
+                   lambda t, task: f"{t / task['steps'] / task['batch'] * 1e6:.1f}"),
+         "predict": ("µs a sample", lambda t, task: f"{t / task['count'] * 1e6:.1f}"),
          "one": ("µs", lambda t, task: f"{t * 1e6:.1f}")}
-TITLES = {"train": f"Training, batches of {BATCH}, Adam", "predict": f"Predicting {IMAGES:,} images",
-          "one": "Predicting one image"}
+TITLES = {"train": "Training a step, Adam", "predict": "Predicting a batch", "one": "Predicting one sample"}
 
 
 def overhead(results) -> str:

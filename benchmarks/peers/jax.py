@@ -12,26 +12,50 @@ from ..networks import NETWORKS, draw_images, draw_weights, scaled
 from . import CHECKED
 
 
-def forward(weights, x, network):
-    parameters = iter(weights)
-    for layer in network.layers:
-        if layer[0] == "conv":
-            x = jax.lax.conv_general_dilated(x, next(parameters), (1, 1), [(layer[3], layer[3])] * 2,
-                                             dimension_numbers=("NHWC", "HWIO", "NHWC")) + next(parameters)
-        elif layer[0] == "pool":
-            window = (1, layer[1], layer[1], 1)
-            x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
-        elif layer[0] == "flatten":
-            x = x.reshape(x.shape[0], -1)
-        else:
-            x = x @ next(parameters) + next(parameters)
-        if layer[0] in ("conv", "dense") and layer[-1] == "relu":
-            x = jax.nn.relu(x)
-    return x
+def forward(weights, x, network, key=None):
+    """The outputs; with `key`, those of training: statistics of the batch, dropout. (The moving statistics are left
+    alone, which spares JAX some work that the others do.)"""
+    parameters, rank = iter(weights), len(network.shape) - 1
+    order = ("N" + "DHW"[3 - rank:] + "C", "DHW"[3 - rank:] + "IO", "N" + "DHW"[3 - rank:] + "C")
+
+    def run(x, layers):
+        for kind, o in layers:
+            if kind in ("conv", "depthwise"):
+                kernel, groups = next(parameters), 1
+                if kind == "depthwise":
+                    kernel, groups = kernel.swapaxes(-1, -2), kernel.shape[-2]
+                x = jax.lax.conv_general_dilated(x, kernel, (o["stride"],) * rank, [(o["padding"],) * 2] * rank,
+                                                 dimension_numbers=order, feature_group_count=groups)
+                if o.get("bias"):
+                    x = x + next(parameters)
+            elif kind == "batch_norm":
+                gamma, beta, mean, variance = (next(parameters) for _ in range(4))
+                if key is not None:
+                    axes = tuple(range(x.ndim - 1))
+                    mean, variance = x.mean(axes), x.var(axes)
+                x = (x - mean) * (gamma * jax.lax.rsqrt(variance + 1e-5)) + beta
+            elif kind == "pool":
+                window = (1, *[o["size"]] * rank, 1)
+                x = jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+            elif kind == "global_average":
+                x = x.mean(tuple(range(1, x.ndim - 1)))
+            elif kind == "flatten":
+                x = x.reshape(x.shape[0], -1)
+            elif kind == "dropout" and key is not None:
+                x = jnp.where(jax.random.bernoulli(key, 1 - o["rate"], x.shape), x / (1 - o["rate"]), 0)
+            elif kind == "dense":
+                x = x @ next(parameters) + next(parameters)
+            elif kind == "residual":
+                body = run(x, o["body"])
+                x = jax.nn.relu(body + run(x, o["shortcut"]))
+            if o.get("activation"):
+                x = jax.nn.relu(x)
+        return x
+    return run(x, network.layers)
 
 
-def loss(weights, x, y, network):
-    logits = forward(weights, x, network)
+def loss(weights, x, y, network, key):
+    logits = forward(weights, x, network, key)
     return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
 
 
@@ -81,7 +105,8 @@ class Peer:
 
         @jax.jit
         def step(weights, state, a, b):
-            gradients = jax.grad(loss)(weights, a, b, network)
+            key = jax.random.key(state[2].astype("int32"))
+            gradients = jax.grad(loss)(weights, a, b, network, key)
             return adam(weights, state, gradients)
         current = [weights, ([jnp.zeros_like(w) for w in weights], [jnp.zeros_like(w) for w in weights],
                              jnp.zeros((), "float32"))]

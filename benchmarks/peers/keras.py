@@ -9,29 +9,12 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras  # noqa: E402
 import torch  # noqa: E402
 
-from ..networks import NETWORKS, draw_images, draw_weights, scaled  # noqa: E402
-from . import CHECKED  # noqa: E402
+from ..networks import NETWORKS, draw_images, scaled  # noqa: E402
+from . import CHECKED, functional  # noqa: E402
 
 
 def build(network, rescale=False):
-    model = keras.Sequential([keras.Input(network.shape)])
-    if rescale:
-        model.add(keras.layers.Rescaling(1 / 255))
-    for layer in network.layers:
-        if layer[0] == "conv":
-            _, filters, size, padding, activation = layer
-            if padding not in (0, size // 2):
-                raise ValueError(f"Keras has no padding of {padding} for a kernel of {size}.")
-            model.add(keras.layers.Conv2D(filters, size, padding="same" if padding else "valid",
-                                          activation=activation))
-        elif layer[0] == "pool":
-            model.add(keras.layers.MaxPooling2D(layer[1]))
-        elif layer[0] == "flatten":
-            model.add(keras.layers.Flatten())
-        else:
-            model.add(keras.layers.Dense(layer[1], activation=layer[2]))
-    model.set_weights(draw_weights(network))
-    return model
+    return functional.build(keras, network, rescale)
 
 
 class Peer:

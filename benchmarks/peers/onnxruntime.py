@@ -25,23 +25,40 @@ def build(network):
         constants.append(numpy_helper.from_array(array, f"w{len(constants)}"))
         return constants[-1].name
 
-    for layer in network.layers:
-        if layer[0] == "conv":
-            _, _, size, padding, _ = layer
-            node("Conv", [constant(next(weights)), constant(next(weights))], kernel_shape=[size, size],
-                 pads=[padding] * 4)
-        elif layer[0] == "pool":
-            node("MaxPool", [], kernel_shape=[layer[1]] * 2, strides=[layer[1]] * 2)
-        elif layer[0] == "flatten":
-            node("Flatten", [])
-        else:
-            node("Gemm", [constant(np.ascontiguousarray(next(weights).T)), constant(next(weights))])
-        if layer[0] in ("conv", "dense") and layer[-1] == "relu":
-            node("Relu", [])
-    height, width, channels = network.shape
+    def run(layers, rank):
+        nonlocal name
+        for kind, o in layers:
+            if kind in ("conv", "depthwise"):
+                kernel = next(weights)
+                inputs = [constant(kernel), *([constant(next(weights))] if o.get("bias") else [])]
+                node("Conv", inputs, kernel_shape=kernel.shape[2:], strides=[o["stride"]] * rank,
+                     pads=[o["padding"]] * 2 * rank, group=len(kernel) if kind == "depthwise" else 1)
+            elif kind == "batch_norm":
+                node("BatchNormalization", [constant(next(weights)) for _ in range(4)], epsilon=1e-5)
+            elif kind == "pool":
+                node("MaxPool", [], kernel_shape=[o["size"]] * rank, strides=[o["size"]] * rank)
+            elif kind == "global_average":
+                node("GlobalAveragePool", [])
+                node("Flatten", [])
+            elif kind == "flatten":
+                node("Flatten", [])
+            elif kind == "dense":
+                node("Gemm", [constant(np.ascontiguousarray(next(weights).T)), constant(next(weights))])
+            elif kind == "residual":
+                start = name
+                run(o["body"], rank)
+                body, name = name, start
+                run(o["shortcut"], rank)
+                node("Add", [body])
+                node("Relu", [])
+            if o.get("activation"):
+                node("Relu", [])
+
+    run(network.layers, len(network.shape) - 1)
+    *spatial, channels = network.shape
     graph = helper.make_graph(
-        nodes, "network", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, height, width])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", network.layers[-1][1]])], constants)
+        nodes, "network", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, *spatial])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", network.layers[-1][1]["units"]])], constants)
     # Versions that older runtimes read as well; the operators have not changed since.
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -67,7 +84,7 @@ class Peer:
         if task["kind"] == "one":
             ways = [(f"{n} thread{'s' * (n > 1)}", lambda n=n: self.one(network, x, n)) for n in {1, self.threads}]
         else:
-            sizes = (256, 1000) if quick else (128, 256, 1000, 10000)
+            sizes = (256, 1000) if quick else (32, 128, 256, 1000, 10000)
             ways = [(f"batches of {size}", lambda size=size: self.predict(network, x, size)) for size in sizes]
         for name, make in ways:
             attempt(candidates, failed, name, make, warm_up_of(task))

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import pyconv
-from pyconv import backends, config, layers, losses
+from pyconv import backends, config, losses
 from pyconv.models.data import ArrayData
 
-from ..networks import NETWORKS, draw_images, draw_weights
-from . import CHECKED
+from ..networks import NETWORKS, draw_images
+from . import CHECKED, functional
 
 
 def build(network, rescale=True):
-    model = pyconv.Sequential([pyconv.Input(network.shape)])
-    if rescale:
-        model.add(layers.Rescaling(1 / 255))
-    for layer in network.layers:
-        if layer[0] == "conv":
-            _, filters, size, padding, activation = layer
-            model.add(layers.Conv2D(filters, size, padding=padding or "valid", activation=activation))
-        elif layer[0] == "pool":
-            model.add(layers.MaxPooling2D(layer[1]))
-        elif layer[0] == "flatten":
-            model.add(layers.Flatten())
-        else:
-            model.add(layers.Dense(layer[1], activation=layer[2]))
-    model.set_weights(draw_weights(network))
-    return model
+    return functional.build(pyconv, network, rescale, integer_padding=True)
 
 
 class Peer:

@@ -5,28 +5,62 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..networks import NETWORKS, channels_first_weights, draw_images, scaled, walk
+from ..networks import NETWORKS, after, channels_first_weights, draw_images, scaled
 from . import CHECKED, attempt, warm_up_of
 
 
-def build(network):
-    parts = []
-    for layer, shape in walk(network):
-        if layer[0] == "conv":
-            parts.append(nn.Conv2d(shape[-1], layer[1], layer[2], padding=layer[3]))
-        elif layer[0] == "pool":
-            parts.append(nn.MaxPool2d(layer[1]))
-        elif layer[0] == "flatten":
+class Residual(nn.Module):
+    def __init__(self, body, shortcut):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return nn.functional.relu(self.body(x) + self.shortcut(x))
+
+
+def modules(layers, shape):
+    """The layers as a Sequential, for samples of `shape` (*spatial, channels)."""
+    parts, rank = [], len(shape) - 1
+    for layer in layers:
+        kind, o = layer
+        if kind in ("conv", "depthwise"):
+            groups = shape[-1] if kind == "depthwise" else 1
+            parts.append(getattr(nn, f"Conv{rank}d")(shape[-1], o.get("filters", shape[-1]), o["size"], o["stride"],
+                                                     o["padding"], groups=groups, bias=o.get("bias", False)))
+        elif kind == "batch_norm":
+            parts.append(getattr(nn, f"BatchNorm{rank}d")(shape[-1], eps=1e-5, momentum=0.1))
+        elif kind == "pool":
+            parts.append(getattr(nn, f"MaxPool{rank}d")(o["size"]))
+        elif kind == "global_average":
+            parts += [getattr(nn, f"AdaptiveAvgPool{rank}d")(1), nn.Flatten()]
+        elif kind == "flatten":
             parts.append(nn.Flatten())
+        elif kind == "dropout":
+            parts.append(nn.Dropout(o["rate"]))
+        elif kind == "dense":
+            parts.append(nn.Linear(shape[0], o["units"]))
         else:
-            parts.append(nn.Linear(shape[0], layer[1]))
-        if layer[0] in ("conv", "dense") and layer[-1] == "relu":
+            parts.append(Residual(modules(o["body"], shape), modules(o["shortcut"], shape)))
+        if o.get("activation"):
             parts.append(nn.ReLU())
-    model = nn.Sequential(*parts)
+        shape = after(layer, shape)
+    return nn.Sequential(*parts)
+
+
+def build(network):
+    model = modules(network.layers, network.shape)
+    weights = iter(channels_first_weights(network))
     with torch.no_grad():
-        for parameter, weight in zip(model.parameters(), channels_first_weights(network), strict=True):
-            parameter.copy_(torch.from_numpy(weight))
+        for module in model.modules():          # in the order in which they were made
+            for name in ("weight", "bias", "running_mean", "running_var"):
+                if getattr(module, name, None) is not None:
+                    getattr(module, name).copy_(torch.from_numpy(next(weights)))
     return model
+
+
+def channels_last(model, x):
+    form = torch.channels_last_3d if x.ndim == 5 else torch.channels_last
+    return model.to(memory_format=form), x.contiguous(memory_format=form)
 
 
 class Peer:
@@ -43,18 +77,19 @@ class Peer:
         images, labels = draw_images(network, count)
         x, y = torch.from_numpy(scaled(images, True)), torch.from_numpy(labels)
         candidates, failed = {}, {}
-        for name, options in getattr(self, f"ways_to_{task['kind']}")(quick):
+        for name, options in getattr(self, f"ways_to_{task['kind']}")(quick, len(network.shape) - 1):
             attempt(candidates, failed, name, lambda o=options: getattr(self, task["kind"])(network, task, x, y, **o),
                     warm_up_of(task))
         with torch.inference_mode():
-            outputs = build(network)(x[:CHECKED]).numpy()
+            outputs = build(network).eval()(x[:CHECKED]).numpy()
         return candidates, failed, outputs
 
     # ---- training
 
-    def ways_to_train(self, quick):
+    def ways_to_train(self, quick, rank):
         yield "eager, fused Adam", {"fused": True}
-        yield "channels last, fused Adam", {"fused": True, "last": True}
+        if rank > 1:
+            yield "channels last, fused Adam", {"fused": True, "last": True}
         if not quick:
             yield "eager, Adam", {}
             yield "compile, fused Adam", {"fused": True, "compile": True}
@@ -62,7 +97,7 @@ class Peer:
     def train(self, network, task, x, y, fused=False, last=False, compile=False):
         model, batch, steps = build(network), task["batch"], task["steps"]
         if last:
-            model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+            model, x = channels_last(model, x)
         optimizer = torch.optim.Adam(model.parameters(), fused=fused)
         cross_entropy = nn.CrossEntropyLoss()
 
@@ -81,17 +116,18 @@ class Peer:
 
     # ---- prediction
 
-    def ways_to_predict(self, quick):
-        for size in (256, 1000) if quick else (128, 256, 1000):
+    def ways_to_predict(self, quick, rank):
+        for size in (256, 1000) if quick else (32, 128, 256, 1000):
             yield f"eager, batches of {size}", {"size": size}
-            yield f"channels last, batches of {size}", {"size": size, "last": True}
+            if rank > 1:
+                yield f"channels last, batches of {size}", {"size": size, "last": True}
         if not quick:
             yield "compile, batches of 250", {"size": 250, "compile": True}
 
     def predict(self, network, task, x, y, size, last=False, compile=False):
         model = build(network).eval()
         if last:
-            model, x = model.to(memory_format=torch.channels_last), x.contiguous(memory_format=torch.channels_last)
+            model, x = channels_last(model, x)
         mode = torch.inference_mode
         if compile:
             model, mode = torch.compile(model), torch.no_grad
@@ -101,9 +137,10 @@ class Peer:
                 return [model(x[i:i + size]) for i in range(0, size if warm else len(x), size)]
         return run
 
-    def ways_to_one(self, quick):
+    def ways_to_one(self, quick, rank):
         yield "eager", {}
-        yield "channels last", {"last": True}
+        if rank > 1:
+            yield "channels last", {"last": True}
         if not quick:
             yield "compile", {"compile": True}
 
