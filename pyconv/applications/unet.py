@@ -62,8 +62,7 @@ def unet(input_shape=(256, 256, 1), classes=2, filters=64, depth=4, batch_norm=F
     sizes = build.input.shape[first:first + 2]
     if padding == "same" and any(n is not None and n % 2 ** depth for n in sizes):
         raise ValueError(f"unet: height and width must be multiples of {2 ** depth} to be halved {depth} "
-                         f"times, "
-                         f"got {sizes}; pad or resize the images, or choose a smaller depth.")
+                         f"times, got {sizes}; pad or resize the images, or choose a smaller depth.")
 
     def pair(x, count, place):
         for number in (1, 2):

@@ -7,9 +7,6 @@ import os
 import shutil
 import sys
 
-import numpy as np
-
-from ..random import host_generator
 from .callback import Callback
 from .monitor import Monitor
 
@@ -159,7 +156,7 @@ class BackupAndRestore(Callback):
                 self._restore(self.previous)
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._generator = epoch, _state_of(host_generator())
+        self._epoch, self._generator = epoch, _random_state()
 
     def on_train_batch_end(self, batch, logs=None):
         if self._every.batch():
@@ -169,7 +166,7 @@ class BackupAndRestore(Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         if self.save_freq == "epoch":
-            self._save(epoch + 1, 0, _state_of(host_generator()))
+            self._save(epoch + 1, 0, _random_state())
 
     def on_train_end(self, logs=None):
         cut_short = sys.exc_info()[1] is not self._outer
@@ -195,35 +192,32 @@ class BackupAndRestore(Callback):
                                       "generator": json.dumps(generator)})
 
     def _restore(self, path):
-        from ..saving.matching import assign_all
+        from ..saving.matching import assign_all, check_all
         from ..saving.names import named_variables
+        from ..saving.random_state import set_random_state
         from ..saving.safetensors import load_file, read_metadata
         from ..saving.training_state import restore_optimizer
-        arrays, metadata = load_file(path), read_metadata(path)
-        if not {"epoch", "batch", "generator"} <= set(metadata):
-            raise ValueError(f"BackupAndRestore: the file {path!r} is no state of a training.")
+        arrays, metadata, label = load_file(path), read_metadata(path), f"the file {path!r}"
+        try:
+            epoch, batch = int(metadata["epoch"]), int(metadata["batch"])
+            state = json.loads(metadata["generator"])
+        except (KeyError, ValueError, RecursionError):
+            raise ValueError(f"BackupAndRestore: {label} is no state of a training.") from None
         parts = {kind: {name.removeprefix(kind): a for name, a in arrays.items() if name.startswith(kind)}
                  for kind in ("model/", "optimizer/")}
-        assign_all(parts["model/"], named_variables(self.model), f"the file {path!r}")
-        if self.model.optimizer is not None and parts["optimizer/"]:
-            restore_optimizer(self.model.optimizer, self.model, parts["optimizer/"], f"the file {path!r}")
-        host_generator().bit_generator.state = _arrays(json.loads(metadata["generator"]))
-        self.model._initial_epoch = int(metadata["epoch"])
-        self.model._initial_batch = int(metadata["batch"])
+        variables, before = named_variables(self.model), _random_state()
+        check_all(parts["model/"], variables, label)       # all is compared before anything is changed
+        set_random_state(state)
+        try:
+            if self.model.optimizer is not None and parts["optimizer/"]:
+                restore_optimizer(self.model.optimizer, self.model, parts["optimizer/"], label)
+        except ValueError:
+            set_random_state(before)
+            raise
+        assign_all(parts["model/"], variables, label)
+        self.model._initial_epoch, self.model._initial_batch = epoch, batch
 
 
-def _state_of(generator) -> dict:
-    """The state of NumPy's generator in lists and numbers."""
-    def plain(value):
-        if isinstance(value, dict):
-            return {key: plain(v) for key, v in value.items()}
-        if isinstance(value, np.ndarray):
-            return value.tolist()
-        return value if isinstance(value, str) else int(value)
-    return plain(generator.bit_generator.state)
-
-
-def _arrays(value):
-    if isinstance(value, dict):
-        return {key: _arrays(v) for key, v in value.items()}
-    return np.array(value, "uint64") if isinstance(value, list) else value
+def _random_state() -> dict:
+    from ..saving.random_state import get_random_state
+    return get_random_state()

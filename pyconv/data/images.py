@@ -215,8 +215,7 @@ def _check(a):
         raise ValueError(f"{_FUNCTION}: validation_split and subset are given together or not at all.")
     if split and a["shuffle"] and a["seed"] is None and a["subset"] != "both":
         raise ValueError(f"{_FUNCTION}: with shuffle and subset={a['subset']!r} give a seed, the same one "
-                         f"for "
-                         "both parts; otherwise they would overlap.")
+                         "for both parts; otherwise they would overlap.")
     if a["crop_to_aspect_ratio"] and a["pad_to_aspect_ratio"]:
         raise ValueError(f"{_FUNCTION}: only one of crop_to_aspect_ratio and pad_to_aspect_ratio can be "
                          f"used.")
@@ -262,5 +261,4 @@ def _index(directory, labels, class_names, follow_links) -> tuple:
 def _some(paths, directory):
     if not paths:
         raise ValueError(f"{_FUNCTION}: there are no images in {directory!r} (or its folders); files must "
-                         f"end "
-                         f"in {', '.join(SUFFIXES)}.")
+                         f"end in {', '.join(SUFFIXES)}.")

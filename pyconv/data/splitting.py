@@ -61,8 +61,7 @@ def _samples(dataset):
     if not isinstance(dataset, (np.ndarray, tuple, list, dict)) and not hasattr(dataset, "__array__"):
         if not hasattr(dataset, "__len__"):
             raise TypeError(f"split_dataset takes arrays or a list of samples, got {describe(dataset)}; "
-                            f"write "
-                            "list(...) around an iterator.")
+                            "write list(...) around an iterator.")
         return None, len(dataset)
     leaves = flatten(dataset)
     nested = isinstance(dataset, (tuple, list, dict)) and all(hasattr(a, "__array__") for a in leaves)
@@ -104,6 +103,5 @@ def _sizes(left, right, count):
                          "samples.")
     if not first or not last:
         raise ValueError(f"split_dataset: left_size={left} and right_size={right} of {count} samples leave "
-                         f"one "
-                         "part empty.")
+                         "one part empty.")
     return first, last

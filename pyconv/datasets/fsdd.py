@@ -72,8 +72,7 @@ def _find() -> str:
               "describes, and let PYCONV_DATA_DIR name the folder that holds fsdd/fsdd.npz.")
     if not folder:
         raise FileNotFoundError(f"The Free Spoken Digit Dataset is not downloaded by pyconv, and the "
-                                f"environment "
-                                f"variable PYCONV_DATA_DIR, which tells where it is, is not set. {advice}")
+                                f"environment variable PYCONV_DATA_DIR, which tells where it is, is not set. {advice}")
     tried = [os.path.join(folder, "fsdd", "fsdd.npz"), os.path.join(folder, "fsdd.npz")]
     for path in tried:
         if os.path.isfile(path):
@@ -90,8 +89,7 @@ def _read(path) -> dict:
             data = {name: file[name] for name in _MEMBERS}
     except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not the Free Spoken Digit Dataset, or is damaged: {error}; expected an "
-                         f".npz "
-                         f"file with the arrays {', '.join(_MEMBERS)}.") from None
+                         f".npz file with the arrays {', '.join(_MEMBERS)}.") from None
     offsets, count = data["offsets"], len(data["digit"])
     problems = [
         (count != COUNT, f"it has {count} recordings, expected {COUNT}"),

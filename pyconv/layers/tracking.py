@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 
 import numpy as np
 
@@ -12,9 +14,31 @@ from ..random import SeedGenerator
 from ..utils.configurable import describe
 from .input_spec import is_shape, show
 
-__all__ = ["Owner", "structure_version"]
+__all__ = ["Owner", "blank_weights", "structure_version"]
 
 _version = 0
+_blank = threading.local()       # .left: how many bytes of weights may still be made, within `blank_weights`
+
+
+@contextlib.contextmanager
+def blank_weights(nbytes):
+    """Within it, in this thread, `add_weight` makes zeros and draws nothing: a file's values take their place.
+
+    nbytes: what the weights may take together at most; a ValueError before they would take more.
+    """
+    before, _blank.left = getattr(_blank, "left", None), nbytes
+    try:
+        yield
+    finally:
+        _blank.left = before
+
+
+def _blank_weight(title, name, shape, dtype) -> np.ndarray:
+    _blank.left -= math.prod(shape) * np.dtype(dtype).itemsize
+    if _blank.left < 0:
+        raise ValueError(f"{title}: the weight {name!r} of shape {show(shape)} needs far more memory than the "
+                         "weights in the file; its configuration does not belong to them.")
+    return np.zeros(shape, dtype)
 
 
 def structure_version() -> int:
@@ -174,8 +198,11 @@ class Owner:
         dtype = canonical(self.dtype if dtype is None else dtype)
         if initializer is None:
             initializer = "glorot_uniform" if is_float(dtype) else "zeros"
-        initializer = initializers.get(initializer)
-        value = np.asarray(initializer(tuple(map(int, shape)), dtype=dtype))
+        initializer, sizes = initializers.get(initializer), tuple(map(int, shape))
+        if getattr(_blank, "left", None) is not None:
+            value = _blank_weight(self._title(), name, sizes, dtype)
+        else:
+            value = np.asarray(initializer(sizes, dtype=dtype))
         if value.shape != tuple(shape):
             raise ValueError(f"{self._title()}: the initializer of weight {name!r} gave shape "
                              f"{value.shape}; expected {tuple(shape)}.")

@@ -10,6 +10,10 @@ optimizer.safetensors the optimizer's variables, where the model was compiled wi
 Members are stored uncompressed and with a fixed date, so that equal models give equal files. Nothing is ever
 unpacked to the disk, and nothing in the file is run: names of classes and functions are looked up among those
 of pyconv and those that were registered.
+
+A file may come from anywhere. Before a member is read, its size must be one that the file really has: compressed
+members, and sizes that add up to more than the file, are refused, so that no file makes more memory fill up than
+it has bytes itself. The weights that its configuration asks for are bounded in the same way (`load_model`).
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ SUFFIX = ".pyconv"
 FORMAT, VERSION = "pyconv model", 1
 _DATE = (1980, 1, 1, 0, 0, 0)
 _LONGEST_JSON = 1 << 28
+_MEMBERS = ("metadata.json", "config.json", "model.safetensors", "optimizer.safetensors")
 
 
 def write_archive(path, texts, tensors):
@@ -72,11 +77,13 @@ class Archive:
             raise FileNotFoundError(f"there is no file {self.path!r}.")
         try:
             self.zip = zipfile.ZipFile(self.path)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError) as error:
             raise ValueError(f"{self.label} is not a model that pyconv saved, or is cut off: {error}. "
                              f"{self._looks_like()}") from None
         try:
             self._check_version()
+            self._check_members()
+            self._check_sizes()
         except BaseException:
             self.zip.close()
             raise
@@ -92,16 +99,38 @@ class Archive:
             return "It begins like one, so it is probably incomplete: copy or save it again."
         return "Such a file is made by model.save('name.pyconv')."
 
+    def _check_sizes(self):
+        """Every member is stored as it is, once, and they fit into the file."""
+        seen, total, available = set(), 0, os.path.getsize(self.path)
+        for info in self.zip.infolist():
+            if info.filename in seen:
+                raise ValueError(f"{self.label} has the member {info.filename!r} twice; a model that pyconv saved "
+                                 "has each once.")
+            seen.add(info.filename)
+            if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+                raise ValueError(f"{self.label} has a compressed member, {info.filename!r}, of {info.file_size} bytes "
+                                 f"once unpacked; a model that pyconv saved has none. Get the file anew from "
+                                 "whoever saved it, unchanged by other programs.")
+            total += info.file_size
+        if total > available:
+            raise ValueError(f"{self.label} has {available} bytes, but its members would have {total}: it is "
+                             "damaged or not a model that pyconv saved.")
+
+    def _check_members(self):
+        strange = [name for name in self.zip.namelist() if name not in _MEMBERS]
+        if strange:
+            raise ValueError(f"{self.label} has the member {strange[0]!r:.200}, which no model that pyconv saved has: "
+                             f"there are only {', '.join(_MEMBERS)}.")
+
     def _check_version(self):
         if "metadata.json" not in self.zip.namelist():
             raise ValueError(f"{self.label} is not a model that pyconv saved: it is a zip without "
                              f"metadata.json; it has "
                              f"{', '.join(self.zip.namelist()[:5]) or 'nothing in it'}.")
-        metadata = self.json("metadata.json")
+        metadata = self.json("metadata.json", 1 << 16)
         if "keras_version" in metadata:
             raise ValueError(f"{self.label} was saved by Keras {metadata['keras_version']}; pyconv reads "
-                             f"files "
-                             "from its own model.save() only.")
+                             "files from its own model.save() only.")
         version = metadata.get("version")
         if metadata.get("format") != FORMAT or type(version) is not int or version < 1:
             raise ValueError(f"{self.label} is not a model that pyconv saved: its metadata is "
@@ -119,7 +148,6 @@ class Archive:
 
     def __contains__(self, name):
         return name in self.zip.namelist()
-
     def _open(self, name):
         try:
             return self.zip.open(name)
@@ -131,14 +159,16 @@ class Archive:
     def _damaged(self, name, error):
         return ValueError(f"{self.label} is damaged in {name}: {error}. Copy or save it again.")
 
-    def json(self, name) -> dict:
-        """The dictionary that a member holds."""
+    def json(self, name, longest=_LONGEST_JSON) -> dict:
+        """The dictionary that a member of at most `longest` bytes holds."""
         try:
             with self._open(name) as file:
-                data = file.read(_LONGEST_JSON)
-                value = json.loads(data.decode())
+                data = file.read(longest + 1)
+            if len(data) > longest:
+                raise self._damaged(name, f"it is longer than {longest} bytes")
+            value = json.loads(data.decode())
         except (zipfile.BadZipFile, EOFError, OSError, UnicodeDecodeError, json.JSONDecodeError,
-                RecursionError) as error:
+                RecursionError, OverflowError) as error:
             raise self._damaged(name, error) from None
         if not isinstance(value, dict):
             raise self._damaged(name, "it is no dictionary")

@@ -22,8 +22,7 @@ def replacing(path):
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"{path!r} cannot be written: there is no folder {folder!r}. Make it first, "
-                                f"for "
-                                "example with os.makedirs.")
+                                "for example with os.makedirs.")
     if os.path.isdir(path):
         raise IsADirectoryError(f"{path!r} cannot be written: it is a folder.")
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{os.urandom(4).hex()}.part")

@@ -6,7 +6,7 @@ import difflib
 
 from ..layers.input_spec import show
 
-__all__ = ["assign_all", "compare"]
+__all__ = ["assign_all", "check_all", "compare"]
 
 _MOST = 8        # differences of one kind that a message lists
 
@@ -76,6 +76,12 @@ def assign_all(arrays, variables, label, what="model", skip_mismatch=False, advi
     ValueError
         With a list of the differences.
     """
+    for name in check_all(arrays, variables, label, what, skip_mismatch, advice):
+        variables[name].array[...] = arrays[name]
+
+
+def check_all(arrays, variables, label, what="model", skip_mismatch=False, advice="") -> list:
+    """What `assign_all` would assign: the names that fit. It raises as that does."""
     found = compare(arrays, variables)
     wrong = {name for names in found.values() for name in names}
     if wrong:
@@ -85,7 +91,5 @@ def assign_all(arrays, variables, label, what="model", skip_mismatch=False, advi
         if not skip_mismatch:
             raise ValueError(text + (f"\n{advice}" if advice else ""))
         import warnings
-        warnings.warn(f"{text}\nThese were skipped.", stacklevel=4)
-    for name, variable in variables.items():
-        if name not in wrong:
-            variable.array[...] = arrays[name]
+        warnings.warn(f"{text}\nThese were skipped.", stacklevel=5)
+    return [name for name in variables if name not in wrong]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from importlib import import_module
 
 from ..graph import map_structure
 from ..layers import deserialize
 from ..layers.input_spec import is_shape
+from ..layers.tracking import blank_weights
 from ..utils.configurable import serialize
 from ..utils.registry import CustomObjectScope
 from .archive import SUFFIX, Archive, write_archive
 from .matching import assign_all
 from .names import named_variables
 from .objects import to_json
+from .random_state import get_random_state, set_random_state
 from .training_state import optimizer_arrays, restore_optimizer, undecayed
 from .weights import check_target, need_built
 
@@ -83,8 +86,7 @@ def _refuse_code(model):
         if ">" not in get_registered_name(function):
             raise ValueError(f"The layer {layer.name!r} (Lambda) cannot be saved: its function "
                              f"{getattr(function, '__name__', function)!r} is code, and files hold none. "
-                             f"Either "
-                             "write it with def and decorate it with "
+                             "Either write it with def and decorate it with "
                              "@pyconv.saving.register_serializable(), so that the file can refer to it by "
                              "name, "
                              "or write a Layer; model.save_weights works as it is.")
@@ -119,7 +121,7 @@ def _shapes(nest):
 
 # ---- loading
 
-def load_model(filepath, custom_objects=None, compile=True):
+def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
     """The model that `Model.save` saved, with its weights, and ready to go on with the training.
 
     Parameters
@@ -130,6 +132,10 @@ def load_model(filepath, custom_objects=None, compile=True):
         `register_serializable`.
     compile: bool
         Whether the model is compiled as it was, with the optimizer's state; default True.
+    safe_mode: bool
+        There for code written for Keras: must be True. A file never holds code.
+
+    The process's random generator is left as it is: nothing is drawn for weights that the file replaces.
 
     Raises
     ------
@@ -137,22 +143,52 @@ def load_model(filepath, custom_objects=None, compile=True):
         If there is no such file.
     ValueError
         If it is no model of pyconv's, damaged, or of a newer version of the format; if it refers to classes
-        or functions that are not known; if its arrays do not fit the model (the message lists which).
+        or functions that are not known; if its arrays do not fit the model (the message lists which), or the
+        configuration asks for far more weights than the file holds.
     """
-    with Archive(filepath) as archive:
-        config = archive.json("config.json")
-        with CustomObjectScope(custom_objects):
+    if safe_mode is not True:
+        raise ValueError(f"load_model: safe_mode={safe_mode!r} must be True: a file holds no code, so there is no "
+                         "other mode.")
+    with Archive(filepath) as archive, CustomObjectScope(custom_objects), _kept_random_state():
+        config, arrays = archive.json("config.json"), archive.arrays("model.safetensors")
+        # Twice the file's weights and 64 MiB: the weights of a layer whose code has changed are listed with their
+        # shapes below, but a configuration that asks for a million times more is refused before the memory is full.
+        with blank_weights(2 * sum(a.nbytes for a in arrays.values()) + (1 << 26)):
             model = _make(config, archive, custom_objects)
-            label = f"The file {os.fspath(filepath)!r}"
-            assign_all(archive.arrays("model.safetensors"), named_variables(model), label,
-                       f"model {model.name!r} that it describes",
-                       advice="The code of a layer has probably changed since the file was written.")
-            if compile and config.get("compile_config"):
+        label = f"The file {os.fspath(filepath)!r}"
+        assign_all(arrays, named_variables(model), label,
+                   f"model {model.name!r} that it describes",
+                   advice="The code of a layer has probably changed since the file was written.")
+        if compile and config.get("compile_config"):
+            with _as_value_error(archive, "compiled as it was"):
                 model.compile_from_config(config["compile_config"])
-                if model.optimizer is not None and "optimizer.safetensors" in archive:
-                    restore_optimizer(model.optimizer, model, archive.arrays("optimizer.safetensors"), label,
-                                      config.get("undecayed") or ())
+            if model.optimizer is not None and "optimizer.safetensors" in archive:
+                restore_optimizer(model.optimizer, model, archive.arrays("optimizer.safetensors"), label,
+                                  config.get("undecayed") or ())
     return model
+
+
+@contextlib.contextmanager
+def _kept_random_state():
+    """The process's generator is as before afterwards: loading takes no random numbers away from the training."""
+    state = get_random_state()
+    try:
+        yield
+    finally:
+        set_random_state(state)
+
+
+@contextlib.contextmanager
+def _as_value_error(archive, what):
+    """Whatever goes wrong with a configuration becomes a ValueError that names the file and the cause."""
+    try:
+        yield
+    except Exception as error:
+        hint = ("\nIf it is your own, import the module that defines it before loading, register it with "
+                "@pyconv.saving.register_serializable(), or give load_model(..., custom_objects={name: class})."
+                if "is not known" in str(error) else "")
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        raise ValueError(f"{archive.label} cannot be {what}: {kind}{error}{hint}") from error
 
 
 def _make(config, archive, custom_objects):
@@ -160,26 +196,14 @@ def _make(config, archive, custom_objects):
     from ..models import Model
     if not isinstance(config.get("class_name"), str) or not isinstance(config.get("config"), dict):
         raise ValueError(f"{archive.label} is damaged: config.json describes no model.")
-    try:
+    with _as_value_error(archive, "made into a model"):
         model = deserialize(config, custom_objects)
-    except (KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"{archive.label} is damaged: config.json cannot be read as a model "
-                         f"({type(error).__name__}: {error}).") from error
-    except (ValueError, TypeError) as error:
-        hint = ("\nIf it is your own, import the module that defines it before loading, register it with "
-                "@pyconv.saving.register_serializable(), or give load_model(..., custom_objects={name: "
-                "class})."
-                if "is not known" in str(error) else "")
-        raise ValueError(f"{archive.label} cannot be made into a model: {error}{hint}") from error
-    if not isinstance(model, Model):
-        raise ValueError(f"{archive.label} describes a {type(model).__name__}, not a model.")
-    build = config.get("build_config")
-    if build and not model.built:
-        model.build(_shapes(build["input_shape"]))
-    elif build and model._network is None and not model.weights:
-        model.build(_shapes(build["input_shape"]))
+        if not isinstance(model, Model):
+            raise ValueError(f"it describes a {type(model).__name__}, not a model.")
+        build = config.get("build_config")
+        if build and (not model.built or model._network is None and not model.weights):
+            model.build(_shapes(build["input_shape"]))
     if not model.built:
-        raise ValueError(f"{archive.label}: the model {model.name!r} could not be built, because the shape "
-                         f"of its "
+        raise ValueError(f"{archive.label}: the model {model.name!r} could not be built, because the shape of its "
                          "inputs is not known.")
     return model

@@ -81,8 +81,7 @@ def _deserialize(config):
         return importlib.import_module(f"..{kind}", __package__).get(config)
     if found is None:
         raise ValueError(f"the configuration has the class {name!r} (module {config.get('module')!r}), which "
-                         f"is "
-                         "neither part of pyconv nor registered: import the module that registers it with "
+                         "is neither part of pyconv nor registered: import the module that registers it with "
                          "@pyconv.saving.register_serializable(), or give custom_objects.")
     return found.from_config(config.get("config") or {}) if isinstance(found, type) else found
 
@@ -110,8 +109,7 @@ def to_json(config, title):
     def convert(value, where):
         if value == "<lambda>" if isinstance(value, str) else False:
             raise ValueError(f"{title} cannot be saved: {where} is a lambda, and files hold no code. Write "
-                             f"the "
-                             "function with def, decorate it with @pyconv.saving.register_serializable(), "
+                             "the function with def, decorate it with @pyconv.saving.register_serializable(), "
                              "and "
                              "use it here; the file then refers to it by name.")
         if isinstance(value, dict):

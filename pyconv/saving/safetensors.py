@@ -100,8 +100,7 @@ def _exactly(file, count, label, what):
         piece = file.read(min(_CHUNK, count - done))
         if not piece:
             raise ValueError(f"{label} ends within {what}, after {done} of {count} bytes: it is cut off. "
-                             f"Copy "
-                             f"or save it again.")
+                             "Copy or save it again.")
         view[done:done + len(piece)] = piece
         done += len(piece)
     return data
@@ -122,8 +121,7 @@ def _header(file, size, label):
     length = int.from_bytes(_exactly(file, 8, label, "the length of its header"), "little")
     if length > _LONGEST_HEADER or length > size - 8:
         raise ValueError(f"{label} is no safetensors file, or is cut off: its first 8 bytes announce a "
-                         f"header "
-                         f"of {length} bytes, and {size - 8} follow.")
+                         f"header of {length} bytes, and {size - 8} follow.")
     raw = _exactly(file, length, label, "its header")
     try:
         header = json.loads(raw.decode(), object_pairs_hook=_no_duplicates)
@@ -144,7 +142,8 @@ def _check(entries, available, label):
     for name, entry in entries.items():
         try:
             dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            right = all(type(n) is int and n >= 0 for n in (*shape, begin, end)) and begin <= end
+            right = (isinstance(dtype, str) and begin <= end
+                     and all(type(n) is int and n >= 0 for n in (*shape, begin, end)))
         except (TypeError, KeyError, ValueError):
             right = False
         if not right:
@@ -152,11 +151,12 @@ def _check(entries, available, label):
         if dtype not in TYPES and dtype != "BF16":
             raise ValueError(f"{label}: array {name!r} has the element type {dtype!r}, which pyconv does not "
                              f"have; it reads {', '.join(TYPES)} and BF16.")
+        if len(shape) > 32 or any(n >= 1 << 62 for n in shape):
+            raise ValueError(f"{label}: array {name!r} has the shape {shape!r:.200}, which no array of NumPy has.")
         needed = math.prod(shape) * (2 if dtype == "BF16" else np.dtype(TYPES[dtype]).itemsize)
         if needed != end - begin:
             raise ValueError(f"{label}: array {name!r} of shape {tuple(shape)} and type {dtype} takes "
-                             f"{needed} "
-                             f"bytes, but the header gives it {end - begin}.")
+                             f"{needed} bytes, but the header gives it {end - begin}.")
     at = 0
     for name in _in_order(entries):
         begin, end = entries[name]["data_offsets"]
@@ -200,8 +200,7 @@ def read(file, size, label="the file") -> tuple:
         found[name] = _array(data, entries[name]["dtype"], entries[name]["shape"])
     expected = metadata.get(_CHECKSUM)
     if expected is not None and expected != f"{checksum:08x}":
-        raise ValueError(f"{label} is damaged: the checksum of its arrays is {checksum:08x}, not {expected} "
-                         f"as "
+        raise ValueError(f"{label} is damaged: the checksum of its arrays is {checksum:08x}, not {expected} as "
                          f"when it was written. Copy or save it again.")
     return {name: found[name] for name in entries}, metadata
 

@@ -122,8 +122,7 @@ def _as_tensors(nest):
         tensor = as_tensor(leaf)
         if not is_float(tensor.dtype):
             raise TypeError(f"value_and_grad: only floats have gradients; the first argument has element "
-                            f"type "
-                            f"{tensor.dtype}.")
+                            f"type {tensor.dtype}.")
         return tensor
     return pack(nest, [convert(leaf) for leaf in flatten(nest)])
 

@@ -53,8 +53,7 @@ def register_serializable(package="Custom", name=None):
             raise TypeError(f"register_serializable registers classes and functions, got {target!r}.")
         if isinstance(target, type) and not hasattr(target, "get_config"):
             raise ValueError(f"register_serializable: the class {target.__name__} has no get_config() "
-                             f"method, "
-                             "so no configuration can describe its objects.")
+                             "method, so no configuration can describe its objects.")
         full = f"{package}>{name or target.__name__}"
         before = _objects.get(full)
         if before is not None and _origin(before) != _origin(target):

@@ -303,7 +303,7 @@ def test_missing_files_and_folders(tmp_path):
     ({"config.json": None}, "config.json is missing"), ({"config.json": b"{}"}, "describes no model"),
     ({"config.json": b'{"class_name": "Dense", "config": {"units": 3}}'}, "describes a Dense, not a model"),
     ({"config.json": b'{"class_name": "Model", "config": {"layers": [], "input_layers": [["a", 0, 0]], '
-                     b'"output_layers": []}}'}, "cannot be read as a model"),
+                     b'"output_layers": []}}'}, "cannot be made into a model: KeyError"),
     ({"config.json": b'{"class_name": "Netz", "config": {}}'}, "'Netz' is not known(.|\n)*import the module"),
     ({"model.safetensors": None}, "model.safetensors is missing"), ({"model.safetensors": b"123"}, "3 bytes"),
     ({"model.safetensors": safetensors.save({"dense/kernel": np.ones((2, 2))})}, "Different shapes"),
