@@ -3,6 +3,7 @@
 from ..graph import Operators
 from . import (convolution, einsum, elementwise, images, indexing, linear, nn, pooling, random, reductions,
                shape)
+from . import image as image
 
 _MODULES = (convolution, einsum, elementwise, images, indexing, linear, nn, pooling, random, reductions, shape)
 

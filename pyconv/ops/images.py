@@ -11,7 +11,7 @@ from .base import apply, operation, spec_of
 from .convolution import is_channels_last
 from .indexing import take
 from .linear import matmul
-from .shape import reshape, transpose
+from .shape import getitem, pad, reshape, transpose
 
 __all__ = ["resize", "depth_to_space", "space_to_depth"]
 
@@ -63,27 +63,66 @@ def interpolation_matrix(size, new_size, interpolation="bilinear", antialias=Fal
     return weights / weights.sum(1, keepdims=True)
 
 
+def fitting(height, width, new_height, new_width, outside=False):
+    """The largest window inside of (height, width), or the smallest around it, with the shape of the new size.
+
+    Returns its (top, left, height, width); the first two are how far it reaches out if it is around.
+    """
+    tall, wide = int(width * new_height / new_width), int(height * new_width / new_height)
+    if outside:
+        tall, wide = max(height, tall), max(width, wide)
+        return (tall - height) // 2, (wide - width) // 2, tall, wide
+    tall, wide = max(min(height, tall), 1), max(min(width, wide), 1)
+    return (height - tall) // 2, (width - wide) // 2, tall, wide
+
+
 @operation
-def resize(images, size, interpolation="bilinear", antialias=False, data_format=None):
+def resize(images, size, interpolation="bilinear", antialias=False, crop_to_aspect_ratio=False,
+           pad_to_aspect_ratio=False, fill_mode="constant", fill_value=0.0, data_format=None):
     """Images of another size.
 
-    images: (batch, height, width, channels), or (batch, channels, height, width) with
-    data_format="channels_first". size: (height, width).
-    interpolation: "bilinear", "nearest", "bicubic", "lanczos3" or "lanczos5". antialias: smooth before shrinking.
+    Parameters
+    ----------
+    images: (batch, height, width, channels) or (height, width, channels); channels before height with
+        data_format="channels_first". Integers become floats, except with "nearest".
+    size: (height, width)
+    interpolation: str
+        "bilinear", "nearest", "bicubic", "lanczos3" or "lanczos5".
+    antialias: bool
+        Smooth before shrinking.
+    crop_to_aspect_ratio, pad_to_aspect_ratio: bool
+        Keep the shape of what is seen: cut a window out of the middle, or put a border of `fill_value` on two sides.
+        At most one of them. fill_mode must be "constant".
     """
     shape = spec_of(images).shape
-    if len(shape) != 4:
-        raise ValueError(f"resize: images need 4 axes, got shape {shape}.")
+    if len(shape) not in (3, 4):
+        raise ValueError(f"resize: images need 3 or 4 axes, got shape {shape}.")
     if interpolation not in INTERPOLATIONS:
         raise ValueError(f"resize: interpolation={interpolation!r} is not known; expected one of "
                          f"{', '.join(map(repr, INTERPOLATIONS))}.")
+    if fill_mode != "constant":
+        raise ValueError(f"resize: fill_mode={fill_mode!r} is not known; expected 'constant'.")
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ValueError("resize: crop_to_aspect_ratio and pad_to_aspect_ratio cannot both be True.")
     if interpolation != "nearest" and not is_float(spec_of(images).dtype):
         from ..config import floatx
         images = apply("cast", images, dtype=floatx())
-    first = 1 if is_channels_last(data_format) else 2
-    for axis, (n, m) in enumerate(zip(shape[first:first + 2], size, strict=True), first):
-        if n < 1 or m < 1:
-            raise ValueError(f"resize: images of shape {shape} cannot be given the size {tuple(size)}.")
+    first = len(shape) - (3 if is_channels_last(data_format) else 2)
+    sizes = shape[first:first + 2]
+    if len(size) != 2 or min(size) < 1 or 0 in sizes:
+        raise ValueError(f"resize: images of shape {shape} cannot be given the size {tuple(size)}.")
+    if crop_to_aspect_ratio or pad_to_aspect_ratio:
+        top, left, tall, wide = fitting(*sizes, *size, outside=pad_to_aspect_ratio)
+        index, pads = [slice(None)] * len(shape), [(0, 0)] * len(shape)
+        if pad_to_aspect_ratio:
+            # As in Keras, equal borders on both sides: an odd pixel is left out.
+            pads[first:first + 2] = (top, top), (left, left)
+            images = pad(images, pads, constant_values=fill_value)
+        else:
+            index[first:first + 2] = slice(top, top + tall), slice(left, left + wide)
+            images = getitem(images, tuple(index))
+        sizes = spec_of(images).shape[first:first + 2]
+    for axis, (n, m) in enumerate(zip(sizes, size, strict=True), first):
         if n == m:
             continue
         if interpolation == "nearest":

@@ -308,6 +308,21 @@ class Kit:
         taken = shape[:axis] + lead + shape[axis + 1:]
         return self.values(draw, shape, dtype), indices, self.values(draw, taken, dtype), axis
 
+    def sampling(self, draw, interpolations=("bilinear", "nearest")):
+        """``images, y, x, out, attrs``: images, places in and around them, and an array shaped like the result."""
+        size = st.one_of(st.integers(1, 3), st.integers(1, 9))
+        height, width, rows, columns = (draw(size) for _ in range(4))
+        batch, channels, last = self.batch(draw, 9), draw(st.sampled_from([1, 2, 3, 5])), draw(st.booleans())
+        dtype = draw(self.dtypes(FLOATS))
+
+        def image(*sizes):
+            return self.values(draw, self._image(batch, sizes, channels, last), dtype)
+        y, x = (self.values(draw, (batch, rows, columns), dtype, -2.0 * n, 3.0 * n) for n in (height, width))
+        attrs = {"interpolation": draw(st.sampled_from(interpolations)), "channels_last": last,
+                 "fill_mode": draw(st.sampled_from(("constant", "nearest", "wrap", "mirror", "reflect"))),
+                 "fill_value": draw(st.sampled_from([0.0, 1.5]))}
+        return image(height, width), y, x, image(rows, columns), attrs
+
     def cross_entropy(self, draw):
         """``logits, labels, grad``"""
         lead, classes = self.shape(draw, most_rank=3), draw(st.one_of(st.just(10), st.integers(2, 20)))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from . import buffers as memory
+from . import lowering_sampling as _lowering_sampling  # noqa: F401  (adds to the table)
 from .buffers import NOWHERE, Buffer, Lanes
 from .lowering_conv import LOWERING, lowers, pack_rows
 

@@ -6,7 +6,8 @@ import importlib
 import os
 import platform
 
-MODULES = ("convolution", "elementwise", "layout", "matmul", "pooling", "reduction", "special", "winograd")
+MODULES = ("convolution", "elementwise", "layout", "matmul", "pooling", "reduction", "sampling", "special",
+           "winograd")
 
 # Variant -> what the processor must have, as /proc/cpuinfo names it; the best first.
 _NEEDS = {

@@ -7,6 +7,7 @@ import numpy as np
 from ...graph import LEAVES, Graph
 from ...utils.locks import Lock
 from ..base import Backend, Program
+from . import kernels_sampling as _kernels_sampling  # noqa: F401  (adds to the table)
 from .kernels import KERNELS
 
 __all__ = ["load", "KERNELS"]

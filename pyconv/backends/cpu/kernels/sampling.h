@@ -1,0 +1,103 @@
+/* One place of an image: the (up to) four pixels around it, their weights, and what is done with them. */
+#ifndef PYCONV_SAMPLING_H
+#define PYCONV_SAMPLING_H
+#include <math.h>
+
+enum { FILL_CONSTANT, FILL_NEAREST, FILL_WRAP, FILL_MIRROR, FILL_REFLECT };
+
+/* Which of n pixels stands at the place i; -1: none. */
+static inline long pixel_at(long i, long n, int mode) {
+    long period;
+    if (i >= 0 && i < n) return i;
+    switch (mode) {
+    case FILL_CONSTANT: return -1;
+    case FILL_NEAREST: return i < 0 ? 0 : n - 1;
+    case FILL_WRAP: i %= n; return i < 0 ? i + n : i;
+    case FILL_MIRROR:
+        if (n == 1) return 0;
+        period = 2 * n - 2; i %= period; i = i < 0 ? i + period : i;
+        return i < n ? i : period - i;
+    default:
+        period = 2 * n; i %= period; i = i < 0 ? i + period : i;
+        return i < n ? i : period - 1 - i;
+    }
+}
+
+/* T: the element type. A pixel's channels are `step` elements apart. With `nearest` only the first pixel counts. */
+#define SAMPLING(T, S, FLOOR) \
+typedef struct { long at[4]; T u, v; int inside; } Place_##S;      /* u, v: how far on towards the next row, column */ \
+\
+static inline Place_##S place_##S(T y, T x, long height, long width, int bilinear, int mode) { \
+    Place_##S p; \
+    const T most = (T)0x1p30; \
+    y = y > -most ? (y < most ? y : most) : -most; \
+    x = x > -most ? (x < most ? x : most) : -most; \
+    const T y0 = FLOOR(y), x0 = FLOOR(x); \
+    long i = (long)y0, j = (long)x0; \
+    p.u = y - y0; p.v = x - x0; \
+    if (!bilinear) { \
+        i = pixel_at(i + (p.u >= (T)0.5), height, mode); j = pixel_at(j + (p.v >= (T)0.5), width, mode); \
+        p.inside = i >= 0 && j >= 0; \
+        p.at[0] = p.inside ? i * width + j : -1; \
+        return p; \
+    } \
+    const long i1 = pixel_at(i + 1, height, mode), j1 = pixel_at(j + 1, width, mode); \
+    i = pixel_at(i, height, mode); j = pixel_at(j, width, mode); \
+    p.at[0] = i >= 0 && j >= 0 ? i * width + j : -1; \
+    p.at[1] = i >= 0 && j1 >= 0 ? i * width + j1 : -1; \
+    p.at[2] = i1 >= 0 && j >= 0 ? i1 * width + j : -1; \
+    p.at[3] = i1 >= 0 && j1 >= 0 ? i1 * width + j1 : -1; \
+    p.inside = i >= 0 && j >= 0 && i1 >= 0 && j1 >= 0; \
+    return p; \
+} \
+\
+/* out[c] = the weighted pixels; `pixel` elements from one to the next. */ \
+static inline void read_##S(const T *x, const Place_##S *p, int bilinear, long pixel, long step, T fill, long channels, \
+                            T *out, long out_step) { \
+    const T *q[4]; \
+    long s[4]; \
+    const int taps = bilinear ? 4 : 1; \
+    for (int k = 0; k < taps; k++) { \
+        q[k] = p->at[k] < 0 ? &fill : x + p->at[k] * pixel; \
+        s[k] = p->at[k] < 0 ? 0 : step; \
+    } \
+    if (!bilinear) { \
+        for (long c = 0; c < channels; c++) out[c * out_step] = q[0][c * s[0]]; \
+        return; \
+    } \
+    const T d = p->u * p->v, w0 = (1 - p->u) * (1 - p->v), w1 = (1 - p->u) * p->v, w2 = p->u * (1 - p->v); \
+    if (p->inside && step == 1 && out_step == 1) \
+        for (long c = 0; c < channels; c++) out[c] = w0 * q[0][c] + w1 * q[1][c] + w2 * q[2][c] + d * q[3][c]; \
+    else \
+        for (long c = 0; c < channels; c++) \
+            out[c * out_step] = w0 * q[0][c * s[0]] + w1 * q[1][c * s[1]] + w2 * q[2][c * s[2]] + d * q[3][c * s[3]]; \
+} \
+\
+/* Adds what each pixel gets of the gradient g. */ \
+static inline void spread_##S(T *x, const Place_##S *p, int bilinear, long pixel, long step, long channels, const T *g, \
+                              long g_step) { \
+    const T w[4] = {bilinear ? (1 - p->u) * (1 - p->v) : 1, (1 - p->u) * p->v, p->u * (1 - p->v), p->u * p->v}; \
+    for (int k = 0; k < (bilinear ? 4 : 1); k++) { \
+        if (p->at[k] < 0) continue; \
+        T *q = x + p->at[k] * pixel; \
+        for (long c = 0; c < channels; c++) q[c * step] += w[k] * g[c * g_step]; \
+    } \
+} \
+\
+/* The gradients for the place itself. */ \
+static inline void slopes_##S(const T *x, const Place_##S *p, long pixel, long step, T fill, long channels, const T *g, \
+                              long g_step, T *to_y, T *to_x) { \
+    T sum[4]; \
+    for (int k = 0; k < 4; k++) { \
+        const T *q = p->at[k] < 0 ? &fill : x + p->at[k] * pixel; \
+        const long s = p->at[k] < 0 ? 0 : step; \
+        sum[k] = 0; \
+        for (long c = 0; c < channels; c++) sum[k] += q[c * s] * g[c * g_step]; \
+    } \
+    *to_y = (1 - p->v) * (sum[2] - sum[0]) + p->v * (sum[3] - sum[1]); \
+    *to_x = (1 - p->u) * (sum[1] - sum[0]) + p->u * (sum[3] - sum[2]); \
+}
+SAMPLING(float, f32, floorf)
+SAMPLING(double, f64, floor)
+#undef SAMPLING
+#endif
