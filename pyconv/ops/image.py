@@ -76,9 +76,9 @@ def affine_transform(images, transform, interpolation="bilinear", fill_mode="con
     images, back = _as_float(images)
     given = spec_of(transform).shape
     single = len(shape) == 3
-    if len(given) not in (1, 2) or given[-1] != 8 or (len(given) == 2 and given[0] not in (1, 1 if single else shape[0])):
-        raise ValueError(f"affine_transform: transform must have shape (8,) or (batch, 8), got {given} for images of shape "
-                         f"{shape}.")
+    if given != (8,) and given not in ((n, 8) for n in (1, 1 if single else shape[0])):
+        raise ValueError(f"affine_transform: transform must have shape (8,) or (batch, 8), got {given} for images of "
+                         f"shape {shape}.")
     if single:
         images = expand_dims(images, 0)
     t = reshape(cast(transform, spec_of(images).dtype), (-1 if len(given) == 2 else 1, 8, 1, 1))
@@ -101,8 +101,8 @@ def places(t, batch, height, width):
 def perspective_transform(images, start_points, end_points, interpolation="bilinear", fill_value=0, data_format=None):
     """Images drawn anew such that four points of each come to lie on four others.
 
-    start_points, end_points: (4, 2) or (batch, 4, 2), points (x, y) in pixels: what an image shows at a start point, the
-    result shows at the end point. interpolation, fill_value: as in `affine_transform`.
+    start_points, end_points: (4, 2) or (batch, 4, 2), points (x, y) in pixels: what an image shows at a start point,
+    the result shows at the end point. interpolation, fill_value: as in `affine_transform`.
     """
     transform = homography(start_points, end_points)
     return affine_transform(images, transform, interpolation, "constant", fill_value, data_format)
@@ -255,7 +255,7 @@ def hsv_to_rgb(images, data_format=None):
 def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None):
     """Images convolved with a normal density, cut off at `kernel_size` and scaled to a sum of 1; zeros lie outside.
 
-    kernel_size, sigma: per axis, (rows, columns); sigma in pixels, also a tensor with two elements.
+    kernel_size, sigma: for columns and rows, in this order; sigma in pixels, also a tensor with two elements.
     """
     shape, _, axis = _image_axes("gaussian_blur", images, data_format)
     images, back = _as_float(images)
@@ -267,7 +267,7 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
     for i, (size, width) in enumerate(zip(kernel_size, sigma, strict=True)):
         distance = np.arange(size, dtype=dtype) - (size - 1) / 2
         weights = exp((-0.5 * distance**2).astype(dtype) / (cast(width, dtype) * cast(width, dtype)))
-        weights = reshape(divide(weights, total(weights)), (-1, 1, 1, 1) if i == 0 else (1, -1, 1, 1))
+        weights = reshape(divide(weights, total(weights)), (1, -1, 1, 1) if i == 0 else (-1, 1, 1, 1))
         kernel = weights if kernel is None else kernel * weights
     kernel = kernel * np.ones((1, 1, shape[axis], 1), dtype)
     out = depthwise_conv(images, kernel, padding="same", data_format=data_format)
