@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .tensor import Node, Tensor
+from .dtypes import is_float
+from .tensor import Node, Spec, Tensor
 from .trace import Graph
 
 _NEUTRAL = {"add": (0, True), "subtract": (0, False), "multiply": (1, True), "divide": (1, False),
             "power": (1, False)}    # op: (neutral element, on either side)
+_SPREADING = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "where", "power")    # inputs broadcast
 
 
 def _is_constant(tensor: Tensor, value) -> bool:
@@ -31,9 +33,69 @@ def _shortcut(op, inputs, attrs, spec):
     return None
 
 
+def _even(tensor, shape, axes) -> bool:
+    """Whether the tensor, broadcast to the shape, is the same all along the axes."""
+    lead = len(shape) - len(tensor.shape)
+    return all(a < lead or tensor.shape[a - lead] == 1 for a in axes)
+
+
+def _unspread(inputs, shape):
+    """The inputs of an elementwise op without `broadcast_to`, where the others give the result its shape."""
+    out = list(inputs)
+    for i, tensor in enumerate(inputs):
+        others = out[:i] + out[i + 1:]
+        if tensor.node.op == "broadcast_to" and any(t.shape == shape for t in others):
+            out[i] = tensor.node.inputs[0]
+    return out
+
+
+class Simplifier:
+    """Builds the new graph, node by node."""
+
+    def __init__(self):
+        self.known: dict = {}      # key of a node -> node
+
+    def node(self, op, inputs, attrs, specs, layer) -> Node:
+        """The node, or an equal one that is there already."""
+        key = (op, tuple(map(id, inputs)), tuple(sorted(attrs.items(), key=lambda item: item[0])))
+        if key not in self.known:
+            self.known[key] = Node(op, inputs, attrs, specs, layer)
+        return self.known[key]
+
+    def moved_out(self, inputs, attrs, spec, layer):
+        """A sum of products with a factor that is even along its axes: the factor times a sum. Likewise of negatives.
+
+        Gradients of broadcasting have many of these, over one and the same tensor.
+        """
+        inner, axes = inputs[0].node, attrs["axes"]
+        if inner.op == "negative":
+            sums = self.sum(inner.inputs[0], attrs, layer)
+            return self.node("negative", [sums], {}, [spec], layer).output
+        if inner.op != "multiply" or not is_float(spec.dtype) or not axes:
+            return None
+        shape = inner.output.shape
+        for factor, other in (inner.inputs, inner.inputs[::-1]):
+            if other.shape == shape and _even(factor, shape, axes) and not _even(other, shape, axes):
+                lead = len(shape) - len(factor.shape)
+                if not attrs["keepdims"] and factor.shape:
+                    kept = tuple(n for i, n in enumerate(factor.shape) if i + lead not in axes)
+                    factor = self.node("reshape", [factor], {"shape": kept}, [Spec(kept, factor.dtype)], layer).output
+                sums = self.sum(other, attrs, layer)
+                return self.node("multiply", [sums, factor], {}, [spec], layer).output
+        return None
+
+    def sum(self, x, attrs, layer):
+        shape = tuple(1 if i in attrs["axes"] else n for i, n in enumerate(x.shape)
+                      if attrs["keepdims"] or i not in attrs["axes"])
+        spec = Spec(shape, x.dtype)
+        found = self.moved_out([x], attrs, spec, layer)
+        return self.node("sum", [x], attrs, [spec], layer).output if found is None else found
+
+
 def simplify(graph: Graph) -> Graph:
-    """Merge equal nodes, drop those that do nothing, and join chains of reshapes and of transposes."""
-    known: dict = {}      # key of a node -> node
+    """Merge equal nodes, drop those that do nothing, join chains of reshapes and of transposes, and move factors
+    out of sums."""
+    simplifier = Simplifier()
     new: dict = {}        # id of an old tensor -> its new tensor
 
     for node in graph.nodes():
@@ -42,6 +104,13 @@ def simplify(graph: Graph) -> Graph:
             continue
         op, attrs = node.op, node.attrs
         inputs = [new[id(t)] for t in node.inputs]
+        if op == "sum":
+            found = simplifier.moved_out(inputs, attrs, node.output.spec, node.layer)
+            if found is not None:
+                new[id(node.output)] = found
+                continue
+        elif len(inputs) > 1 and op in _SPREADING:
+            inputs = _unspread(inputs, node.output.shape)
         if op in ("reshape", "transpose") and inputs[0].node.op == op:
             below = inputs[0].node
             if op == "transpose":
@@ -52,9 +121,7 @@ def simplify(graph: Graph) -> Graph:
             if same is not None:
                 new[id(node.output)] = same
                 continue
-        key = (op, tuple(map(id, inputs)), tuple(sorted(attrs.items(), key=lambda item: item[0])))
-        if key not in known:
-            known[key] = Node(op, inputs, attrs, [t.spec for t in node.outputs], node.layer)
-        for old, tensor in zip(node.outputs, known[key].outputs, strict=True):
+        found = simplifier.node(op, inputs, attrs, [t.spec for t in node.outputs], node.layer)
+        for old, tensor in zip(node.outputs, found.outputs, strict=True):
             new[id(old)] = tensor
     return Graph(graph.inputs, [new[id(t)] for t in graph.outputs], [(v, new[id(t)]) for v, t in graph.updates])

@@ -81,9 +81,8 @@ def along(weight, x, axes):
 
 
 def centre(x, axes):
-    """x minus its mean over the axes, and the mean of its square: the variance."""
-    centred = x - ops.mean(x, axes, keepdims=True)
-    return centred, ops.mean(centred * centred, axes, keepdims=True)
+    """x minus its mean over the axes, and its variance."""
+    return x - ops.mean(x, axes, keepdims=True), ops.variance(x, axes, keepdims=True)
 
 
 class BatchNormalization(_Normalization):
@@ -181,8 +180,7 @@ class BatchNormalization(_Normalization):
             return inputs * along(factor, inputs, (axis,)) + along(shift, inputs, (axis,))
         others = tuple(i for i in range(len(inputs.shape)) if i != axis)
         mean = ops.mean(inputs, others, keepdims=True)
-        centred = inputs - mean
-        variance = ops.mean(centred * centred, others, keepdims=True)
+        centred, variance = inputs - mean, ops.variance(inputs, others, keepdims=True)
         batch = ops.reshape(mean, self.moving_mean.shape), ops.reshape(variance, self.moving_variance.shape)
         factor = ops.rsqrt(variance + self.epsilon)
         if self.renorm:
@@ -323,25 +321,20 @@ class GroupNormalization(_Normalization):
 
     def call(self, inputs):
         (axis,) = self._axes(self.axis, inputs.shape)
-        centred = inputs - self._group_mean(inputs, axis)
-        variance = self._group_mean(centred * centred, axis)
-        return self._finish(centred, ops.rsqrt(variance + self.epsilon), (axis,))
+        spatial = tuple(i for i in range(1, len(inputs.shape)) if i != axis)
+        mean, variance = ops.mean(inputs, spatial, keepdims=True), ops.variance(inputs, spatial, keepdims=True)
+        if self.groups not in (-1, inputs.shape[axis]):
+            # The moments of a group from those of its channels, so that no large array changes its layout.
+            own, mean = mean, self._group_mean(mean, axis)
+            variance = self._group_mean(variance + ops.square(own - mean), axis)
+        return self._finish(inputs - mean, ops.rsqrt(variance + self.epsilon), (axis,))
 
     def _group_mean(self, x, axis):
-        """The mean over the spatial axes and a channel's group, for each channel.
-
-        The channels of a group are added up after the spatial axes, so that no large array changes its layout.
-        """
-        spatial = tuple(i for i in range(1, len(x.shape)) if i != axis)
+        """For each channel the mean of its group; x: one number for each sample and channel."""
         batch, channels = x.shape[0], x.shape[axis]
-        groups = channels if self.groups == -1 else self.groups
-        each = channels // groups
-        total = ops.mean(x, spatial, keepdims=True) if spatial else x
-        if each > 1:
-            shape = total.shape
-            total = ops.mean(ops.reshape(total, (batch, groups, each)), 2, keepdims=True)
-            total = ops.reshape(ops.broadcast_to(total, (batch, groups, each)), shape)
-        return total
+        each = channels // self.groups
+        mean = ops.mean(ops.reshape(x, (batch, self.groups, each)), 2, keepdims=True)
+        return ops.reshape(ops.broadcast_to(mean, (batch, self.groups, each)), x.shape)
 
 
 class InstanceNormalization(GroupNormalization):

@@ -63,6 +63,27 @@ class Min(_Extremum):
     name = "min"
 
 
+class Variance(_Reduction):
+    """The population variance; computed with differences from the mean, so that it is never negative."""
+
+    name = "variance"
+
+    def infer(self, x, *, axes, keepdims):
+        if not is_float(x.dtype):
+            raise TypeError(f"variance needs float32 or float64, got {x.dtype}.")
+        if math.prod(x.shape[a] for a in axes) == 0:
+            raise ValueError(f"variance over no elements: the shape is {x.shape}, the axes {axes}.")
+        return super().infer(x, axes=axes, keepdims=keepdims)
+
+    def gradient(self, node, grad):
+        x, axes = node.inputs[0], node.attrs["axes"]
+        count = math.prod(x.shape[a] for a in axes)
+        return ((x - mean(x, axes, keepdims=True)) * (expanded(grad, x.shape, axes) * (2.0 / count)),)
+
+    def draw(self, draw, kit):
+        return kit.reduction(draw, nonempty=True, dtypes=kit.FLOATS)
+
+
 class _ArgExtremum(Op):
     """The index of the first extremum along one axis, int32."""
 
@@ -133,9 +154,16 @@ def mean(x, axis=None, keepdims=False):
 
 @operation
 def variance(x, axis=None, keepdims=False):
-    """The population variance (division by the count) over axes, computed in two passes."""
-    centred = x - mean(x, axis, keepdims=True)
-    return mean(centred * centred, axis, keepdims)
+    """The population variance (division by the count) over axes, of differences from the mean.
+
+    axis: int, tuple or None (all axes). keepdims: keep them with length 1.
+    """
+    from ..config import floatx
+    from .elementwise import cast
+    spec = spec_of(x)
+    if not is_float(spec.dtype):
+        x = cast(x, floatx())
+    return apply("variance", x, axes=canonical_axes(axis, len(spec.shape)), keepdims=bool(keepdims))
 
 
 @operation

@@ -96,3 +96,23 @@ def test_different_states_draw_different_numbers():
         return [ops.random_uniform(s, (3,)), ops.random_uniform(s + np.array([0, 1]), (3,)),
                 ops.random_uniform(s, (3,))]
     assert kept(function, ((2,), "int64")) == ["random_uniform", "add", "random_uniform"]
+
+
+def test_even_factors_leave_sums():
+    """Sums of products with broadcast factors become one sum, used several times."""
+    def function(x, scale):
+        rows = ops.reshape(scale, (4, 1))
+        return ops.sum(x, 1), ops.sum(x * rows, 1), ops.sum(-(rows * x), 1, keepdims=True), ops.sum(-x, 1)
+    specs = [F4, ((4,), "float32")]
+    assert kept(function, *specs).count("sum") == 2        # with and without keepdims
+    assert kept(lambda x, s: ops.sum(x * s, 1), F4, ((6,), "float32")).count("multiply") == 1
+    graph, _ = trace(function, specs)
+    arrays = [np.arange(24, dtype="float32").reshape(4, 6), np.arange(4, dtype="float32")]
+    reference = backends.get("reference")
+    for a, b in zip(reference.compile(simplify(graph))(arrays), reference.compile(graph)(arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_broadcasting_is_left_to_the_op_that_follows():
+    assert kept(lambda x, y: x + ops.broadcast_to(y, (4, 6)), F4, ((6,), "float32")) == ["add"]
+    assert kept(lambda y: ops.broadcast_to(y, (4, 6)) + 1.0, ((6,), "float32")) == ["broadcast_to", "add"]

@@ -1,4 +1,5 @@
-"""How each op becomes work for the kernels. Elementwise ops are in chains.py, convolutions in lowering_conv.py."""
+"""How each op becomes work for the kernels. Elementwise ops are in chains.py; convolutions and reductions have files
+of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from . import buffers as memory
 from . import lowering_sampling as _lowering_sampling  # noqa: F401  (adds to the table)
 from .buffers import NOWHERE, Buffer, Lanes
 from .lowering_conv import LOWERING, lowers, pack_rows
+from .lowering_reductions import reduce  # noqa: F401  (registers)
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
@@ -106,134 +108,6 @@ def flip(planner, node):
     _moved(planner, out, [(x, x.shape, tuple(x.shape[i] - 1 if i in axes else 0 for i in rank),
                            tuple(-1 if i in axes else 1 for i in rank), (0,) * len(x.shape), (1,) * len(x.shape))],
            0 not in axes)
-
-
-# Reductions -----------------------------------------------------------------------------------------------------
-
-def _workable(planner, x):
-    """A tensor of a type that reductions compute in: (dtype, function that gives a buffer for a layout)."""
-    if x.dtype in ("float32", "float64", "int64"):
-        return x.dtype, lambda layout: planner.rep(x, layout)
-
-    def widened(layout):
-        return converted(planner, planner.rep(x, layout), x.shape, x.dtype, "int64", layout)
-    return "int64", widened
-
-
-def converted(planner, source, shape, old, new, layout):
-    """A copy of a buffer in another element type."""
-    target = Buffer.for_tensor(shape, new, layout)
-    count = math.prod(shape) if layout is None else math.prod(shape[1:]) * layout.lanes
-    code = planner.table([planner.chains.codes["copy"], 1, 0, 0, 0])
-    dtype = new if new in ("float32", "float64") else "int64"
-
-    def make():
-        a, b = (source.at(), target.at()) if layout else (source.whole(), target.whole())
-        return planner.kernels.elementwise.chain(dtype, [count], [(a, old, 0, [1])], [(b, new, 1, False)], code,
-                                                 registers=2, blocks=target.blocks, chunk=0 if layout else 16384)
-    planner.add(make, [source], [target], blocks=target.blocks, cost=count)
-    return target
-
-
-def _reduce_plain(planner, op, dtype, source, target, shape, axes):
-    """Reduce a plain buffer into a plain buffer."""
-    shape, step = list(shape), memory.strides(shape, None)
-    kept = [(shape[i], step[i]) for i in range(len(shape)) if i not in axes and shape[i] != 1]
-    reduced = [(shape[i], step[i]) for i in range(len(shape)) if i in axes and shape[i] != 1]
-    reduced = reduced or [(1, 1)]
-    kept, reduced = _merge(kept), _merge(reduced)
-    across = bool(kept) and kept[-1][1] == 1
-    run, run_step = kept.pop() if across else reduced.pop()
-    work = math.prod(shape)
-    chunk = max(1, 16384 * max(1, math.prod(n for n, _ in kept)) // max(1, work))
-
-    def make():
-        return planner.kernels.reduction.reduce(dtype, op, source.whole(), target.whole(), kept=kept, reduced=reduced,
-                                                across=across, run=run, step=run_step, chunk=chunk)
-    planner.add(make, [source], [target], cost=work / 4)
-
-
-def _merge(axes):
-    """Neighbouring axes that are one run become one."""
-    out = []
-    for n, step in axes:
-        if out and out[-1][1] == n * step:
-            out[-1] = (out[-1][0] * n, step)
-        else:
-            out.append((n, step))
-    return out
-
-
-@lowers("sum", "max", "min")
-def reduce(planner, node):
-    x, out, axes, op = node.inputs[0], node.output, node.attrs["axes"], node.op
-    layout = planner.layout(x)
-    dtype, buffer_in = _workable(planner, x)
-    if not axes:
-        planner.define(out, layout, planner.rep(x, layout))
-        return
-    if layout is not None and (dtype == "int64" or layout.lanes != planner.kernels.lanes[dtype]):
-        layout = None
-    if layout is None:
-        target = planner.define(out) if dtype == out.dtype else Buffer.for_tensor(out.shape, dtype, None)
-        _reduce_plain(planner, op, dtype, buffer_in(None), target, x.shape, axes)
-        if dtype != out.dtype:
-            planner.define(out, None, converted(planner, target, out.shape, dtype, out.dtype, None))
-        return
-    source, features = planner.rep(x, layout), memory.strides(x.shape, layout)
-    kept_axes = [a for a in range(1, len(x.shape)) if a not in axes]
-    kept = [(x.shape[a], features[a - 1]) for a in kept_axes]
-    gone = [(x.shape[1 + a], features[a]) for a in layout.order if 1 + a in axes]
-    cost = source.nbytes / 16
-    if 0 not in axes:
-        natural = Lanes(tuple(range(len(out.shape) - 1)), layout.lanes)
-        target = planner.define(out, natural)
-
-        def make():
-            return planner.kernels.reduction.reduce(dtype, op, source.at(), target.at(), kept=kept or [(1, 0)],
-                                                    reduced=_merge(gone) or [(1, 0)], across=True, run=layout.lanes,
-                                                    blocks=source.blocks)
-        planner.add(make, [source], [target], blocks=source.blocks, cost=cost)
-        return
-    # Over the samples: one partial result per block, then the partial results in their order.
-    count = math.prod(n for n, _ in kept)
-    partial = Buffer(count * np.dtype(dtype).itemsize, source.blocks)
-    target = planner.define(out)
-
-    def make():
-        return planner.kernels.reduction.reduce(dtype, op, source.at(), partial.at(), kept=kept or [(1, 0)],
-                                                reduced=_merge(gone) or [(1, 0)], across=False, run=layout.lanes,
-                                                blocks=source.blocks, samples=x.shape[0])
-
-    def combine():
-        return planner.kernels.reduction.reduce(
-            dtype, op, partial.whole(), target.whole(), kept=[(1, 0)],
-            reduced=[(source.blocks, partial.block_bytes // np.dtype(dtype).itemsize)], across=True, run=count, chunk=1)
-    planner.add(make, [source], [partial], blocks=source.blocks, cost=cost)
-    partial.shared = True
-    planner.add(combine, [partial], [target], cost=count * source.blocks / 8 + 50)
-
-
-@lowers("argmax", "argmin")
-def arg(planner, node):
-    x, out, axis, op = node.inputs[0], node.output, node.attrs["axis"], node.op
-    layout = planner.layout(x)
-    dtype, buffer_in = _workable(planner, x)
-    if layout is not None and axis != 0:
-        source, features = buffer_in(layout), memory.strides(x.shape, layout)
-        kept = [(x.shape[a], features[a - 1]) for a in range(1, len(x.shape)) if a != axis] + [(layout.lanes, 1)]
-        target = planner.define(out, Lanes(tuple(range(len(out.shape) - 1)), layout.lanes))
-        planner.add(lambda: planner.kernels.reduction.arg(dtype, op, source.at(), target.at(), kept=kept,
-                                                          count=x.shape[axis], step=features[axis - 1],
-                                                          blocks=source.blocks),
-                    [source], [target], blocks=source.blocks, cost=math.prod(x.shape))
-        return
-    source, step = buffer_in(None), memory.strides(x.shape, None)
-    kept = [(x.shape[a], step[a]) for a in range(len(x.shape)) if a != axis]
-    target = planner.define(out)
-    planner.add(lambda: planner.kernels.reduction.arg(dtype, op, source.whole(), target.whole(), kept=kept or [(1, 0)],
-                                                      count=x.shape[axis], step=step[axis], chunk=256),
-                [source], [target], cost=math.prod(x.shape))
 
 
 # Products -------------------------------------------------------------------------------------------------------

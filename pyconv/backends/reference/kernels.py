@@ -97,6 +97,11 @@ def min_(x, *, axes, keepdims):
     return np.min(x, axis=axes, keepdims=keepdims)
 
 
+@kernel("variance")
+def variance(x, *, axes, keepdims):
+    return np.var(x, axis=axes, keepdims=keepdims)
+
+
 @kernel("argmax")
 def argmax(x, *, axis):
     return np.argmax(x, axis=axis).astype("int32")

@@ -1,10 +1,13 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Sum, max and min over axes; argmax and argmin.
+"""Sum, max and min over axes, mean and variance together; argmax and argmin.
 
 The results are numbered in C order of the kept axes. Three ways through memory: `across`, where neighbouring results
 lie side by side in x and fill a vector; `along`, where the reduced elements of one result lie side by side; and any
 other, one element at a time. A task is a range of results, or in the lanes layout a block. Sums over the samples of a
 block leave out the lanes that hold none.
+
+The variance is computed in two passes over what a task has, the second with differences from the mean. Where samples are
+summed, each block gives its mean and its sum of squares, which are then joined in the order of the blocks.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -24,6 +27,14 @@ cdef extern from "reduction_types.h" nogil:
     float reduce_run_f32(const Axes *, int, const float *, long, long, long)
     double reduce_run_f64(const Axes *, int, const double *, long, long, long)
     int64_t reduce_run_i64(const Axes *, int, const int64_t *, long, long, long)
+    void moments_lanes_f32(const Axes *, const float *, float *, float *)
+    void moments_lanes_f64(const Axes *, const double *, double *, double *)
+    void moments_block_f32(const Axes *, const float *, long, float *, float *)
+    void moments_block_f64(const Axes *, const double *, long, double *, double *)
+    void moments_run_f32(const Axes *, const float *, long, long, float *, float *)
+    void moments_run_f64(const Axes *, const double *, long, long, double *, double *)
+    void moments_join_f32(const float *, const float *, long, long, double, double, double *, double *)
+    void moments_join_f64(const double *, const double *, long, long, double, double, double *, double *)
     int32_t arg_f32(int, const float *, long, long)
     int32_t arg_f64(int, const double *, long, long)
     int32_t arg_i64(int, const int64_t *, long, long)
@@ -110,6 +121,118 @@ def reduce(dtype, op, x, y, *, kept, reduced, across, run, step=1, blocks=0, chu
     p.run, p.step, p.chunk, p.samples = run, step, chunk, samples
     return instruction(reduce_f32 if dtype == "float32" else reduce_f64 if dtype == "float64" else reduce_i64, &p,
                        sizeof(p), blocks or ceil_div(p.kept.count, chunk), 0, None)
+
+
+ctypedef fused real:
+    float
+    double
+
+cdef struct Moments:
+    Operand x, total, variance     # total: the sum; with `samples` the mean of a block, and its sum of squares
+    Axes kept, reduced
+    int across, has_total
+    long run, step, chunk, samples
+
+cdef void moments_task(const Moments *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long block = 0 if p.chunk else task
+    cdef const real *x = <const real *>address(&p.x, block, context)
+    cdef real *total = <real *>address(&p.total, block, context) if p.has_total else NULL
+    cdef real *variance = <real *>address(&p.variance, block, context)
+    cdef long first = task * p.chunk if p.chunk else 0
+    cdef long last = min(p.kept.count, first + p.chunk) if p.chunk else p.kept.count
+    cdef long i, j, l, n, at
+    cdef double count = <double>p.reduced.count * (1 if p.across else p.run)
+    cdef real mean[16]
+    cdef real squares[16]
+    cdef const real *xi
+    for i in range(first, last):
+        xi = x + offset_of(&p.kept, i)
+        if p.samples:
+            n = min(lanes, p.samples - task * lanes)
+            if real is float:
+                moments_block_f32(&p.reduced, xi, n, total + i, variance + i)
+            else:
+                moments_block_f64(&p.reduced, xi, n, total + i, variance + i)
+            continue
+        j = 0
+        while j < (p.run if p.across else 1):
+            n = min(lanes, p.run - j) if p.across else 1
+            if p.across:
+                if real is float:
+                    moments_lanes_f32(&p.reduced, xi + j, mean, squares)
+                else:
+                    moments_lanes_f64(&p.reduced, xi + j, mean, squares)
+            elif real is float:
+                moments_run_f32(&p.reduced, xi, p.run, p.step, mean, squares)
+            else:
+                moments_run_f64(&p.reduced, xi, p.run, p.step, mean, squares)
+            at = i * p.run + j if p.across else i
+            for l in range(n):
+                variance[at + l] = <real>(squares[l] / count)
+                if total != NULL:
+                    total[at + l] = <real>(mean[l] * count)
+            j += lanes
+
+cdef void moments_f32(const void *p, long task, const Context *c) noexcept nogil:
+    moments_task[float](<const Moments *>p, task, c, NULL)
+cdef void moments_f64(const void *p, long task, const Context *c) noexcept nogil:
+    moments_task[double](<const Moments *>p, task, c, NULL)
+
+def moments(dtype, x, total, variance, *, kept, reduced, across, run, step=1, blocks=0, chunk=0, samples=0):
+    """The variance and, unless `total` is None, the sum over axes; the arguments are those of `reduce`.
+
+    With `samples` each block gives instead its mean (in `total`) and its sum of squares, for `join_moments`.
+    """
+    cdef Moments p
+    p.x, p.variance, p.across, p.has_total = operand(x), operand(variance), across, total is not None
+    if total is not None:
+        p.total = operand(total)
+    set_axes(&p.kept, kept)
+    set_axes(&p.reduced, reduced)
+    p.run, p.step, p.chunk, p.samples = run, step, chunk, samples
+    return instruction(moments_f32 if dtype == "float32" else moments_f64, &p, sizeof(p),
+                       blocks or ceil_div(p.kept.count, chunk), 0, None)
+
+
+cdef struct Join:
+    Operand means, squares, total, variance
+    long count, parts, step, has_total
+    double each, last
+
+cdef void join_task(const Join *p, const Context *context, real *tag) noexcept nogil:
+    cdef const real *means = <const real *>address(&p.means, 0, context)
+    cdef const real *squares = <const real *>address(&p.squares, 0, context)
+    cdef real *total = <real *>address(&p.total, 0, context) if p.has_total else NULL
+    cdef real *variance = <real *>address(&p.variance, 0, context)
+    cdef double mean, spread, n = p.each * (p.parts - 1) + p.last
+    cdef long i
+    for i in range(p.count):
+        if real is float:
+            moments_join_f32(means + i, squares + i, p.parts, p.step, p.each, p.last, &mean, &spread)
+        else:
+            moments_join_f64(means + i, squares + i, p.parts, p.step, p.each, p.last, &mean, &spread)
+        variance[i] = <real>(spread / n)
+        if total != NULL:
+            total[i] = <real>(mean * n)
+
+cdef void join_f32(const void *p, long task, const Context *c) noexcept nogil:
+    join_task[float](<const Join *>p, c, NULL)
+cdef void join_f64(const void *p, long task, const Context *c) noexcept nogil:
+    join_task[double](<const Join *>p, c, NULL)
+
+def join_moments(dtype, means, squares, total, variance, *, count, parts, step, each, last):
+    """`count` variances and, unless `total` is None, sums, from those of `parts` blocks, `step` elements apart.
+
+    each, last: how many numbers a block had, and the last one.
+    """
+    cdef Join p
+    p.means, p.squares, p.variance = operand(means), operand(squares), operand(variance)
+    p.has_total = total is not None
+    if total is not None:
+        p.total = operand(total)
+    p.count, p.parts, p.step, p.each, p.last = count, parts, step, each, last
+    return instruction(join_f32 if dtype == "float32" else join_f64, &p, sizeof(p), 1, 0, None)
 
 
 cdef struct Arg:

@@ -7,6 +7,7 @@ enum { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN };
 enum { MAX_AXES = 8 };
 typedef struct { long shape[MAX_AXES], stride[MAX_AXES], count; int axes; } Axes;
 
+#define FLOAT 1
 #define IS_NAN(v) ((v) != (v))
 #define LOWEST (-INFINITY)
 #define HIGHEST INFINITY
@@ -37,6 +38,8 @@ typedef struct { long shape[MAX_AXES], stride[MAX_AXES], count; int axes; } Axes
 #undef LOWEST
 #undef HIGHEST
 
+#undef FLOAT
+#define FLOAT 0
 #define IS_NAN(v) (0)
 #define LOWEST INT64_MIN
 #define HIGHEST INT64_MAX
@@ -51,4 +54,5 @@ typedef struct { long shape[MAX_AXES], stride[MAX_AXES], count; int axes; } Axes
 #undef M
 #undef LANES
 #undef NAME
+#undef FLOAT
 #endif
