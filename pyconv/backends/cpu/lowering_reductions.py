@@ -101,7 +101,8 @@ def reduce(planner, node):
     count = math.prod(n for n, _ in shape["kept"])
     partial = Buffer(count * np.dtype(dtype).itemsize, blocks)
     planner.add(lambda: kernels.reduce(dtype, op, source.at(), partial.at(), **shape, across=False, run=layout.lanes,
-                                       blocks=blocks, samples=x.shape[0]), [source], [partial], blocks=blocks, cost=cost)
+                                       blocks=blocks, samples=x.shape[0]),
+                [source], [partial], blocks=blocks, cost=cost)
     combine(planner, op, dtype, partial, planner.define(out), count)
 
 
