@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from ... import config
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer
+from .lowering_winograd import run_kernel_gradient, run_winograd, use_for_kernel, use_winograd
 
 LOWERING: dict = {}
 
@@ -166,54 +166,6 @@ def _lines(z, y, steps, sizes, per_row):
     return lines
 
 
-def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
-    """Whether Winograd's algorithm takes a convolution and is estimated to be faster.
-
-    Costs are in vector operations: a multiplication of the products per tile, channel and filter, and what the
-    transforms take (measured).
-    """
-    algorithm = config.conv_algorithm()
-    size = g.window[2]
-    if algorithm == "direct" or g.groups != 1 or g.window[1] != size or size not in (3, 5) \
-            or g.strides != (1, 1, 1) or g.dilation != (1, 1, 1) or any(p >= k for k, pair in
-                                                                        zip(g.window, g.padding, strict=True)
-                                                                        for p in pair):
-        return False
-    if algorithm == "winograd":
-        return True
-    tile = 7 - size
-    tiles = -(-outputs[1] // tile) * -(-outputs[2] // tile) * outputs[0]
-    blocks = -(-g.batch // lanes)
-    fast = tiles * 36 * (channels * g.window[0] * filters * 1.1 + 9 * channels * g.window[0] + 8 * filters) \
-        + 60 * channels * g.window[0] * filters / blocks
-    slow = math.prod(outputs) * math.prod(g.window) * channels * filters
-    return dtype == "float32" and fast < 0.85 * slow
-
-
-def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
-                 across_filters, w_other, w_tap, origin, bias=None, relu=False):
-    """Add the work of a convolution by Winograd's algorithm; arguments as the kernels' module has them."""
-    lanes, item, size = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2]
-    tile, depth = 7 - size, g.window[0]
-    tiles = -(-out_sizes[1] // tile) * -(-out_sizes[2] // tile)
-    cb, xb = conv_tile(planner.kernels.packed, filters, [tiles])
-    packed = Buffer(36 * -(-filters // cb) * cb * channels * depth * item)
-    xo = planner.table(np.arange(channels * depth) * xb * lanes)
-    kernels = planner.kernels.winograd
-    planner.add(lambda: kernels.weights(dtype, weights.whole(), packed.whole(), channels=channels, filters=filters,
-                                        depth=depth, cb=cb, size=size, across_filters=across_filters,
-                                        w_other=w_other, w_slice=w_tap * size * size, w_line=w_tap * size, w_tap=w_tap,
-                                        origin=origin),
-                [weights], [packed], cost=channels * depth * filters * 15)
-    macs = tiles * out_sizes[0] * 36 * (channels * depth * filters + 9 * channels + 8 * filters)
-    planner.add(lambda: kernels.winograd(dtype, source.at(), packed.whole(), target.at(),
-                                         bias.whole() if bias else NOWHERE, blocks=source.blocks, channels=channels,
-                                         filters=filters, depth=depth, in_sizes=in_sizes, out_sizes=out_sizes, low=low,
-                                         tile=tile, cb=cb, xb=xb, xo=xo, relu=relu),
-                [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks,
-                cost=macs * source.blocks * 0.3)
-
-
 @lowers("conv")
 def conv(planner, node):
     x, kernel = node.inputs
@@ -280,6 +232,10 @@ def kernel_gradient(planner, node):
     g, lanes, item = Geometry(x.shape, shape, **attrs), planner.kernels.lanes[x.dtype], np.dtype(x.dtype).itemsize
     layout = planner.channels_first(len(x.shape), attrs["channels_last"], lanes)
     source, gradient = planner.rep(x, layout), planner.rep(grad, layout)
+    if use_for_kernel(g, dtype, lanes):
+        run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
+                            target=planner.define(node.output))
+        return
     axes = g.forward()
     low, padded = border(axes, g.sizes)
     row, depth = padded[2] * lanes, padded[1] * padded[2] * lanes

@@ -1,4 +1,4 @@
-/* The tiles of tiles.h and the transforms of winograd.h for float and double. */
+/* The tiles of tiles.h for float and double. */
 #ifndef PYCONV_TILES_F32_F64_H
 #define PYCONV_TILES_F32_F64_H
 #include "vector.h"
@@ -33,7 +33,6 @@ typedef struct {
 #define NAME(x) x##_f32
 #define SUM sum_lanes_f32
 #include "tiles.h"
-#include "winograd.h"
 #undef T
 #undef V
 #undef VI
@@ -48,7 +47,6 @@ typedef struct {
 #define NAME(x) x##_f64
 #define SUM sum_lanes_f64
 #include "tiles.h"
-#include "winograd.h"
 #undef T
 #undef V
 #undef VI

@@ -1,184 +1,346 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Convolution with 3 x 3 or 5 x 5 kernels and stride 1 by Winograd's algorithm, samples in the lanes.
 
-Layouts as in convolution.pyx. In chunks of XB tiles, numbered row by row over the plane of results: the tiles of all
-channels are transformed into V[36][channel][tile], 36 products with the transformed weights U[36][filters / CB]
-[channel][CB] give M[36][filter][tile] (a tile of CB filters x XB image tiles in registers), and M is transformed into
-results, with bias and relu. V and M of a chunk stay in the second-level cache. Kernels with depth are sums over their
-slices, whose channels follow each other. The task is a block.
+Layouts as in convolution.pyx. The tiles of all blocks are numbered: block, depth, row, column. A task takes a range
+of them and a range of filters, and goes through its tiles in chunks:
+
+1. the tiles of all channels are transformed into V[36][channel][tile];
+2. for 16 filters at a time, 36 products with the transformed weights U[36][channel][16] give M[36][filter][tile]
+   (filters x tiles in registers), which is transformed into results, with bias and relu.
+
+V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Kernels with depth are
+sums over their slices, whose channels follow each other. Where a task is a block, it can go on to other instructions.
 
 The gradient for the input is the same with the kernel turned around and its channels and filters exchanged.
+
+The gradient for the kernel: a task has a range of tiles, of channels and of filters. It makes the rows of the 6 x 6
+values one after the other, so that more tiles fit into the caches: V[6][channel][tile][lane] and the transformed
+gradients Q[6][tile][lane][filter], filters in the lanes, are multiplied into sums P[6][channel][filter], and these are
+transformed back and added up. Tasks of the same weights write partial sums, which are added in their order.
 """
 
-from libc.stdint cimport int32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
-                                           operand)
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
 
-cdef extern from "tiles_f32_f64.h" nogil:
+cdef extern from "winograd_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
-    ctypedef struct Outer:
-        const void *x
-        const int32_t *xo
-        long xj
-        const void *w
-        const int32_t *wo
-        long wc, taps
-        void *y
-        long yc, yj, rows, last
-        const void *bias
-        int accumulate, relu
-    void (*packed_tiles_f32[9][9])(const Outer *)
-    void (*packed_tiles_f64[9][9])(const Outer *)
+    void packed_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
+    void packed_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
+    void strided_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
+    void strided_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
+    void transposed_f32(const float *, long, long, float *, long)
+    void transposed_f64(const double *, long, long, double *, long)
     void input_tile_f32(const float *, long, long, long, long, float *, long)
     void input_tile_f64(const double *, long, long, long, long, double *, long)
+    void input_row_f32(int, const float *, long, long, long, long, float *, long)
+    void input_row_f64(int, const double *, long, long, long, long, double *, long)
     void output_tile_f32(const float *, long, int, float, int, float *, long, long, long)
     void output_tile_f64(const double *, long, int, double, int, double *, long, long, long)
-    void weights_f32(const float *, long, long, int, float *)
-    void weights_f64(const double *, long, long, int, double *)
+    void weights_f32(const float *, long, long, int, float *, long)
+    void weights_f64(const double *, long, long, int, double *, long)
+    void gradient_row_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
+    void gradient_row_f64(int, int, const double *, long, long, long, long, long, double *, long, long)
+    void weights_back_f32(int, int, const float *, long, float *, long)
+    void weights_back_f64(int, int, const double *, long, double *, long)
 
 ctypedef fused real:
     float
     double
 
-
-cdef struct Weights:
-    Operand w, out
-    long channels, filters, depth, cb, size
-    long w_other, w_slice, w_line, w_tap      # elements from one to the next in w
-    long origin                               # of the first tap (the last one, if turned around)
-    int across_filters                        # which of the two lie side by side in w: filters or channels
-
-cdef void weights_task(const Weights *p, long task, const Context *context, real *tag) noexcept nogil:
-    """One slice of one channel with all filters, or of one filter with all channels."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef const real *w = <const real *>address(&p.w, 0, context) + p.origin
-    cdef real *out = <real *>address(&p.out, 0, context)
-    cdef real *target
-    cdef long total = p.channels * p.depth, blocks = ceil_div(p.filters, p.cb), plane = blocks * total * p.cb
-    cdef long n = p.filters if p.across_filters else p.channels
-    cdef long others = p.channels if p.across_filters else p.filters
-    cdef long other = task % others, slice = task // others
-    cdef long at = 0, i, c, f, k
-    cdef real values[36 * 16]
-    w += other * p.w_other + slice * p.w_slice
-    while at < n:
-        if real is float:
-            weights_f32(w + at, p.w_line, p.w_tap, p.size, values)
-        else:
-            weights_f64(w + at, p.w_line, p.w_tap, p.size, values)
-        for i in range(min(lanes, n - at)):
-            if p.across_filters:
-                c, f = other, at + i
-            else:
-                c, f = at + i, other
-            target = out + (f // p.cb * total + slice * p.channels + c) * p.cb + f % p.cb
-            for k in range(36):
-                target[k * plane] = values[k * lanes + i]
-        at += lanes
-
-cdef void weights_run_f32(const void *p, long task, const Context *c) noexcept nogil:
-    weights_task[float](<const Weights *>p, task, c, NULL)
-cdef void weights_run_f64(const void *p, long task, const Context *c) noexcept nogil:
-    weights_task[double](<const Weights *>p, task, c, NULL)
-
-def weights(dtype, w, out, *, channels, filters, depth, cb, size, across_filters, w_other, w_slice, w_line, w_tap,
-            origin):
-    """Transform the weights of a `size` x `size` kernel; the strides w_* may be negative."""
-    cdef Weights p
-    p.w, p.out = operand(w), operand(out)
-    p.channels, p.filters, p.depth, p.cb, p.size = channels, filters, depth, cb, size
-    p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
-    p.origin = origin
-    return instruction(weights_run_f32 if dtype == "float32" else weights_run_f64, &p, sizeof(p),
-                       depth * (channels if across_filters else filters), 0, None)
+cdef enum:
+    GROUP = 16                             # filters that are multiplied before they are transformed back
+    MOST_TILES = 32                        # tiles of a chunk, at most
 
 
-cdef struct Winograd:
-    Operand x, w, y, bias
-    long channels, filters, depth          # depth: slices of the kernel
+# Tiles ------------------------------------------------------------------------------------------------------------
+
+cdef struct Tiles:
     long in_sizes[3]
     long out_sizes[3]
     long low[3]                            # zeros before the input along each axis
-    long tile, cb, xb                      # outputs of a tile along an axis; filters and image tiles of a register tile
-    const int32_t *xo
+    long size, rows, columns, per_block    # results of a tile along an axis; tiles of a plane; of a block
+    long total, parts, chunk               # tiles of all blocks; ranges that they are split into; tiles of a chunk
+
+cdef struct Tile:
+    long block, z, y, x                    # results from (y, x) on in depth z
+
+cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
+    cdef long inside = i % t.per_block, plane = t.rows * t.columns
+    return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.size,
+                inside % t.columns * t.size)
+
+cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
+    """The depth in the input that a slice of the kernel meets, or -1."""
+    cdef long d = z - t.low[0] + slice
+    return d if 0 <= d < t.in_sizes[0] else -1
+
+cdef Tiles tiles_for(in_sizes, out_sizes, low, long size, long blocks, long parts, long chunk) except *:
+    cdef Tiles t
+    for i in range(3):
+        t.in_sizes[i], t.out_sizes[i], t.low[i] = in_sizes[i], out_sizes[i], low[i]
+    t.size, t.rows, t.columns = size, ceil_div(out_sizes[1], size), ceil_div(out_sizes[2], size)
+    t.per_block = t.rows * t.columns * out_sizes[0]
+    t.total, t.parts, t.chunk = t.per_block * blocks, parts, chunk
+    if chunk > MOST_TILES:
+        raise ValueError(chunk)
+    return t
+
+
+# Forward and gradient for the input -------------------------------------------------------------------------------
+
+cdef struct Winograd:
+    Operand x, w, y, bias
+    Tiles tiles
+    long channels, filters, depth, size    # depth: slices of the kernel; size: of its other axes
+    long groups                            # ranges of filters
+    long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
+    long origin                            # of the first tap (the last one, if turned around)
+    int across_filters                     # which of the two lie side by side in w: filters or channels
     int relu
+    long v_step, u_step, m_step, u_groups  # elements from one of the 36 values to the next; groups of filters in U
+
+cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, real *u) noexcept nogil:
+    """U[36][slice, channel][GROUP] of `rows` filters from `first` on."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long s, c, v, k, i, taps = p.size * p.size
+    cdef const real *at
+    cdef real *out
+    cdef real square[25 * 16 * GROUP]      # [tap][channel][filter]
+    for s in range(p.depth):
+        if p.across_filters:
+            for c in range(p.channels):
+                at = w + p.origin + s * p.w_slice + c * p.w_other + first
+                out = u + (s * p.channels + c) * GROUP
+                for v from 0 <= v < rows by lanes:
+                    if real is float:
+                        weights_f32(at + v, p.w_line, p.w_tap, p.size, out + v, p.u_step)
+                    else:
+                        weights_f64(at + v, p.w_line, p.w_tap, p.size, out + v, p.u_step)
+            continue
+        for c from 0 <= c < p.channels by lanes:
+            for v from 0 <= v < rows by lanes:
+                at = w + p.origin + s * p.w_slice + (first + v) * p.w_other + c
+                for k in range(taps):
+                    if real is float:
+                        transposed_f32(at + k // p.size * p.w_line + k % p.size * p.w_tap, p.w_other, rows - v,
+                                       square + k * lanes * GROUP + v, GROUP)
+                    else:
+                        transposed_f64(at + k // p.size * p.w_line + k % p.size * p.w_tap, p.w_other, rows - v,
+                                       square + k * lanes * GROUP + v, GROUP)
+            for i in range(min(lanes, p.channels - c)):
+                out = u + (s * p.channels + c + i) * GROUP
+                for v from 0 <= v < rows by lanes:
+                    if real is float:
+                        weights_f32(square + i * GROUP + v, p.size * lanes * GROUP, lanes * GROUP, p.size, out + v,
+                                    p.u_step)
+                    else:
+                        weights_f64(square + i * GROUP + v, p.size * lanes * GROUP, lanes * GROUP, p.size, out + v,
+                                    p.u_step)
 
 cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef const real *x = <const real *>address(&p.x, task, context)
-    cdef const real *u = <const real *>address(&p.w, 0, context)
+    cdef const Tiles *tiles = &p.tiles
+    cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef const real *bias = <const real *>address(&p.bias, 0, context)
-    cdef real *y = <real *>address(&p.y, task, context)
-    cdef long h = p.in_sizes[1], w = p.in_sizes[2], oh = p.out_sizes[1], ow = p.out_sizes[2]
-    cdef long plane = h * w * lanes, out_plane = oh * ow * lanes
-    cdef long ty = ceil_div(oh, p.tile), tx = ceil_div(ow, p.tile), tiles = ty * tx
-    cdef long chunks = ceil_div(tiles, p.xb), blocks = ceil_div(p.filters, p.cb)
-    cdef long total = p.channels * p.depth
-    cdef real *v = <real *>context.scratch
-    cdef real *m = v + 36 * total * p.xb * lanes
-    cdef long z, i, first, n, c, s, k, f, t, r, q, used, begin
-    cdef Outer o
-    memset(&o, 0, sizeof(o))
-    o.xo, o.xj, o.yj = p.xo, lanes, lanes
-    o.yc = p.xb * lanes
-    for z in range(p.out_sizes[0]):
-        # Slices of the kernel that meet the input; the others are left out.
-        begin = max(0, p.low[0] - z)
-        used = min(p.depth, p.in_sizes[0] + p.low[0] - z) - begin
-        for i in range(chunks):
-            first = tiles * i // chunks
-            n = tiles * (i + 1) // chunks - first
-            for s in range(used):
-                for c in range(p.channels):
-                    for t in range(n):
-                        r, q = (first + t) // tx * p.tile - p.low[1], (first + t) % tx * p.tile - p.low[2]
-                        if real is float:
-                            input_tile_f32(x + (c * p.in_sizes[0] + z - p.low[0] + begin + s) * plane, h, w, r, q,
-                                           v + ((s * p.channels + c) * p.xb + t) * lanes, total * p.xb * lanes)
-                        else:
-                            input_tile_f64(x + (c * p.in_sizes[0] + z - p.low[0] + begin + s) * plane, h, w, r, q,
-                                           v + ((s * p.channels + c) * p.xb + t) * lanes, total * p.xb * lanes)
-            o.taps = max(0, used) * p.channels
-            for k in range(36):
-                o.x = v + k * total * p.xb * lanes
-                for f in range(blocks):
-                    o.w = u + ((k * blocks + f) * total + begin * p.channels) * p.cb
-                    o.rows = min(p.cb, p.filters - f * p.cb)
-                    o.y = m + (k * p.filters + f * p.cb) * p.xb * lanes
-                    if real is float:
-                        packed_tiles_f32[p.cb][n](&o)
-                    else:
-                        packed_tiles_f64[p.cb][n](&o)
-            for f in range(p.filters):
+    cdef const real *x
+    cdef const real *plane
+    cdef const real *source
+    cdef real *y
+    cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
+    cdef long in_plane = h * width * lanes, out_plane = oh * ow * lanes, channels = p.channels * p.depth
+    cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, GROUP)
+    cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
+    cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
+    cdef long chunks = ceil_div(end - begin, tiles.chunk)
+    cdef long line = tiles.chunk * lanes
+    cdef real *u = <real *>context.scratch
+    cdef real *v = u + p.u_groups * 36 * p.u_step
+    cdef real *m = v + 36 * p.v_step
+    cdef real *packed
+    cdef long i, first, n, s, c, t, g, rows, k, f, d
+    cdef Tile at[MOST_TILES]
+    for i in range(chunks):
+        first = begin + (end - begin) * i // chunks
+        n = begin + (end - begin) * (i + 1) // chunks - first
+        for t in range(n):
+            at[t] = tile_of(tiles, first + t)
+        for s in range(p.depth):
+            for c in range(p.channels):
                 for t in range(n):
-                    r, q = (first + t) // tx * p.tile, (first + t) % tx * p.tile
+                    d = slice_of(tiles, at[t].z, s)
+                    plane = NULL
+                    if d >= 0:
+                        plane = <const real *>address(&p.x, at[t].block, context) \
+                            + (c * tiles.in_sizes[0] + d) * in_plane
                     if real is float:
-                        output_tile_f32(m + (f * p.xb + t) * lanes, p.filters * p.xb * lanes, p.tile,
-                                        bias[f] if bias else 0, p.relu,
-                                        y + (f * p.out_sizes[0] + z) * out_plane + (r * ow + q) * lanes, ow * lanes,
-                                        min(p.tile, oh - r), min(p.tile, ow - q))
+                        input_tile_f32(plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
+                                       v + (s * p.channels + c) * line + t * lanes, p.v_step)
                     else:
-                        output_tile_f64(m + (f * p.xb + t) * lanes, p.filters * p.xb * lanes, p.tile,
-                                        bias[f] if bias else 0, p.relu,
-                                        y + (f * p.out_sizes[0] + z) * out_plane + (r * ow + q) * lanes, ow * lanes,
-                                        min(p.tile, oh - r), min(p.tile, ow - q))
+                        input_tile_f64(plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
+                                       v + (s * p.channels + c) * line + t * lanes, p.v_step)
+        for g in range(g0, g1):
+            rows = min(GROUP, p.filters - g * GROUP)
+            packed = u + (0 if p.u_groups == 1 else g - g0) * 36 * p.u_step
+            if i == 0 or p.u_groups == 1 and g1 - g0 > 1:
+                transform_weights(p, w, g * GROUP, rows, packed)
+            for k in range(36):
+                if real is float:
+                    packed_product_f32(packed + k * p.u_step, GROUP, v + k * p.v_step, line, channels,
+                                       m + k * p.m_step, line, rows, n)
+                else:
+                    packed_product_f64(packed + k * p.u_step, GROUP, v + k * p.v_step, line, channels,
+                                       m + k * p.m_step, line, rows, n)
+            for f in range(rows):
+                for t in range(n):
+                    y = <real *>address(&p.y, at[t].block, context) \
+                        + ((g * GROUP + f) * tiles.out_sizes[0] + at[t].z) * out_plane \
+                        + (at[t].y * ow + at[t].x) * lanes
+                    if real is float:
+                        output_tile_f32(m + f * line + t * lanes, p.m_step, tiles.size,
+                                        bias[g * GROUP + f] if bias else 0, p.relu, y, ow * lanes,
+                                        min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x))
+                    else:
+                        output_tile_f64(m + f * line + t * lanes, p.m_step, tiles.size,
+                                        bias[g * GROUP + f] if bias else 0, p.relu, y, ow * lanes,
+                                        min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x))
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[float](<const Winograd *>p, task, c, NULL)
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, y, bias, *, blocks, channels, filters, depth, in_sizes, out_sizes, low, tile, cb, xb,
-             xo, relu):
-    """y = x * w (+ bias, relu) with weights from `weights`; three sizes each for depth, rows and columns."""
+def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, chunk, channels, filters, depth, size, in_sizes, out_sizes,
+             low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu):
+    """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the strides w_* may be negative.
+
+    parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
+    is a block. chunk: tiles at a time.
+    """
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.channels, p.filters, p.depth, p.tile, p.cb, p.xb, p.relu = channels, filters, depth, tile, cb, xb, relu
-    for i in range(3):
-        p.in_sizes[i], p.out_sizes[i], p.low[i] = in_sizes[i], out_sizes[i], low[i]
-    p.xo = <const int32_t *>elements(xo, 4)
-    cdef size_t scratch = 36 * (channels * depth + filters) * xb * lanes * (4 if dtype == "float32" else 8)
-    return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), blocks, scratch, (xo,))
+    p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, blocks, parts, chunk)
+    p.channels, p.filters, p.depth, p.size, p.groups, p.relu = channels, filters, depth, size, groups, relu
+    p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
+    p.origin = origin
+    # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
+    p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (GROUP * chunk | 1) * lanes
+    p.u_step = channels * depth * GROUP + 16
+    most = ceil_div(ceil_div(filters, GROUP), groups)
+    p.u_groups = 1 if ceil_div(p.tiles.total, parts) <= chunk else most
+    cdef size_t scratch = 36 * (p.u_groups * p.u_step + p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
+    return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
+                       None)
+
+
+# Gradient for the kernel ------------------------------------------------------------------------------------------
+
+cdef struct KernelGradient:
+    Operand x, g, out
+    Tiles tiles
+    long channels, filters, depth, size, samples
+    long row_groups, groups, width         # ranges of rows (slice, channel) and of `width` filters
+    long v_step, q_step, p_step            # elements from value to value
+
+cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef const Tiles *tiles = &p.tiles
+    cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
+    cdef long in_plane = h * width * lanes, out_plane = tiles.out_sizes[0] * oh * ow * lanes
+    cdef long all_rows = p.channels * p.depth, taps = p.size * p.size
+    cdef long group = task % p.groups, row_group = task // p.groups % p.row_groups
+    cdef long part = task // (p.groups * p.row_groups)
+    cdef long r0 = all_rows * row_group // p.row_groups, rows = all_rows * (row_group + 1) // p.row_groups - r0
+    cdef long f0 = p.width * group, filters = min(p.width, p.filters - f0), wide = ceil_div(filters, lanes) * lanes
+    cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
+    cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes
+    cdef real *v = <real *>context.scratch
+    cdef real *q = v + 6 * p.v_step
+    cdef real *sums = q + 6 * p.q_step
+    cdef real *back = sums + 6 * p.p_step
+    cdef real *out = <real *>address(&p.out, part, context)
+    cdef const real *plane
+    cdef const real *g
+    cdef long i, k, t, n, r, s, c, f, d, full, first, valid
+    cdef Tile at[MOST_TILES]
+    memset(back, 0, taps * rows * wide * sizeof(real))
+    for i in range(6):
+        memset(sums, 0, 6 * p.p_step * sizeof(real))
+        for k in range(chunks):
+            first = begin + (end - begin) * k // chunks
+            n = begin + (end - begin) * (k + 1) // chunks - first
+            for t in range(n):
+                at[t] = tile_of(tiles, first + t)
+            for r in range(rows):
+                s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
+                for t in range(n):
+                    d = slice_of(tiles, at[t].z, s)
+                    plane = NULL
+                    if d >= 0:
+                        plane = <const real *>address(&p.x, at[t].block, context) \
+                            + (c * tiles.in_sizes[0] + d) * in_plane
+                    if real is float:
+                        input_row_f32(i, plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
+                                      v + r * line + t * lanes, p.v_step)
+                    else:
+                        input_row_f64(i, plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
+                                      v + r * line + t * lanes, p.v_step)
+            for t in range(n):
+                for f from 0 <= f < filters by lanes:
+                    g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
+                        + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
+                    if real is float:
+                        gradient_row_f32(i, tiles.size, g, out_plane, ow * lanes, min(tiles.size, oh - at[t].y),
+                                         min(tiles.size, ow - at[t].x), filters - f, q + t * lanes * wide + f, p.q_step,
+                                         wide)
+                    else:
+                        gradient_row_f64(i, tiles.size, g, out_plane, ow * lanes, min(tiles.size, oh - at[t].y),
+                                         min(tiles.size, ow - at[t].x), filters - f, q + t * lanes * wide + f, p.q_step,
+                                         wide)
+            # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
+            full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
+            for t from 0 <= t < n by full:
+                valid = min(lanes, p.samples - at[t].block * lanes) if full == 1 else full * lanes
+                for s in range(6):
+                    if real is float:
+                        strided_product_f32(v + s * p.v_step + t * lanes, line, q + s * p.q_step + t * lanes * wide,
+                                            wide, valid, sums + s * p.p_step, wide, rows, wide // lanes)
+                    else:
+                        strided_product_f64(v + s * p.v_step + t * lanes, line, q + s * p.q_step + t * lanes * wide,
+                                            wide, valid, sums + s * p.p_step, wide, rows, wide // lanes)
+        for r from 0 <= r < rows * wide by lanes:
+            if real is float:
+                weights_back_f32(i, p.size, sums + r, p.p_step, back + r, rows * wide)
+            else:
+                weights_back_f64(i, p.size, sums + r, p.p_step, back + r, rows * wide)
+    for r in range(rows):
+        s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
+        for k in range(taps):
+            memcpy(out + ((s * taps + k) * p.channels + c) * p.filters + f0, back + (k * rows + r) * wide,
+                   filters * sizeof(real))
+
+cdef void kernel_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
+    kernel_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
+cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
+    kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
+
+def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, depth,
+                    size, in_sizes, out_sizes, low):
+    """Partial sums of the kernel's gradient, in the kernel's own order, per range of tiles.
+
+    parts, row_groups: ranges of tiles and of rows (slice, channel); width: filters of a task; chunk: tiles at a time.
+    """
+    cdef KernelGradient p
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.x, p.g, p.out = operand(x), operand(g), operand(out)
+    p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, blocks, parts, chunk)
+    p.channels, p.filters, p.depth, p.size, p.samples = channels, filters, depth, size, samples
+    p.row_groups, p.groups, p.width = row_groups, ceil_div(filters, width), width
+    cdef long rows = ceil_div(channels * depth, row_groups), wide = ceil_div(min(width, filters), lanes) * lanes
+    p.v_step, p.q_step = (rows * chunk | 1) * lanes, chunk * lanes * wide + lanes
+    p.p_step = rows * wide + lanes
+    cdef size_t scratch = (6 * (p.v_step + p.q_step + p.p_step) + size * size * rows * wide) \
+        * (4 if dtype == "float32" else 8)
+    return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
+                       parts * row_groups * p.groups, scratch, None)

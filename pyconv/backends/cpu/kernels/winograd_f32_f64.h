@@ -1,0 +1,31 @@
+/* products.h and winograd.h for float and double. */
+#ifndef PYCONV_WINOGRAD_F32_F64_H
+#define PYCONV_WINOGRAD_F32_F64_H
+#include "vector.h"
+
+#define T float
+#define V vf32
+#define VI vi32
+#define LANES LANES_F32
+#define NAME(x) x##_f32
+#include "products.h"
+#include "winograd.h"
+#undef T
+#undef V
+#undef VI
+#undef LANES
+#undef NAME
+
+#define T double
+#define V vf64
+#define VI vi64
+#define LANES LANES_F64
+#define NAME(x) x##_f64
+#include "products.h"
+#include "winograd.h"
+#undef T
+#undef V
+#undef VI
+#undef LANES
+#undef NAME
+#endif

@@ -1,0 +1,135 @@
+"""Where Winograd's algorithm takes a convolution, and how its work is split.
+
+Costs are in vector operations, and depend on shapes alone: never on the number of threads or on time measured.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ... import config
+from .buffers import NOWHERE, Buffer
+
+# Vector operations per tile of a channel, of a filter, per weight, and per tile of a filter in the kernel's gradient.
+INPUT, OUTPUT, WEIGHTS, ROWS, GRADIENTS = 130, 110, 10, 230, 290
+CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
+
+
+def applies(g) -> bool:
+    """Whether Winograd's algorithm can compute a convolution of this geometry."""
+    size = g.window[2]
+    return g.groups == 1 and g.window[1] == size and size in (3, 5) and g.strides == g.dilation == (1, 1, 1) \
+        and all(p < k for k, pair in zip(g.window, g.padding, strict=True) for p in pair)
+
+
+def _tiles(g, outputs, lanes):
+    """Tiles of all blocks for results of these sizes, the kernel's size being that of g."""
+    tile = 7 - g.window[2]
+    return -(-outputs[1] // tile) * -(-outputs[2] // tile) * outputs[0] * -(-g.batch // lanes)
+
+
+def _chosen(dtype, fast, slow) -> bool:
+    algorithm = config.conv_algorithm()
+    return algorithm == "winograd" or algorithm == "auto" and dtype == "float32" and fast < slow
+
+
+def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
+    """Whether a convolution, or its gradient for the input, goes this way; channels are read and filters computed."""
+    if not applies(g):
+        return False
+    rows, tiles = channels * g.window[0], _tiles(g, outputs, lanes)
+    fast = tiles * (36 * rows * filters * 1.1 + INPUT * rows + OUTPUT * filters) + WEIGHTS * rows * filters
+    slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
+    return _chosen(dtype, fast, slow)
+
+
+def use_for_kernel(g, dtype, lanes) -> bool:
+    """Whether the gradient for the kernel does."""
+    if not applies(g):
+        return False
+    rows, tiles, wide = g.channels * g.window[0], _tiles(g, g.outputs, lanes), -(-g.filters // lanes) * lanes
+    fast = tiles * (36 * rows * wide * 1.2 + ROWS * rows + GRADIENTS * wide) + 16 * rows * wide
+    slow = math.prod(g.outputs) * math.prod(g.window) * g.channels * g.filters * -(-g.batch // lanes) * 1.2
+    return _chosen(dtype, fast, slow)
+
+
+def _idle(tasks):
+    """How much longer a few threads take for these tasks than for any number of them."""
+    return sum(-(-tasks // n) * n / tasks for n in (2, 4, 8)) / 3
+
+
+def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
+                 across_filters, w_other, w_tap, origin, bias=None, relu=False):
+    """Add the work of a convolution; arguments as the kernels' module has them."""
+    lanes, item, size, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2], source.blocks
+    rows = channels * g.window[0]
+    tiles = _tiles(g, out_sizes, lanes)
+    total = tiles * (36 * rows * filters + INPUT * rows + OUTPUT * filters)
+    chained = blocks >= 8 and source.block_bytes + target.block_bytes <= 2 * CACHE
+    parts, groups = (blocks, 1) if chained else _split(tiles, rows, filters, total)
+    chunk = CACHE // (36 * rows * lanes * item) // 3 * 3
+    chunk = max(1, min(max(chunk, 3), 12, -(-tiles // parts)))
+
+    def make():
+        return planner.kernels.winograd.winograd(
+            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=blocks,
+            parts=parts, groups=groups, chunk=chunk, channels=channels, filters=filters, depth=g.window[0], size=size,
+            in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
+            w_slice=w_tap * size * size, w_line=w_tap * size, w_tap=w_tap, origin=origin, relu=relu)
+    planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
+                cost=total * 0.3)
+
+
+def _split(tiles, rows, filters, total):
+    """(parts of the tiles, groups of the filters): little work done twice, and enough tasks for several threads."""
+    def cost(split):
+        parts, groups = split
+        return (total + (parts - 1) * rows * filters * WEIGHTS + (groups - 1) * tiles * rows * INPUT) \
+            * (_idle(parts * groups) + 0.3 / (parts * groups))
+    most = max(1, min(64, total // 200_000))
+    return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(-(-filters // 16), most) + 1)
+                if p * n <= most), key=cost)
+
+
+def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
+    """Add the work of the gradient for the kernel: partial sums, then their sum."""
+    lanes, item, size, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2], source.blocks
+    rows, filters, taps = g.channels * g.window[0], g.filters, size * size
+    tiles, weights = _tiles(g, g.outputs, lanes), rows * taps * filters
+
+    def cost(split):
+        parts, row_groups, groups = split
+        wide = -(-filters // (lanes * groups)) * lanes * groups
+        total = tiles * (36 * rows * wide + ROWS * rows * groups + GRADIENTS * wide * row_groups) \
+            + parts * weights * 4
+        return total * (_idle(parts * row_groups * groups) + 0.3 / (parts * row_groups * groups)) \
+            * (1 + max(0, rows / row_groups * wide / groups * 6 * item / CACHE - 0.5))
+    work = tiles * 36 * rows * filters
+    most = max(1, min(64, work // 200_000))
+    bound = max(1, (64 << 20) // (weights * item))
+    splits = [(p, r, n) for p in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if p <= min(tiles, bound)
+              for r in (1, 2, 3, 4, 6, 8, 12, 16) if r <= -(-rows // 8)
+              for n in (1, 2, 3, 4, 6, 8, 12, 16) if n <= -(-filters // lanes) and p * r * n <= max(most, 1)]
+    parts, row_groups, groups = min(splits, key=cost)
+    width = -(-filters // (lanes * groups)) * lanes
+    free = CACHE - min(CACHE // 2, 6 * -(-rows // row_groups) * width * item)
+    chunk = free // (6 * (-(-rows // row_groups) + width) * lanes * item)
+    chunk = max(1, min(max(chunk, 4), 12, -(-tiles // parts)))
+    partial = target if parts == 1 else Buffer(weights * item, parts)
+    partial.shared = True
+
+    def make():
+        return planner.kernels.winograd.kernel_gradient(
+            dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
+            row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, depth=g.window[0],
+            size=size, in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding])
+    source.shared = gradient.shared = True
+    planner.add(make, [source, gradient], [partial], cost=work * 0.35)
+    if parts == 1:
+        return
+    targets, step = planner.table(np.arange(rows * taps) * filters), partial.block_bytes // item
+    planner.add(lambda: planner.kernels.convolution.gather(dtype, partial.whole(), target.whole(), targets, filters,
+                                                           parts, step),
+                [partial], [target], cost=weights * parts / 8)
