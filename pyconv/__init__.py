@@ -10,14 +10,21 @@ __version__ = "0.1.0"
 # name -> the module that has it; a module's own name loads the module itself
 _EXPORTS = {
     "Model": "models", "Sequential": "models", "Input": "models",
-    "Layer": "layers", "Variable": "graph", "Function": "ops.function",
+    "Layer": "layers", "InputSpec": "layers", "Variable": "graph", "Function": "ops.function",
+    "Initializer": "initializers", "Regularizer": "regularizers", "Loss": "losses", "Metric": "metrics",
+    "Optimizer": "optimizers",
     "set_backend": "config", "value_and_grad": "utils.gradients",
 }
 _MODULES = ("activations", "applications", "backends", "callbacks", "config", "constraints", "data", "datasets",
             "graph", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
             "regularizers", "saving", "testing", "utils")
 
-__all__ = sorted([*_EXPORTS, *_MODULES])
+__all__ = sorted([*_EXPORTS, *_MODULES, "version"])
+
+
+def version() -> str:
+    """The version of pyconv, such as "0.1.0"."""
+    return __version__
 
 
 def __getattr__(name):

@@ -8,6 +8,7 @@ from . import ops
 from .ops.base import operation
 from .utils.configurable import describe
 from .utils.configurable import lookup as _lookup
+from .utils.registry import CustomObjectScope
 
 __all__ = ["linear", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "swish", "mish",
            "sigmoid", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "log_sigmoid", "tanh",
@@ -209,6 +210,7 @@ def serialize(activation):
     return name
 
 
-def deserialize(config):
-    """The activation function that `serialize` described."""
-    return get(config)
+def deserialize(config, custom_objects=None):
+    """The activation function that `serialize` described. custom_objects: dict, name -> function of one's own."""
+    with CustomObjectScope(custom_objects):
+        return get(config)

@@ -36,10 +36,11 @@ def image_data_format() -> str:
     return _state["image_data_format"]
 
 
-def set_image_data_format(value: str):
-    if value not in ("channels_last", "channels_first"):
-        raise ValueError(f"data_format={value!r} must be 'channels_last' or 'channels_first'.")
-    _state["image_data_format"] = value
+def set_image_data_format(data_format: str):
+    """Set the default data format of layers made from now on."""
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(f"data_format={data_format!r} must be 'channels_last' or 'channels_first'.")
+    _state["image_data_format"] = data_format
 
 
 def backend() -> str:
@@ -48,10 +49,10 @@ def backend() -> str:
     return backends.current_name()
 
 
-def set_backend(name: str):
+def set_backend(backend: str):
     """Choose where models compute from now on: "cpu", "reference" or "cuda". Existing models move by themselves."""
     from . import backends
-    backends.set_current(name)
+    backends.set_current(backend)
 
 
 def conv_algorithm() -> str:

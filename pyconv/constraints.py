@@ -5,7 +5,8 @@ from __future__ import annotations
 from . import ops
 from .config import epsilon
 from .utils.configurable import Configurable, describe, lookup
-from .utils.configurable import serialize as serialize
+from .utils.configurable import serialize as _serialize
+from .utils.registry import CustomObjectScope
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "max_norm", "min_max_norm", "non_neg",
            "unit_norm", "get", "serialize", "deserialize"]
@@ -89,6 +90,12 @@ def get(identifier):
     return lookup("constraint", identifier, Constraint.family)
 
 
-def deserialize(config):
-    """The constraint that `serialize` described."""
-    return get(config)
+def serialize(constraint):
+    """A constraint as a dictionary of its class name and configuration; a function as its name."""
+    return _serialize(constraint)
+
+
+def deserialize(config, custom_objects=None):
+    """The constraint that `serialize` described. custom_objects: dict, name -> class or function of one's own."""
+    with CustomObjectScope(custom_objects):
+        return get(config)

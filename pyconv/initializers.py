@@ -15,7 +15,8 @@ from .config import floatx
 from .graph import canonical, is_float
 from .random import SeedGenerator, host_generator
 from .utils.configurable import Configurable, describe, lookup, parameters, plain
-from .utils.configurable import serialize as serialize
+from .utils.configurable import serialize as _serialize
+from .utils.registry import CustomObjectScope
 
 __all__ = ["Initializer", "Zeros", "Ones", "Constant", "RandomNormal", "RandomUniform", "TruncatedNormal",
            "VarianceScaling", "GlorotUniform", "GlorotNormal", "HeUniform", "HeNormal", "LecunUniform",
@@ -314,9 +315,15 @@ def get(identifier):
     return lookup("initializer", identifier, _table())
 
 
-def deserialize(config):
-    """The initializer that `serialize` described."""
-    return get(config)
+def serialize(initializer):
+    """An initializer as a dictionary of its class name and configuration; a function as its name."""
+    return _serialize(initializer)
+
+
+def deserialize(config, custom_objects=None):
+    """The initializer that `serialize` described. custom_objects: dict, name -> class or function of one's own."""
+    with CustomObjectScope(custom_objects):
+        return get(config)
 
 
 def __getattr__(name):      # Keras's second spelling of each class: pyconv.initializers.he_normal

@@ -6,7 +6,8 @@ import numpy as np
 
 from . import ops
 from .utils.configurable import Configurable, describe, lookup
-from .utils.configurable import serialize as serialize
+from .utils.configurable import serialize as _serialize
+from .utils.registry import CustomObjectScope
 
 __all__ = ["Regularizer", "L1", "L2", "L1L2", "OrthogonalRegularizer", "l1", "l2", "l1_l2",
            "orthogonal_regularizer", "get", "serialize", "deserialize"]
@@ -100,6 +101,12 @@ def get(identifier):
     return lookup("regularizer", identifier, {"l1_l2": L1L2, **Regularizer.family})
 
 
-def deserialize(config):
-    """The regularizer that `serialize` described."""
-    return get(config)
+def serialize(regularizer):
+    """A regularizer as a dictionary of its class name and configuration; a function as its name."""
+    return _serialize(regularizer)
+
+
+def deserialize(config, custom_objects=None):
+    """The regularizer that `serialize` described. custom_objects: dict, name -> class or function of one's own."""
+    with CustomObjectScope(custom_objects):
+        return get(config)

@@ -1,8 +1,9 @@
-"""Data in batches: from a user's own code, folders of images, and series; and its division in two."""
+"""Data in batches: from a user's own code, folders of images and recordings, and series; and its division in two."""
 
 import importlib
 
 _EXPORTS = {"PyDataset": "py_dataset", "Sequence": "py_dataset", "image_dataset_from_directory": "images",
+            "audio_dataset_from_directory": "audio",
             "split_dataset": "splitting", "timeseries_dataset_from_array": "timeseries"}
 
 __all__ = sorted(_EXPORTS)

@@ -2,78 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import os
-
 import numpy as np
 
 from ..config import image_data_format
 from ..utils.configurable import describe
-from .py_dataset import PyDataset
-from .splitting import _generator
+from ..utils.images import FILTERS, MODES, pillow
+from .folders import Folder, choice, open_folder
 
 __all__ = ["ImageFolder", "image_dataset_from_directory"]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_MODES = {"grayscale": ("L", 1), "rgb": ("RGB", 3), "rgba": ("RGBA", 4)}
-_FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 _FUNCTION = "image_dataset_from_directory"
 
 
-def pillow():
-    """The module PIL.Image; ImportError that tells how to get it."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ImportError(f"{_FUNCTION} reads images with Pillow, which is not installed: pip install "
-                          "pillow.") from None
-    return Image
-
-
-class ImageFolder(PyDataset):
-    """The batches of `image_dataset_from_directory`.
-
-    Attributes
-    ----------
-    class_names: list of str, or None
-    file_paths: list of str
-        In the order of the files' names, or as drawn for a validation split.
-    labels: array (samples,) of int32, or None
-    """
-
-    def __init__(self, paths, labels, class_names, settings, workers):
-        super().__init__(workers=workers)
-        self.file_paths, self.labels, self.class_names = paths, labels, class_names
-        self.__dict__.update(settings)
-        self._order = np.arange(len(paths))
-        if self.shuffle:
-            self.on_epoch_end()
-
-    def __len__(self):
-        return math.ceil(len(self.file_paths) / self.batch_size)
-
-    def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        rows = self._order[index * self.batch_size:(index + 1) * self.batch_size]
-        x = np.stack([self.read(self.file_paths[i]) for i in rows])
-        if self.labels is None:
-            return x
-        labels = self.labels[rows]
-        if self.label_mode == "binary":
-            labels = labels.astype("float32")[:, None]
-        elif self.label_mode == "categorical":
-            labels = np.eye(len(self.class_names), dtype="float32")[labels]
-        return x, labels
-
-    def on_epoch_end(self):
-        if self.shuffle:
-            self._order = self._generator.permutation(len(self.file_paths))
+class ImageFolder(Folder):
+    """The batches of `image_dataset_from_directory`; see `Folder` for its attributes."""
 
     def read(self, path) -> np.ndarray:
         """One image as float32 from 0 to 255, in the size and colours of the data set."""
-        Image = pillow()
-        mode, channels = _MODES[self.color_mode]
+        Image = pillow(_FUNCTION)
+        mode, channels = MODES[self.color_mode]
         try:
             with Image.open(path) as image:
                 image = image.convert(mode)
@@ -84,7 +32,7 @@ class ImageFolder(PyDataset):
         return array.transpose(2, 0, 1) if self.data_format == "channels_first" else array
 
     def _resize(self, image):
-        Image = pillow()
+        Image = pillow(_FUNCTION)
         height, width = self.image_size
         kind = Image.Resampling[self.interpolation.upper()]
         if not (self.crop_to_aspect_ratio or self.pad_to_aspect_ratio):
@@ -161,104 +109,16 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
     ImportError
         If Pillow is not installed.
     """
-    _check(locals())
-    pillow()
-    if not os.path.isdir(directory):
-        raise FileNotFoundError(f"{_FUNCTION}: there is no folder {os.fspath(directory)!r}.")
-    paths, found_labels, names = _index(os.fspath(directory), labels, class_names, follow_links)
-    if label_mode is None or labels is None:
-        found_labels = None
-    if label_mode == "binary" and found_labels is not None and len(names) != 2:
-        raise ValueError(f"{_FUNCTION}: label_mode='binary' needs two classes, but there are {len(names)}: "
-                         f"{', '.join(names)}.")
-    if verbose:
-        print(f"Found {len(paths)} files" + (f" belonging to {len(names)} classes." if names else "."))
-    generator = _generator(seed) if shuffle else None
-    settings = {"label_mode": label_mode, "color_mode": color_mode, "image_size": tuple(image_size),
-                "shuffle": bool(shuffle), "interpolation": interpolation, "_generator": generator,
+    choice(_FUNCTION, color_mode=(color_mode, tuple(MODES)), interpolation=(interpolation, FILTERS),
+           data_format=(data_format, ("channels_last", "channels_first", None)))
+    if not isinstance(image_size, (tuple, list)) or len(image_size) != 2 or not all(
+            isinstance(n, (int, np.integer)) and n > 0 for n in image_size):
+        raise ValueError(f"{_FUNCTION}: image_size={describe(image_size)} must be (height, width).")
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
+        raise ValueError(f"{_FUNCTION}: only one of crop_to_aspect_ratio and pad_to_aspect_ratio can be used.")
+    pillow(_FUNCTION)
+    settings = {"color_mode": color_mode, "image_size": tuple(image_size), "interpolation": interpolation,
                 "crop_to_aspect_ratio": crop_to_aspect_ratio, "pad_to_aspect_ratio": pad_to_aspect_ratio,
                 "data_format": data_format or image_data_format()}
-
-    def part(rows):
-        if not len(rows):
-            raise ValueError(f"{_FUNCTION}: validation_split={validation_split} of {len(paths)} files leaves "
-                             "one part empty.")
-        return ImageFolder([paths[i] for i in rows], None if found_labels is None else found_labels[rows],
-                           names, {**settings, "batch_size": batch_size or len(rows)}, workers)
-    order = np.arange(len(paths))
-    if not validation_split:
-        return part(order)
-    if shuffle:
-        order = generator.permutation(len(paths))
-    at = len(paths) - int(validation_split * len(paths))
-    parts = {"training": order[:at], "validation": order[at:]}
-    if subset == "both":
-        return part(parts["training"]), part(parts["validation"])
-    return part(parts[subset])
-
-
-def _check(a):
-    """ValueError for arguments that are none of the known ones."""
-    for name, known in (("label_mode", ("int", "categorical", "binary", None)), ("color_mode", tuple(_MODES)),
-                        ("subset", ("training", "validation", "both", None)), ("interpolation", _FILTERS),
-                        ("data_format", ("channels_last", "channels_first", None))):
-        if a[name] not in known:
-            raise ValueError(f"{_FUNCTION}: {name}={describe(a[name])} must be one of "
-                             f"{', '.join(map(repr, known))}.")
-    size, split = a["image_size"], a["validation_split"]
-    if not isinstance(size, (tuple, list)) or len(size) != 2 or not all(
-            isinstance(n, (int, np.integer)) and n > 0 for n in size):
-        raise ValueError(f"{_FUNCTION}: image_size={describe(size)} must be (height, width).")
-    if split is not None and not 0 < split < 1:
-        raise ValueError(f"{_FUNCTION}: validation_split={split} must be a fraction between 0 and 1.")
-    if (split is None) != (a["subset"] is None):
-        raise ValueError(f"{_FUNCTION}: validation_split and subset are given together or not at all.")
-    if split and a["shuffle"] and a["seed"] is None and a["subset"] != "both":
-        raise ValueError(f"{_FUNCTION}: with shuffle and subset={a['subset']!r} give a seed, the same one "
-                         "for both parts; otherwise they would overlap.")
-    if a["crop_to_aspect_ratio"] and a["pad_to_aspect_ratio"]:
-        raise ValueError(f"{_FUNCTION}: only one of crop_to_aspect_ratio and pad_to_aspect_ratio can be "
-                         f"used.")
-    labels = a["labels"]
-    if isinstance(labels, str) and labels != "inferred":
-        raise ValueError(f"{_FUNCTION}: labels={labels!r} must be 'inferred', None, or a list of labels.")
-
-
-def _files(folder, follow_links) -> list:
-    """Paths of the images below a folder, in order."""
-    found = []
-    for root, folders, names in os.walk(folder, followlinks=follow_links):
-        folders.sort()
-        found += [os.path.join(root, n) for n in sorted(names) if n.lower().endswith(SUFFIXES)]
-    return sorted(found)
-
-
-def _index(directory, labels, class_names, follow_links) -> tuple:
-    """(paths, labels, names of the classes)."""
-    if not isinstance(labels, str):
-        paths = _files(directory, follow_links)
-        _some(paths, directory)
-        if labels is None:
-            return paths, None, None
-        labels = np.asarray(labels, "int32")
-        if labels.shape != (len(paths),):
-            raise ValueError(f"{_FUNCTION}: {len(labels)} labels were given for {len(paths)} images.")
-        return paths, labels, list(class_names or map(str, range(labels.max() + 1)))
-    folders = sorted(e.name for e in os.scandir(directory) if e.is_dir() and not e.name.startswith("."))
-    if class_names is not None and sorted(class_names) != folders:
-        raise ValueError(f"{_FUNCTION}: class_names must be the folders in {directory!r}: "
-                         f"{', '.join(folders)}; got {', '.join(map(str, class_names))}.")
-    names = list(class_names or folders)
-    paths, numbers = [], []
-    for number, name in enumerate(names):
-        files = _files(os.path.join(directory, name), follow_links)
-        paths += files
-        numbers += [number] * len(files)
-    _some(paths, directory)
-    return paths, np.asarray(numbers, "int32"), names
-
-
-def _some(paths, directory):
-    if not paths:
-        raise ValueError(f"{_FUNCTION}: there are no images in {directory!r} (or its folders); files must "
-                         f"end in {', '.join(SUFFIXES)}.")
+    return open_folder(ImageFolder, _FUNCTION, SUFFIXES, settings, directory, labels, label_mode, class_names,
+                       batch_size, shuffle, seed, validation_split, subset, follow_links, verbose, workers)

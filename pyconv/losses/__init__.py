@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..utils.naming import find
-from ..utils.registry import get_registered_name
+from ..utils.registry import CustomObjectScope, get_registered_name
 from .loss import Loss, LossFunctionWrapper, as_float, as_values, match_ranks, reduce_weighted
 from .margin import (
     CategoricalHinge,
@@ -94,9 +94,10 @@ def serialize(loss):
     return get_registered_name(loss)
 
 
-def deserialize(config):
-    """The loss that `serialize` described."""
-    return get(config)
+def deserialize(name, custom_objects=None):
+    """The loss that `serialize` described. custom_objects: dict, name -> class or function of one's own."""
+    with CustomObjectScope(custom_objects):
+        return get(name)
 
 
 def get(identifier):

@@ -21,7 +21,7 @@ from ..losses import (
     squared_hinge,
 )
 from ..utils.naming import find, snake_case
-from ..utils.registry import get_registered_name
+from ..utils.registry import CustomObjectScope, get_registered_name
 from .accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -139,9 +139,10 @@ def serialize(metric):
     return get_registered_name(metric)
 
 
-def deserialize(config):
-    """The metric that `serialize` described, without its state."""
-    return get(config)
+def deserialize(config, custom_objects=None):
+    """The metric that `serialize` described, without its state. custom_objects: dict, name -> class or function."""
+    with CustomObjectScope(custom_objects):
+        return get(config)
 
 
 def get(identifier):

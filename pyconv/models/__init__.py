@@ -1,11 +1,12 @@
 """Models: the functional API, Sequential, subclasses, and the training loop."""
 
 from ..layers.core import Input
-from .model import Model, clone_model
+from .cloning import clone_model
+from .model import Model, model_from_json
 from .sequential import Sequential
 from .trainer import Trainer
 
-__all__ = ["Input", "Model", "Sequential", "Trainer", "clone_model", "load_model", "save_model"]
+__all__ = ["Input", "Model", "Sequential", "Trainer", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
 def __getattr__(name):

@@ -134,6 +134,13 @@ def unpack_x_y_sample_weight(data):
     return (*data, None, None)[:3]
 
 
+def pack_x_y_sample_weight(x, y=None, sample_weight=None):
+    """The other way round: x alone (in a tuple if it is a tuple or list), (x, y), or (x, y, sample_weight)."""
+    if y is None:
+        return (x,) if isinstance(x, (tuple, list)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
 def weights_of_classes(y, class_weight) -> np.ndarray:
     """One weight per sample from a dictionary label -> weight; labels that it lacks weigh 1."""
     if not isinstance(class_weight, dict):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from ..graph import Call, current_trace, flatten, map_structure
+from ..graph import current_trace, flatten, map_structure
 from ..graph.functional import infer
-from ..layers.core import Input
 from ..layers.layer import Layer
 from ..metrics import Metric
-from ..utils.configurable import describe
+from ..utils.configurable import describe, serialize
 from ..utils.naming import unique_name, unknown
 from .functional import Network
 from .trainer import Trainer
 
-__all__ = ["Model", "clone_model"]
+__all__ = ["Model", "model_from_json"]
 
 
 class Model(Trainer, Layer):
@@ -345,65 +344,41 @@ class Model(Trainer, Layer):
             return resolve_function(value)
         self.compile(**{k: v if k == "optimizer" else resolve(v) for k, v in config.items()})
 
+    def to_json(self, **kwargs) -> str:
+        """The architecture as JSON, without weights: `pyconv.models.model_from_json` makes the model again.
 
-def clone_model(model, input_tensors=None, clone_function=None):
-    """A model with the same layers and new weights.
+        kwargs: of `json.dumps`, such as ``indent=1``.
+        """
+        import json
 
-    Parameters
-    ----------
-    model: Model
-        One of a subclass is made again from its `get_config`.
-    input_tensors: FunctionalTensor or nest of them, optional
-        What the new model begins with, in the order of the old one's inputs; default new Inputs.
-    clone_function: callable, optional
-        Is given each layer (of a functional or sequential model, InputLayers excepted) and returns the one
-        that takes its place. Default: a layer made from the configuration.
+        from ..saving.objects import to_json
+        return json.dumps(to_json(serialize(self), self._title()), **kwargs)
+
+
+def model_from_json(json_string, custom_objects=None):
+    """The model that `Model.to_json` described, with new weights, not compiled.
+
+    custom_objects: dict, optional
+        Name -> class or function of one's own, besides the registered ones.
 
     Raises
     ------
-    TypeError
-        If `model` is no model, or `clone_function` returns no layer.
     ValueError
-        If a model that is neither functional nor sequential is given with further arguments.
+        If the text is no JSON, or describes no model.
     """
-    if not isinstance(model, Model):
-        raise TypeError(f"clone_model takes a model, got {describe(model)}.")
-    if input_tensors is None and clone_function is None:
-        return type(model).from_config(model.get_config())
+    import json
 
-    def clone(layer):
-        new = clone_function(layer) if clone_function else type(layer).from_config(layer.get_config())
-        if not isinstance(new, Layer):
-            raise TypeError(f"clone_model: clone_function must return a layer, got {describe(new)} for "
-                            f"{layer.name!r}.")
-        return new
-    if model._network is None:
-        sequence = getattr(model, "_sequence", None)
-        if sequence is None or input_tensors is not None:
-            raise ValueError(f"clone_model: {model._title()} is not made of tensors of the functional API"
-                             f"{'' if model.built else ' (or not built yet)'}, so it can only be cloned as a "
-                             f"whole, by clone_model(model).")
-        return type(model)([clone(layer) for layer in sequence], name=model.name)
-    if getattr(model, "_sequence", None) is not None and input_tensors is None:
-        first = [Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in model.inputs]
-        return type(model)([*first, *map(clone, model.layers)], name=model.name)
-    network = model._network
-    given = flatten(input_tensors) if input_tensors is not None else [
-        Input(batch_shape=t.shape, dtype=t.dtype, name=t.name) for t in network.flat_inputs]
-    if len(given) != len(network.flat_inputs):
-        raise ValueError(f"clone_model: {len(given)} input_tensors were given; the model has "
-                         f"{len(network.flat_inputs)} inputs.")
-    tensors = dict(zip(map(id, network.flat_inputs), given, strict=True))
-    layers: dict = {}                    # id of a layer -> its clone: shared layers stay shared
-    for call in network.calls:
-        target = call.target
-        if isinstance(target, Layer):
-            if id(target) not in layers:
-                layers[id(target)] = clone(target)
-            target = layers[id(target)]
-        results = Call(target, call.args, call.kwargs)(tensors)
-        for old, new in zip(flatten(call.results), flatten(results), strict=True):
-            tensors[id(old)] = new
-    inputs, outputs = (map_structure(lambda t: tensors[id(t)], nest)
-                       for nest in (network.inputs, network.outputs))
-    return Model(inputs, outputs, name=model.name)
+    from ..layers import deserialize
+    from ..utils.registry import CustomObjectScope
+    try:
+        config = json.loads(json_string)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"model_from_json: the text is no JSON: {error}.") from None
+    if not isinstance(config, dict) or "class_name" not in config:
+        raise ValueError(f"model_from_json: the text must describe a model, as Model.to_json() does; got "
+                         f"{describe(config)}.")
+    with CustomObjectScope(custom_objects):
+        model = deserialize(config)
+    if not isinstance(model, Model):
+        raise ValueError(f"model_from_json: the text describes a {type(model).__name__}, not a model.")
+    return model

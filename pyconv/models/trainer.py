@@ -61,7 +61,7 @@ class Trainer(Predictor):
     # ---- compile
 
     def compile(self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
-                **unknown):
+                run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True, **unknown):
         """Choose how the model is trained and judged.
 
         Parameters
@@ -77,19 +77,22 @@ class Trainer(Predictor):
             dictionary by output. "accuracy" is the one that fits the shapes of labels and predictions. Sample
             weights only count in `weighted_metrics`.
 
+        `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are there for code written for Keras:
+        a step is always one compiled program, one call each, and no float16 asks for a scaled loss. Only
+        ``run_eagerly=True`` is an error.
+
         Raises
         ------
         ValueError, TypeError
             For names that are not known and arguments of the wrong kind.
         """
         if unknown:
-            name = next(iter(unknown))
-            why = {"run_eagerly": "a step is always one compiled program",
-                   "jit_compile": "a step is always one compiled program",
-                   "steps_per_execution": "each step is one call already",
-                   "auto_scale_loss": "there is no float16"}
-            raise TypeError(f"compile() has no argument {name!r}" + (f": {why[name]}." if name in why else
-                            "; it takes optimizer, loss, loss_weights, metrics and weighted_metrics."))
+            raise TypeError(f"compile() has no argument {next(iter(unknown))!r}; it takes optimizer, loss, "
+                            "loss_weights, metrics and weighted_metrics.")
+        if run_eagerly:
+            raise ValueError("compile: run_eagerly=True is not possible: a step is always one compiled program. To "
+                             "look at values, call the model or its layers on arrays.")
+        check_count("steps_per_execution", steps_per_execution, 1, optional=False)
         self.optimizer, self.loss = optimizers.get(optimizer), loss
         self._compiled = _Compiled(loss, loss_weights, metrics, weighted_metrics,
                                    getattr(self, "output_names", None))

@@ -1,8 +1,9 @@
 """Optimizers: how gradients change the weights."""
 
 from ..utils.naming import find
-from ..utils.registry import get_registered_name
+from ..utils.registry import CustomObjectScope, get_registered_name
 from . import schedules
+from .adafactor import Adafactor
 from .adagrad import Adadelta, Adagrad
 from .adam import Adam, Adamax, AdamW, Nadam
 from .ftrl import Ftrl
@@ -11,12 +12,14 @@ from .lion import Lion
 from .muon import Muon
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
+from .schedule_free import ScheduleFreeAdamW
 from .sgd import SGD
 
-__all__ = ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
-           "Optimizer", "RMSprop", "SGD", "deserialize", "get", "schedules", "serialize"]
+__all__ = ["Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
+           "Optimizer", "RMSprop", "SGD", "ScheduleFreeAdamW", "deserialize", "get", "schedules", "serialize"]
 
-_CLASSES = (Adadelta, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, Muon, Nadam, RMSprop, SGD)
+_CLASSES = (Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, Muon, Nadam, RMSprop, SGD,
+            ScheduleFreeAdamW)
 _TABLE = {c.__name__.lower(): c for c in _CLASSES}
 
 
@@ -25,12 +28,17 @@ def serialize(optimizer) -> dict:
     return {"class_name": get_registered_name(type(optimizer)), "config": optimizer.get_config()}
 
 
-def deserialize(config: dict) -> Optimizer:
-    """The optimizer that `serialize` described; its state starts anew."""
+def deserialize(config: dict, custom_objects=None) -> Optimizer:
+    """The optimizer that `serialize` described; its state starts anew.
+
+    custom_objects: dict, optional
+        Name -> class of one's own optimizers and schedules.
+    """
     if not isinstance(config, dict) or "class_name" not in config:
         raise ValueError(f"an optimizer's configuration is a dictionary with 'class_name' and 'config', "
                          f"got {config!r}.")
-    return find("optimizer", config["class_name"], _TABLE).from_config(config.get("config", {}))
+    with CustomObjectScope(custom_objects):
+        return find("optimizer", config["class_name"], _TABLE).from_config(config.get("config", {}))
 
 
 def get(identifier) -> Optimizer | None:

@@ -42,7 +42,7 @@ class Adagrad(Optimizer):
                          ema_momentum, ema_overwrite_frequency, loss_scale_factor,
                          gradient_accumulation_steps, name)
 
-    def initial_value(self, slot):
+    def initial_value(self, slot, weight):
         return self.initial_accumulator_value
 
     def update(self, value, gradient, state, factors):

@@ -56,7 +56,7 @@ class Ftrl(Optimizer):
                          ema_momentum, ema_overwrite_frequency, loss_scale_factor,
                          gradient_accumulation_steps, name)
 
-    def initial_value(self, slot):
+    def initial_value(self, slot, weight):
         return self.initial_accumulator_value if slot == "accumulator" else 0.0
 
     def factors(self, learning_rate, step, shared):

@@ -206,9 +206,13 @@ class Optimizer:
         """The state variables that this configuration needs for a weight."""
         return self.slots
 
-    def initial_value(self, slot) -> float:
-        """What all elements of a state variable start with."""
+    def initial_value(self, slot, weight):
+        """What a state variable of a weight starts with: a number for all its elements, or an array."""
         return 0.0
+
+    def slot_shape(self, weight, slot) -> tuple:
+        """The shape of a state variable of a weight; by default the weight's."""
+        return weight.shape
 
     def make_shared_state(self, variables) -> list:
         """State variables that are not about one weight, made when the optimizer is first built."""
@@ -216,7 +220,9 @@ class Optimizer:
 
     def _slot(self, weight, slot):
         name = weight.path.replace("/", "_")
-        value = np.full(weight.shape, self.initial_value(slot) if slot in self.slots else 0, weight.dtype)
+        own = slot in self.slots
+        value = np.empty(self.slot_shape(weight, slot) if own else weight.shape, weight.dtype)
+        value[...] = self.initial_value(slot, weight) if own else 0
         return self._variable(value, f"{name}_{slot}")
 
     @property

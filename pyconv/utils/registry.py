@@ -77,12 +77,12 @@ def _tell_layers(full, target):
             CLASSES[full] = target
 
 
-def get_registered_name(target) -> str:
+def get_registered_name(obj) -> str:
     """``"package>name"`` of a registered class or function, otherwise its own name."""
     try:
-        return _names.get(target) or target.__name__
+        return _names.get(obj) or obj.__name__
     except TypeError:                       # not hashable, so never registered
-        return target.__name__
+        return obj.__name__
 
 
 def get_registered_object(name, custom_objects=None, module_objects=None):

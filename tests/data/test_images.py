@@ -115,7 +115,7 @@ def test_in_fit(folder):
     ({"label_mode": "onehot"}, ValueError, "label_mode='onehot'"),
     ({"image_size": 5}, ValueError, "image_size=5"),
     ({"color_mode": "hsv"}, ValueError, "'rgba'"), ({"class_names": ["cats"]}, ValueError, "cats, dogs"),
-    ({"labels": [1]}, ValueError, "1 labels were given for 5 images"),
+    ({"labels": [1]}, ValueError, "1 labels were given for 5 files"),
     ({"labels": "all"}, ValueError, "'inferred'"),
     ({"validation_split": 0.5}, ValueError, "given together"),
     ({"validation_split": 0.5, "subset": "training", "shuffle": True}, ValueError, "give a seed"),
@@ -130,7 +130,7 @@ def test_missing_and_damaged(folder, tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         read(tmp_path / "none")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="no images"):
+    with pytest.raises(ValueError, match="no such files"):
         read(tmp_path / "empty")
     (folder / "cats" / "a.png").write_bytes(b"no picture")
     with pytest.raises(ValueError, match="a.png' cannot be read"):

@@ -1,11 +1,13 @@
-"""clone_model: the same architecture, new weights, and layers replaced on the way."""
+"""clone_model: the same architecture, new weights, and layers replaced on the way; models as JSON."""
+
+import json
 
 import numpy as np
 import pytest
 
 import pyconv
 from pyconv import layers, ops
-from pyconv.models import clone_model
+from pyconv.models import clone_model, model_from_json
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 
@@ -66,6 +68,57 @@ def test_other_inputs(make):
     model = make()
     new = clone_model(model, input_tensors=layers.Dense(4, name="before")(begin))
     assert value(pyconv.Model(begin, new.outputs[0])(X[:, :2])).shape == (3, 2)
+
+
+def test_layers_are_put_behind_others():
+    """Each call of a Dense layer is doubled, with the very same layers: as y = f(x) and 2 f(x) by hand."""
+    model = functional()
+
+    def call(layer, *args, **kwargs):
+        y = layer(*args, **kwargs)
+        return layers.Rescaling(2.0)(y) if layer.name == "last" else y
+    new = clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    np.testing.assert_allclose(new(X)["y"], 2 * model(X)["y"], rtol=1e-6)
+    assert len(new.layers) == len(model.layers) + 1
+    with pytest.raises(ValueError, match="call_function is for functional models"):
+        clone_model(sequential(), call_function=call)
+
+
+@pytest.mark.parametrize("recursive,expected", [(True, ["inner_first", "first"]), (False, ["inner", "first"])])
+def test_models_within_models(recursive, expected):
+    inner = pyconv.Sequential([pyconv.Input((4,)), layers.Dense(3, name="inner_first")], name="inner")
+    model = pyconv.Sequential([pyconv.Input((4,)), inner, layers.Dense(3, name="first")])
+    seen = []
+
+    def clone(layer):
+        seen.append(layer.name)
+        return type(layer).from_config(layer.get_config())
+    new = clone_model(model, clone_function=clone, recursive=recursive)
+    assert seen == expected and new.get_layer("inner").get_layer("inner_first") is not inner.layers[-1]
+    new.set_weights(model.get_weights())
+    np.testing.assert_array_equal(new(X), model(X))
+
+
+@pytest.mark.parametrize("make", [functional, sequential])
+def test_json(make):
+    model = make()
+    text = model.to_json(indent=1)
+    new = model_from_json(text)
+    assert type(new) is type(model) and not new.compiled and json.loads(new.to_json()) == json.loads(text)
+    new.set_weights(model.get_weights())
+    np.testing.assert_array_equal(value(new(X)), value(model(X)))
+
+
+def test_json_with_a_class_of_ones_own():
+    class Twice(layers.Layer):
+        def call(self, inputs):
+            return inputs * 2
+    text = pyconv.Sequential([pyconv.Input((4,)), Twice()]).to_json()
+    np.testing.assert_array_equal(model_from_json(text, {"Twice": Twice})(X), 2 * X)
+    for wrong, message in (("{", "is no JSON"), ("[1]", "must describe a model"),
+                           ('{"class_name": "Dense", "config": {"units": 1}}', "describes a Dense")):
+        with pytest.raises(ValueError, match=message):
+            model_from_json(wrong)
 
 
 def test_errors():

@@ -523,7 +523,7 @@ def test_arguments_of_fit_that_do_not_fit(arguments, error, message):
     ({"loss": "sparse_crossentropy"}, ValueError, "loss 'sparse_crossentropy' is not known"),
     ({"metrics": ["acuracy"]}, ValueError, "Did you mean 'accuracy'"),
     ({"metrics": "accuracy"}, TypeError, r"metrics must be a list.*\['accuracy'\]"),
-    ({"run_eagerly": True}, TypeError, "no argument 'run_eagerly': a step is always one compiled program"),
+    ({"run_eagerly": True}, ValueError, "run_eagerly=True is not possible: a step is always one compiled program"),
     ({"los": "mse"}, TypeError, "no argument 'los'"), ({"loss": losses.MeanSquaredError}, TypeError,
                                                        "is a class")])
 def test_arguments_of_compile_that_do_not_fit(arguments, error, message):

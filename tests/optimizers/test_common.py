@@ -136,6 +136,15 @@ def test_state_names_and_first_values():
                                                  "w_velocity"]
 
 
+def test_adafactor_keeps_rows_and_columns():
+    """A kernel of 3 x 3 x 4 x 5 has 36 and 45 numbers in the place of 180, a bias all of its own."""
+    kernel, bias = Variable(np.ones((3, 3, 4, 5), "float32"), name="k"), Variable(np.ones(5, "float32"), name="b")
+    optimizer = optimizers.Adafactor(0.1)
+    optimizer.build([kernel, bias])
+    assert {v.name: v.shape for v in optimizer.variables[2:]} == {"k_row": (3, 3, 4), "k_column": (3, 3, 5),
+                                                                  "b_velocity": (5,)}
+
+
 def test_muon_takes_matrices_and_adam_the_rest():
     shapes = {"dense/kernel": (3, 2), "dense/bias": (2,), "conv/kernel": (3, 3, 2, 2),
               "embedding/embeddings": (4, 2),
@@ -167,6 +176,10 @@ def test_muon_takes_matrices_and_adam_the_rest():
      "l1_regularization_strength=-1.0 must be at least 0"),
     (lambda: optimizers.Muon(ns_steps=0), "ns_steps=0 must be an int of at least 1"),
     (lambda: optimizers.RMSprop(rho=1.5), "rho=1.5 must be from 0 to 1"),
+    (lambda: optimizers.Adafactor(beta_2_decay=0.8), "-beta_2_decay=-0.8 must be at least 0"),
+    (lambda: optimizers.Adafactor(clip_threshold=0), "clip_threshold=0 must be above 0"),
+    (lambda: optimizers.ScheduleFreeAdamW(beta_1=0), "beta_1=0 must be above 0"),
+    (lambda: optimizers.ScheduleFreeAdamW(warmup_steps=1.5), "warmup_steps=1.5 must be an int"),
     (lambda: SGD().average_of(Variable(1.0)), "keeps no averages"),
     (lambda: SGD(use_ema=True).average_of(Variable(1.0)), "knows no average of 'variable'")])
 def test_arguments_that_do_not_fit(make, message):

@@ -64,7 +64,7 @@ def test_adam_is_its_formula(backend):
 
 
 NAMES = ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "RMSprop", "Adagrad", "Adadelta", "Lion", "Lamb", "Ftrl",
-         "Muon")
+         "Muon", "Adafactor", "ScheduleFreeAdamW")
 CASES = [("SGD", {}), ("SGD", {"momentum": 0.9}), ("SGD", {"momentum": 0.9, "nesterov": True}), ("Adam", {}),
          ("Adam", {"learning_rate": 0.1, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
          ("Adam", {"amsgrad": True}),
@@ -86,7 +86,11 @@ CASES = [("SGD", {}), ("SGD", {"momentum": 0.9}), ("SGD", {"momentum": 0.9, "nes
          ("Muon", {}), ("Muon", {"learning_rate": 0.1, "adam_lr_ratio": 0.3, "nesterov": False,
                                  "rms_rate": None}),
          ("Muon", {"learning_rate": 0.1, "weight_decay": 0.5, "adam_weight_decay": None, "ns_steps": 3}),
-         ("Muon", {"exclude_layers": ["."]})]
+         ("Muon", {"exclude_layers": ["."]}), ("Adafactor", {}),
+         ("Adafactor", {"learning_rate": 0.3, "beta_2_decay": -0.5, "epsilon_1": 1e-3, "epsilon_2": 0.1,
+                        "clip_threshold": 0.5, "weight_decay": 0.1}),
+         ("ScheduleFreeAdamW", {}), ("ScheduleFreeAdamW", {"learning_rate": 0.1, "beta_1": 0.6, "beta_2": 0.9,
+                                                           "epsilon": 1e-3, "warmup_steps": 4, "weight_decay": 0.1})]
 
 
 @pytest.mark.peers
@@ -203,7 +207,7 @@ def test_get():
     assert optimizers.get(None) is None
     with pytest.raises(ValueError, match="Did you mean 'adam'"):
         optimizers.get("adm")
-    with pytest.raises(ValueError, match="'newton' is not known.*adam, adamax.*rmsprop, sgd"):
+    with pytest.raises(ValueError, match="'newton' is not known.*adam, adamax.*rmsprop.*sgd"):
         optimizers.get("newton")
     with pytest.raises(TypeError, match=r"give an instance: Adam\(\)"):
         optimizers.get(Adam)
