@@ -13,7 +13,7 @@ _EXPORTS = {
     "Layer": "layers", "InputSpec": "layers", "Variable": "graph", "Function": "ops.function",
     "Initializer": "initializers", "Regularizer": "regularizers", "Loss": "losses", "Metric": "metrics",
     "Optimizer": "optimizers",
-    "set_backend": "config", "value_and_grad": "utils.gradients",
+    "set_backend": "config", "device": "backends", "value_and_grad": "utils.gradients",
 }
 _MODULES = ("activations", "applications", "backends", "callbacks", "config", "constraints", "data", "datasets",
             "graph", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import os
+import re
 
 NAMES = ("cpu", "reference", "cuda")
 
@@ -12,26 +14,48 @@ _current = None
 _loaded: dict = {}
 
 
-def get(name: str):
-    """The backend called `name`; it is loaded at the first use.
+def parse(name) -> tuple:
+    """("cuda", 1) of "cuda:1", and ("cuda", 0) of "cuda".
 
     Raises
     ------
     ValueError
         For unknown names.
-    ImportError
-        If something that the backend needs is missing; the message says what.
     """
+    match = re.fullmatch(r"cuda:(\d+)", str(name))
+    if match:
+        return "cuda", int(match[1])
     if name not in NAMES:
         close = difflib.get_close_matches(str(name), NAMES, 1)
-        raise ValueError(f"backend {name!r} is not known; expected one of {', '.join(map(repr, NAMES))}."
-                         + (f" Did you mean {close[0]!r}?" if close else ""))
-    if name == "cuda":
-        raise ImportError("The backend 'cuda' is not part of this version of pyconv: it has no GPU kernels yet. "
-                          "Use pyconv.set_backend('cpu'), the default, which runs on every machine.")
-    if name not in _loaded:
-        _loaded[name] = importlib.import_module(f"{__name__}.{name}").load()
-    return _loaded[name]
+        raise ValueError(f"backend {name!r} is not known; expected one of {', '.join(map(repr, NAMES))}, or 'cuda:1' "
+                         f"and so on for further GPUs." + (f" Did you mean {close[0]!r}?" if close else ""))
+    return name, 0
+
+
+def get(name: str):
+    """The backend called `name`; it is loaded at the first use. "cuda:1" is that of the second GPU.
+
+    Raises
+    ------
+    ValueError
+        For unknown names.
+    ImportError, RuntimeError
+        If something that the backend needs is missing; the message says what, and what to install.
+    """
+    key = parse(name)
+    if key not in _loaded:
+        module = importlib.import_module(f"{__name__}.{key[0]}")
+        _loaded[key] = module.load(key[1]) if key[0] == "cuda" else module.load()
+    return _loaded[key]
+
+
+def available() -> dict:
+    """Which backends can be used: name -> None if it can, otherwise a sentence that says why not.
+
+    For "cuda" this loads CuPy, if it is installed, and asks the driver.
+    """
+    from .cuda import reason_against
+    return {name: reason_against() if name == "cuda" else None for name in NAMES}
 
 
 def current():
@@ -49,3 +73,17 @@ def current_name() -> str:
 def set_current(name: str):
     global _current
     _current = get(name)
+
+
+@contextlib.contextmanager
+def device(name: str):
+    """Compute on another backend within a ``with`` block: "cpu", "cuda", "cuda:1", "reference".
+
+    The choice is that of the whole process, as with `pyconv.set_backend`. Models move by themselves.
+    """
+    global _current
+    before, _current = _current, get(name)
+    try:
+        yield _current
+    finally:
+        _current = before

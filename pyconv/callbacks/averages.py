@@ -41,7 +41,7 @@ class SwapEMAWeights(Callback):
         for weight in optimizer._weights:
             average = optimizer.average_of(weight)
             kept = weight.numpy()
-            weight.assign(average.array)
+            weight.assign(average.peek())
             average.assign(kept)
         optimizer._swapped = wanted
 
@@ -62,7 +62,7 @@ class SwapEMAWeights(Callback):
         if optimizer._swapped and sys.exc_info()[1] is self._outer:
             # The training has come to its end: the averages stay in the model, as without this callback.
             for weight in optimizer._weights:
-                optimizer.average_of(weight).assign(weight.array)
+                optimizer.average_of(weight).assign(weight.peek())
             optimizer._swapped = False
         self._swap(False)
 

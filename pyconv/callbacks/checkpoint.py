@@ -182,7 +182,7 @@ class BackupAndRestore(Callback):
         from ..saving.safetensors import save_file
         from ..saving.training_state import optimizer_arrays
         os.makedirs(self.backup_dir, exist_ok=True)
-        arrays = {f"model/{name}": v.array for name, v in named_variables(self.model).items()}
+        arrays = {f"model/{name}": v.peek() for name, v in named_variables(self.model).items()}
         if self.model.optimizer is not None:
             state = optimizer_arrays(self.model.optimizer, self.model)
             arrays.update({f"optimizer/{name}": array for name, array in state.items()})

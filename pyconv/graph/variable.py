@@ -36,7 +36,11 @@ class Variable(Operators):
         Whether the optimizer updates it.
     """
 
-    __slots__ = ("name", "path", "shape", "dtype", "trainable", "regularizer", "constraint", "_array", "__weakref__")
+    __slots__ = ("name", "path", "shape", "dtype", "trainable", "regularizer", "constraint", "version", "_array",
+                 "_fetch", "__weakref__")
+
+    # Whether any variable of this process has been copied to a device: until then, nothing needs to be kept in step.
+    travelling = False
 
     def __init__(self, value, dtype=None, name="variable", trainable=True):
         if dtype is None and isinstance(value, (float, list, tuple)) and np.asarray(value).dtype == "float64":
@@ -50,11 +54,32 @@ class Variable(Operators):
         self.regularizer = self.constraint = None
         self._array = aligned_empty(self.shape, self.dtype)
         self._array[...] = value
+        self.version = 0          # another number for each new value
+        self._fetch = None        # copies the value into an array, if a device has a newer one than the storage
 
     @property
     def array(self) -> np.ndarray:
-        """The storage itself. Programs hold its address: change its content, never replace it."""
+        """The storage itself. Programs hold its address: change its content, never replace it.
+
+        Where a device has a newer value, it is brought here first; and as the caller may write, the device will take
+        the value from here again. Ask anew after a program has run, and use `peek` for reading alone.
+        """
+        self.peek()
+        self.version += 1
         return self._array
+
+    def peek(self) -> np.ndarray:
+        """The storage with the current value, for reading only."""
+        if self._fetch is not None:
+            fetch, self._fetch = self._fetch, None
+            fetch(self._array)
+        return self._array
+
+    def moved_to(self, fetch) -> int:
+        """Say that the value is new and not in the storage: ``fetch(array)`` copies it there. Returns its version."""
+        self._fetch = fetch
+        self.version += 1
+        return self.version
 
     @property
     def value(self):
@@ -67,10 +92,10 @@ class Variable(Operators):
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value."""
-        return self._array.copy()
+        return self.peek().copy()
 
     def __array__(self, dtype=None, copy=None):
-        return np.array(self._array, dtype=dtype)
+        return np.array(self.peek(), dtype=dtype)
 
     def read(self) -> Tensor:
         """The value as a symbolic tensor of the trace that is under way (after the updates made in it so far)."""
@@ -90,7 +115,7 @@ class Variable(Operators):
             return trace.update(self, value)
         if isinstance(value, Tensor):
             raise ValueError(f"Variable {self.path!r} cannot take a symbolic value outside of a trace.")
-        self._array[...] = value
+        self.array[...] = value
         return self
 
     def assign_add(self, value):
@@ -100,13 +125,13 @@ class Variable(Operators):
         return self.assign(self.value - value)
 
     def __bool__(self):
-        return bool(self._array)
+        return bool(self.peek())
 
     def __float__(self):
-        return float(self._array)
+        return float(self.peek())
 
     def __int__(self):
-        return int(self._array)
+        return int(self.peek())
 
     def __repr__(self):
         return f"<Variable {self.path} {self.shape} {self.dtype}{'' if self.trainable else ' not trainable'}>"

@@ -114,7 +114,7 @@ def _size(n_bytes) -> str:
 
 def _total(variables) -> str:
     count = sum(math.prod(v.shape) for v in variables)
-    return f"{count:,} ({_size(sum(v.array.nbytes for v in variables))})"
+    return f"{count:,} ({_size(sum(v.peek().nbytes for v in variables))})"
 
 
 def write(model, line_length, print_fn, expand_nested, show_trainable, layer_range):

@@ -41,7 +41,7 @@ def apply(name: str, *inputs, **attrs):
 
 def as_array(value) -> np.ndarray:
     """A value as an array of a type that pyconv computes with."""
-    array = value.array if isinstance(value, Variable) else np.asarray(value)
+    array = value.peek() if isinstance(value, Variable) else np.asarray(value)
     name = canonical(array.dtype)
     return array if array.dtype.isnative else array.astype(name)
 

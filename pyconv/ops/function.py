@@ -70,7 +70,7 @@ def _structure(value):
 
 def as_native(array) -> np.ndarray:
     """An array as programs take it: contiguous, aligned and in this machine's byte order."""
-    array = array.array if isinstance(array, Variable) else np.asarray(array)
+    array = array.peek() if isinstance(array, Variable) else np.asarray(array)
     canonical(array.dtype)
     if array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
         return array

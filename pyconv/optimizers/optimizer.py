@@ -412,7 +412,7 @@ class Optimizer:
         if self.use_ema and int(self._iterations) and not self._swapped:
             for variable in var_list:
                 if id(variable) in self._averages:
-                    variable.assign(self._averages[id(variable)].array)
+                    variable.assign(self._averages[id(variable)].peek())
 
     def scale_loss(self, loss):
         """The loss times `loss_scale_factor`, to be differentiated in its place."""
@@ -451,7 +451,7 @@ class Optimizer:
         """The arguments that make an optimizer like this one; the learning rate as it is now."""
         rate = self._learning_rate
         if isinstance(rate, Variable):
-            rate = float(rate.array)
+            rate = float(rate.peek())
         elif isinstance(rate, schedules.LearningRateSchedule):
             rate = schedules.serialize(rate)
         return {"name": self.name, "learning_rate": rate,

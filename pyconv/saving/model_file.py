@@ -68,7 +68,7 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True):
                           "save_weights works without.") from error
     config = {**architecture, "build_config": _build_config(model)}
     variables = named_variables(model)
-    tensors = {"model.safetensors": {name: v.array for name, v in variables.items()}}
+    tensors = {"model.safetensors": {name: v.peek() for name, v in variables.items()}}
     if include_optimizer and model.compiled:
         config["compile_config"] = model.get_compile_config()
         if model.optimizer is not None:

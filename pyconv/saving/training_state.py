@@ -41,7 +41,7 @@ def _named(optimizer, model) -> dict:
 
 def optimizer_arrays(optimizer, model) -> dict:
     """Name -> array, in the order of the optimizer's variables."""
-    return {name: variable.array for name, variable in _named(optimizer, model).items()}
+    return {name: variable.peek() for name, variable in _named(optimizer, model).items()}
 
 
 def undecayed(optimizer, model) -> list:

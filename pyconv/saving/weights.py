@@ -39,7 +39,7 @@ def save_weights(model, filepath, overwrite=True):
     """See `pyconv.Model.save_weights`."""
     path = check_target(filepath, SUFFIX, overwrite, "save_weights")
     need_built(model, "save_weights")
-    arrays = {name: variable.array for name, variable in named_variables(model, seeds=False).items()}
+    arrays = {name: variable.peek() for name, variable in named_variables(model, seeds=False).items()}
     with replacing(path) as file:
         safetensors.write(file, arrays, {"format": "pyconv weights", "version": "1"})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ... import config
-from ...graph import Graph
+from ...graph import Graph, Variable
 from ...utils.locks import Lock
 from ..base import Backend, Program
 from .variants import Kernels, choose
@@ -23,13 +23,23 @@ class CPUProgram(Program):
         self.listing = [(w.step, w.node, w.blocks) for w in planner.listing]
         self.graph = graph          # keeps the variables alive, whose addresses the instructions hold
         self.lock = Lock()
+        self.variables = [n.attrs["variable"] for n in graph.nodes() if n.op == "variable"]
 
     def __call__(self, arrays, rows=None):
         with self.lock:
+            if Variable.travelling:
+                self._bring_home()
             failure = self.program.run(arrays, rows, config.num_threads())
             if failure is not None:
                 raise ValueError(self.messages[failure[0]].format(value=failure[1]))
             return [output.copy() for output in self.outputs]
+
+    def _bring_home(self):
+        """Values that a device has changed come to the storage; those that will change here are new to the device."""
+        for variable in self.variables:
+            variable.peek()
+        for variable, _ in self.graph.updates:
+            variable.array      # noqa: B018  (counts as a change)
 
     def profile(self, arrays, rows=None):
         """Run once on one thread: (step, node, number of blocks, nanoseconds) of each instruction."""

@@ -29,7 +29,7 @@ class ReferenceProgram(Program):
                 if leaf.op == "constant":
                     values[id(leaf.output)] = leaf.attrs["value"].array
                 elif leaf.op == "variable":
-                    values[id(leaf.output)] = leaf.attrs["variable"].array
+                    values[id(leaf.output)] = leaf.attrs["variable"].peek()
             for tensor, array in zip(self.graph.inputs, arrays, strict=True):
                 values[id(tensor)] = np.asarray(array if rows is None else array[rows])
             for node in self.order:

@@ -1,0 +1,191 @@
+"""All that touches CuPy: devices, memory, streams, compiled kernels. Nothing else of pyconv imports it.
+
+CuPy is imported when a device is first asked for. Tests give another module with the same functions to `provide`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import weakref
+from pathlib import Path
+
+import numpy as np
+
+from ...graph import Variable
+from ...utils.locks import RLock
+from .elementwise import PRELUDE
+
+__all__ = ["Driver", "Storage", "provide", "reason_against"]
+
+INSTALL = ("install it with one of  pip install 'pyconv-nn[cuda13]'  (drivers for CUDA 13)  or  "
+           "pip install 'pyconv-nn[cuda12]'  (CUDA 12)")
+OPTIONS = ("-std=c++17",)
+FOLDER = Path(__file__).parent / "kernels"
+
+_cupy = None        # the module in use, once it is loaded
+
+
+def provide(module):
+    """Use `module` in the place of CuPy (None: CuPy itself, when it is next needed). For tests."""
+    global _cupy
+    _cupy = module
+
+
+def cupy():
+    """The module CuPy.
+
+    Raises
+    ------
+    ImportError
+        If CuPy is not installed or cannot be loaded; the message says what to install.
+    """
+    global _cupy
+    if _cupy is None:
+        if importlib.util.find_spec("cupy") is None:
+            raise ImportError(f"The backend 'cuda' needs CuPy, which is not installed; {INSTALL}.")
+        try:
+            _cupy = importlib.import_module("cupy")
+        except Exception as error:
+            raise ImportError(f"CuPy is installed but cannot be loaded ({error}); {INSTALL}.") from error
+    return _cupy
+
+
+def count_devices() -> int:
+    """How many NVIDIA GPUs this process sees.
+
+    Raises
+    ------
+    ImportError
+        Without CuPy.
+    RuntimeError
+        Without a driver or a device; the message says which is missing.
+    """
+    module = cupy()
+    try:
+        count = module.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        raise RuntimeError(f"The backend 'cuda' needs an NVIDIA driver, and CuPy {module.__version__} found none that "
+                           f"works ({error}). Install NVIDIA's driver (a container needs to be started with its GPUs), "
+                           f"or use pyconv.set_backend('cpu').") from error
+    if count < 1:
+        raise RuntimeError("The backend 'cuda' needs an NVIDIA GPU; the driver is there but shows none. See what "
+                           "nvidia-smi and CUDA_VISIBLE_DEVICES say, or use pyconv.set_backend('cpu').")
+    return count
+
+
+def reason_against(device=0) -> str | None:
+    """Why device number `device` cannot be used, or None if it can."""
+    try:
+        count = count_devices()
+    except (ImportError, RuntimeError) as error:
+        return str(error)
+    return None if device < count else f"There is no device cuda:{device}; the last is cuda:{count - 1}."
+
+
+class Storage:
+    """A variable's copy on a device. `version`: that of the variable whose value it has."""
+
+    def __init__(self, array):
+        self.array, self.version = array, -1
+
+
+class Driver:
+    """One device: its stream, its compiled kernels, and the copies of variables that it holds."""
+
+    def __init__(self, index=0):
+        self.cupy = cupy()
+        count = count_devices()
+        if not index < count:
+            raise RuntimeError(f"There is no device cuda:{index}: this process sees {count}, "
+                               f"cuda:0 to cuda:{count - 1}.")
+        self.index = index
+        self.device = self.cupy.cuda.Device(index)
+        with self.device:
+            self.stream = self.cupy.cuda.Stream(non_blocking=True)
+        self.graphs = os.environ.get("PYCONV_CUDA_GRAPHS", "1") != "0"
+        self.lock = RLock()       # one program at a time uses the stream and the variables' copies
+        self._kernels: dict = {}
+        self._sources: dict = {}
+        self._storage = weakref.WeakKeyDictionary()     # variable -> Storage
+
+    # Memory ------------------------------------------------------------------------------------------------
+
+    def empty(self, nbytes):
+        """Uninitialised bytes on the device."""
+        with self.device, self.stream:
+            return self.cupy.empty((max(nbytes, 1),), np.uint8)
+
+    def host(self, nbytes) -> np.ndarray:
+        """Bytes on the host from which copies to the device are fast (pinned memory)."""
+        if getattr(self.cupy, "empty_pinned", None) is None:
+            return importlib.import_module("cupyx").empty_pinned((max(nbytes, 1),), np.uint8)
+        return self.cupy.empty_pinned((max(nbytes, 1),), np.uint8)
+
+    def upload(self, array, host):
+        with self.device:
+            array.set(host, stream=self.stream)
+
+    def download(self, array, out):
+        """Copy to the host, and wait for it."""
+        with self.device:
+            array.get(stream=self.stream, out=out)
+            self.stream.synchronize()
+
+    # Variables ---------------------------------------------------------------------------------------------
+
+    def storage(self, variable) -> Storage:
+        """The device's copy of a variable; its content may be old, see `refresh`."""
+        found = self._storage.get(variable)
+        if found is None:
+            Variable.travelling = True
+            nbytes = int(np.prod(variable.shape, dtype=np.int64)) * np.dtype(variable.dtype).itemsize
+            found = self._storage[variable] = Storage(self.empty(nbytes))
+        return found
+
+    def refresh(self, variable):
+        """See to it that the device's copy has the variable's value."""
+        storage = self.storage(variable)
+        if storage.version != variable.version:
+            host = variable.peek()
+            if host.nbytes:
+                self.upload(storage.array, host.reshape(-1).view(np.uint8))
+                self.stream.synchronize()       # the host's array may be changed from now on
+            storage.version = variable.version
+
+    def changed(self, variable):
+        """Say that the device's copy has a new value, which the host's array has not."""
+        storage = self._storage[variable]
+
+        def fetch(array):
+            if array.nbytes:
+                with self.lock:
+                    self.download(storage.array, array.reshape(-1).view(np.uint8))
+        storage.version = variable.moved_to(fetch)
+
+    # Kernels -----------------------------------------------------------------------------------------------
+
+    def kernel(self, family, expression):
+        """The kernel that `expression` names (a function or an instance of a template) in kernels/`family`.cu."""
+        key = (family, expression)
+        if key not in self._kernels:
+            if family not in self._sources:
+                self._sources[family] = PRELUDE + (FOLDER / f"{family}.cu").read_text()
+            with self.device:
+                module = self.cupy.RawModule(code=self._sources[family], options=OPTIONS,
+                                             name_expressions=(expression,))
+                self._kernels[key] = module.get_function(expression)
+        return self._kernels[key]
+
+    def kernel_of_source(self, source, name):
+        """The kernel `name`, declared extern "C", of a generated source."""
+        if source not in self._kernels:
+            with self.device:
+                module = self.cupy.RawModule(code=PRELUDE + source, options=OPTIONS)
+                self._kernels[source] = module.get_function(name)
+        return self._kernels[source]
+
+    def matmul(self, a, b, out):
+        """``out = a @ b`` by cuBLAS; to be called like a kernel."""
+        self.cupy.matmul(a, b, out=out)

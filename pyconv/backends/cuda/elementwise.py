@@ -1,0 +1,178 @@
+"""Elementwise ops: their C expressions, and the source of a kernel that computes a whole group of them at once.
+
+A group is made of nodes whose results have the same number of elements, so that element i of each follows from
+element i of the others. Inputs from outside are read at i, at a single place, or, where NumPy's broadcasting spreads
+them, at a place computed from i. Sizes are arguments of the kernel: one source serves all shapes of a kind.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...graph import Tensor
+
+__all__ = ["EXPRESSIONS", "TYPES", "Group", "PRELUDE"]
+
+PRELUDE = (Path(__file__).parent / "kernels" / "common.cu").read_text() + "\n#line 1\n"
+
+TYPES = {"float32": "float", "float64": "double", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
+         "uint16": "unsigned short", "int16": "short", "int32": "int", "uint32": "unsigned", "int64": "long long"}
+
+# Op -> its result in C, of inputs {0}, {1}, {2}; {out} is the C type of the result.
+EXPRESSIONS = {
+    **{name: f"op_{name}({{0}})" for name in (
+        "negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolute", "sign", "floor", "tanh", "sigmoid",
+        "erf", "relu", "isfinite")},
+    **{name: f"op_{name}({{0}}, {{1}})" for name in ("add", "subtract", "multiply", "maximum", "minimum", "power")},
+    **{name: f"({{0}} {sign} {{1}})" for name, sign in {
+        "divide": "/", "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">",
+        "greater_equal": ">="}.items()},
+    "logical_not": "!{0}", "logical_and": "({0} && {1})", "logical_or": "({0} || {1})",
+    "where": "({0} ? {1} : {2})",
+    "cast": "op_cast<{out}>({0})",
+    "broadcast_to": "{0}",
+    "check_finite": "checked({0}, status, {code})",
+}
+
+BLOCK = 256
+MOST_INPUTS, MOST_NODES = 24, 64         # of a group: registers, and the time to compile
+
+
+def collapsed(shape, like) -> tuple:
+    """How an array of `shape` is read when it is broadcast to the shape `like`: ((size, stride), ...).
+
+    Axes that can be walked as one are joined; axes of one element are left out.
+    """
+    shape, axes, step = (1,) * (len(like) - len(shape)) + tuple(shape), [], 1
+    for n, wide in zip(reversed(shape), reversed(like), strict=True):
+        if wide != 1:
+            stride = step if n != 1 else 0
+            if axes and stride == axes[-1][0] * axes[-1][1]:
+                axes[-1] = (axes[-1][0] * wide, axes[-1][1])
+            else:
+                axes.append((wide, stride))
+        step *= n
+    return tuple(reversed(axes))
+
+
+class Access(NamedTuple):
+    """A tensor read by a group, and how: `axes` as `collapsed` gives them."""
+
+    tensor: Tensor
+    axes: tuple
+
+
+class Group:
+    """Elementwise nodes that one kernel will compute, over `count` elements.
+
+    root: a function that sees through reshapes: from a tensor to the one that holds the same elements.
+    """
+
+    def __init__(self, count, root):
+        self.count, self.root = count, root
+        self.nodes: list = []
+        self.outside: dict = {}         # id of a tensor -> it, for inputs that the group does not compute itself
+
+    def add(self, node):
+        self.nodes.append(node)
+        made = {id(n.output) for n in self.nodes}
+        for tensor in map(self.root, node.inputs):
+            if id(tensor) not in made:
+                self.outside[id(tensor)] = tensor
+
+    def fits(self, *others) -> bool:
+        """Whether the group may grow by these groups and one node."""
+        return sum(len(g.nodes) for g in (self, *others)) < MOST_NODES \
+            and len(set(self.outside).union(*(g.outside for g in others))) < MOST_INPUTS - 3
+
+    def absorb(self, other):
+        for node in other.nodes:
+            self.add(node)
+
+    def source(self, stored, codes):
+        """The kernel: (source, name, inputs as Access, geometry's numbers, whether it takes the status).
+
+        stored: the nodes whose results are kept, in the order of the kernel's outputs. codes: id of a node ->
+        its error's code, which becomes an argument.
+        """
+        index = "int" if self.count < 2**31 - 2**20 else "long long"
+        accesses, geometry, loads, at, lines = {}, [], [], {}, []
+        names = {id(n.output): f"t{i}" for i, n in enumerate(self.nodes)}
+        for node in self.nodes:
+            words = []
+            for tensor in node.inputs:
+                base = self.root(tensor)
+                if id(base) in names:
+                    words.append(names[id(base)])
+                    continue
+                key = (id(base), collapsed(tensor.shape, node.output.shape))
+                if key not in accesses:
+                    name = f"x{len(accesses)}"
+                    accesses[key] = name, Access(base, key[1])
+                    place = self._place(key[1], at, geometry, loads)
+                    loads.append(f"const {TYPES[base.dtype]} {name} = p{name}[{place}];")
+                words.append(accesses[key][0])
+            out = TYPES[node.output.dtype]
+            expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{len(lines)}")
+            lines.append(f"const {out} {names[id(node.output)]} = ({out}){expression};")
+        checks = [i for i, n in enumerate(self.nodes) if id(n) in codes]
+        parameters = [f"const {TYPES[a.tensor.dtype]}* __restrict__ p{name}" for name, a in accesses.values()]
+        parameters += [f"{TYPES[n.output.dtype]}* __restrict__ y{i}" for i, n in enumerate(stored)]
+        parameters += [f"{index} g{i}" for i in range(len(geometry))]
+        parameters += (["i64* status"] if checks else []) + [f"int code{i}" for i in checks] + [f"{index} n"]
+        stores = [f"y{i}[i] = {names[id(n.output)]};" for i, n in enumerate(stored)]
+        name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes))[:40].rstrip("_")
+        body = "\n        ".join(loads + lines + stores)
+        source = f"""extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({', '.join(parameters)})
+{{
+    for ({index} i = ({index})blockIdx.x * {BLOCK} + threadIdx.x; i < n; i += ({index})gridDim.x * {BLOCK}) {{
+        {body}
+    }}
+}}
+"""
+        cast = np.int32 if index == "int" else np.int64
+        return source, name, [a for _, a in accesses.values()], [cast(v) for v in geometry], cast(self.count)
+
+    @staticmethod
+    def _place(axes, at, geometry, lines) -> str:
+        """C for the place of element i; `at` remembers what was computed already."""
+        if len(axes) == 1 and axes[0][1] == 1:
+            return "i"
+        if all(stride == 0 for _, stride in axes):
+            return "0"
+        if axes in at:
+            return at[axes]
+        k = len(at)
+        at[axes] = f"a{k}"
+        terms, rest = [], f"r{k}"
+        lines.append(f"auto {rest} = i; auto a{k} = i - i;")
+        for j in range(len(axes) - 1, -1, -1):
+            size, stride = axes[j]
+            if j:
+                geometry.append(size)
+                coordinate, size_name = f"{rest} % g{len(geometry) - 1}", f"g{len(geometry) - 1}"
+            else:
+                coordinate = rest
+            if stride == 1:
+                terms.append(f"a{k} += {coordinate};")
+            elif stride:
+                geometry.append(stride)
+                terms.append(f"a{k} += ({coordinate}) * g{len(geometry) - 1};")
+            if j:
+                terms.append(f"{rest} /= {size_name};")
+        lines.append(" ".join(terms))
+        return at[axes]
+
+
+def is_elementwise(op) -> bool:
+    return op in EXPRESSIONS
+
+
+def count(tensor) -> int:
+    return math.prod(tensor.shape)
+
+

@@ -1,0 +1,84 @@
+// What every kernel file begins with: the elementwise functions, for each of the ten element types.
+//
+// Compiled by NVRTC, which has no standard headers; nothing here includes any. Integers wrap as NumPy's do: they are
+// computed in 64 unsigned bits and cut off. Functions are overloaded for float and double, templates for the rest.
+
+typedef unsigned long long u64;
+typedef long long i64;
+
+#define INLINE __device__ __forceinline__
+
+template <typename T> struct Is { static const bool floating = false; };
+template <> struct Is<float> { static const bool floating = true; };
+template <> struct Is<double> { static const bool floating = true; };
+template <typename T> struct IsBool { static const bool yes = false; };
+template <> struct IsBool<bool> { static const bool yes = true; };
+
+template <typename T> INLINE bool is_nan(T x) {
+    if constexpr (Is<T>::floating) return x != x;
+    else return false;
+}
+
+#define ARITHMETIC(NAME, OP) \
+    template <typename T> INLINE T op_##NAME(T x, T y) { \
+        if constexpr (Is<T>::floating) return x OP y; \
+        else return (T)((u64)x OP (u64)y); \
+    }
+ARITHMETIC(add, +)
+ARITHMETIC(subtract, -)
+ARITHMETIC(multiply, *)
+#undef ARITHMETIC
+
+template <typename T> INLINE T op_negative(T x) {
+    if constexpr (Is<T>::floating) return -x;
+    else return (T)((u64)0 - (u64)x);
+}
+template <typename T> INLINE T op_square(T x) { return op_multiply(x, x); }
+template <typename T> INLINE T op_absolute(T x) {
+    if constexpr (Is<T>::floating) return x < (T)0 ? -x : x == (T)0 ? (T)0 : x;
+    else return x < (T)0 ? op_negative(x) : x;
+}
+template <typename T> INLINE T op_sign(T x) {
+    return x > (T)0 ? (T)1 : x < (T)0 ? (T)-1 : x;       // NaN stays
+}
+template <typename T> INLINE T op_relu(T x) { return x <= (T)0 ? (T)0 : x; }
+template <typename T> INLINE T op_maximum(T x, T y) { return x > y || is_nan(x) ? x : y; }
+template <typename T> INLINE T op_minimum(T x, T y) { return x < y || is_nan(x) ? x : y; }
+template <typename T> INLINE bool op_isfinite(T x) {
+    if constexpr (Is<T>::floating) return x - x == (T)0;
+    else return true;
+}
+
+// Floats are cut off towards zero on the way to integers; small integers take the low bits.
+template <typename To, typename From> INLINE To op_cast(From x) {
+    if constexpr (IsBool<To>::yes) return x != (From)0;
+    else if constexpr (Is<From>::floating && !Is<To>::floating) return (To)(i64)x;
+    else return (To)x;
+}
+
+#define FUNCTION(NAME) \
+    INLINE float op_##NAME(float x) { return NAME##f(x); } \
+    INLINE double op_##NAME(double x) { return NAME(x); }
+FUNCTION(exp)
+FUNCTION(expm1)
+FUNCTION(log)
+FUNCTION(log1p)
+FUNCTION(sqrt)
+FUNCTION(tanh)
+FUNCTION(erf)
+#undef FUNCTION
+INLINE float op_floor(float x) { return floorf(x); }
+INLINE double op_floor(double x) { return floor(x); }
+template <typename T> INLINE T op_floor(T x) { return x; }
+INLINE float op_power(float x, float y) { return powf(x, y); }
+INLINE double op_power(double x, double y) { return pow(x, y); }
+template <typename T> INLINE T op_sigmoid(T x) { return (T)1 / ((T)1 + op_exp(-x)); }
+
+// Errors found during a run. status[0]: the lowest code of an error, or a number above all codes; status[code]: the
+// value that was wrong. Codes are in the order of the graph, so which error is reported does not depend on time.
+INLINE void report(i64* status, int code) { atomicMin(status, (i64)code); }
+
+template <typename T> INLINE T checked(T x, i64* status, int code) {
+    if (!op_isfinite(x)) report(status, code);
+    return x;
+}

@@ -1,0 +1,287 @@
+// Convolution over up to three axes and its two gradients, with groups, stride, dilation and padding.
+//
+// x: (batch, *size, channels), or (batch, channels, *size) unless `last`; y alike with `out` and filters; w: (*window,
+// depth, filters), where depth = channels / groups, and `each` = filters / groups. `table` is a Geometry as 32-bit
+// numbers; axes that a convolution does not have come first, with one element and a window of one. All arrays have
+// fewer than 2**31 elements.
+//
+// `tiled`: each of the three is a matrix product per group, whose left matrix is gathered from an image while it is
+// loaded (implicit GEMM; Chetlur et al., cuDNN: Efficient primitives for deep learning, 2014):
+//
+//   mode       rows                  columns      inner               left              right           result
+//   FORWARD    output pixels         filters      (tap, channel)      x                 w               y
+//   INPUT      input pixels          channels     (tap, filter)       y's gradient      w               x's gradient
+//   KERNEL     (tap, channel)        filters      output pixels       x                 y's gradient    w's gradient
+//
+// A block of 256 threads computes SM x SN elements. In steps of SK along the inner axis it loads a piece of each matrix
+// into shared memory, and each thread adds SM/16 x SN/16 products in registers; the next piece is on its way from
+// global memory meanwhile. Threads are laid along whatever is contiguous. blockIdx.z: the group and, for KERNEL, the
+// part of the inner axis; the parts are added afterwards, in order, so the bits do not depend on time.
+//
+// `direct_*`: one thread an element (KERNEL: one block an element), for groups too small to fill tiles: depthwise
+// convolution above all.
+
+struct Geometry {
+    int batch, groups, depth, each, last;
+    int size[3], out[3];
+    int window[3], stride[3], dilation[3], pad[3];
+};
+
+enum { FORWARD, INPUT, KERNEL };
+
+struct Three {
+    int v[3];
+};
+
+INLINE int volume(const int* n) { return n[0] * n[1] * n[2]; }
+INLINE int flat(const int* at, const int* n) { return (at[0] * n[1] + at[1]) * n[2] + at[2]; }
+
+INLINE Three split(int i, const int* n)
+{
+    Three p;
+    p.v[2] = i % n[2];
+    i /= n[2];
+    p.v[1] = i % n[1];
+    p.v[0] = i / n[1];
+    return p;
+}
+
+// The element of an image: sample, flat pixel, channel.
+INLINE int element(const Geometry& g, int n, int pixel, int pixels, int channel, int channels)
+{
+    return g.last ? (n * pixels + pixel) * channels + channel : (n * channels + channel) * pixels + pixel;
+}
+
+// The flat input pixel that `tap` meets from the window of output `o`; -1 in the padding.
+INLINE int met(const Geometry& g, const Three& o, const Three& tap)
+{
+    int at[3];
+    for (int k = 0; k < 3; ++k) {
+        at[k] = o.v[k] * g.stride[k] - g.pad[k] + tap.v[k] * g.dilation[k];
+        if (at[k] < 0 || at[k] >= g.size[k]) return -1;
+    }
+    return flat(at, g.size);
+}
+
+// The flat output pixel whose window meets input `i` with `tap`; -1 if there is none.
+INLINE int meeting(const Geometry& g, const Three& i, const Three& tap)
+{
+    int at[3];
+    for (int k = 0; k < 3; ++k) {
+        const int q = i.v[k] + g.pad[k] - tap.v[k] * g.dilation[k];
+        if (q < 0 || q % g.stride[k]) return -1;
+        at[k] = q / g.stride[k];
+        if (at[k] >= g.out[k]) return -1;
+    }
+    return flat(at, g.out);
+}
+
+// An element of the image that the left matrix is gathered from; 0 in the padding. pixel: output pixel with its sample
+// (FORWARD, KERNEL), input pixel with its sample (INPUT). inner: a channel of the group.
+template <typename T, int MODE>
+INLINE T gathered(const T* __restrict__ image, const Geometry& g, int n, const Three& pixel, const Three& tap,
+                  int inner, int group)
+{
+    const int at = MODE == INPUT ? meeting(g, pixel, tap) : met(g, pixel, tap);
+    if (at < 0) return (T)0;
+    const int own = MODE == INPUT ? g.each : g.depth;
+    const int pixels = MODE == INPUT ? volume(g.out) : volume(g.size);
+    return image[element(g, n, at, pixels, group * own + inner, own * g.groups)];
+}
+
+template <typename T, int MODE, bool LAST, int SM, int SN, int SK>
+__global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T* __restrict__ right,
+                                             T* __restrict__ result, const int* __restrict__ table, int parts,
+                                             int part_size)
+{
+    enum { TM = SM / 16, TN = SN / 16, LA = SM * SK / 256, LB = SN * SK / 256 };
+    // Whether neighbouring threads load neighbours along the inner axis, else along rows or columns.
+    const bool A_INNER = (MODE == KERNEL) != LAST;
+    const bool B_INNER = MODE == INPUT || (MODE == KERNEL && !LAST);
+    // Results are contiguous along columns, except images with their channels first.
+    const bool ALONG_ROWS = MODE != KERNEL && !LAST;
+
+    __shared__ T a[SK][SM + 4];
+    __shared__ T b[SK][SN + 4];
+    const Geometry& g = *(const Geometry*)table;
+    const int t = threadIdx.x, group = blockIdx.z / parts, part = blockIdx.z % parts;
+    const int outs = volume(g.out), sizes = volume(g.size), taps = volume(g.window), filters = g.each * g.groups;
+    const int rows = MODE == FORWARD ? g.batch * outs : MODE == INPUT ? g.batch * sizes : taps * g.depth;
+    const int columns = MODE == INPUT ? g.depth : g.each;
+    const int own = MODE == INPUT ? g.each : g.depth;            // channels of the gathered image in this group
+    const int inner = MODE == KERNEL ? g.batch * outs : taps * own;
+    const int first = part * part_size, last = first + part_size < inner ? first + part_size : inner;
+    const int row0 = blockIdx.x * SM, column0 = blockIdx.y * SN;
+
+    T next_a[LA], next_b[LB], sum[TM][TN];
+#pragma unroll
+    for (int i = 0; i < TM; ++i)
+#pragma unroll
+        for (int j = 0; j < TN; ++j) sum[i][j] = (T)0;
+
+    for (int step = first - SK; step < last; step += SK) {
+        const int k0 = step + SK;           // the piece to load now; that of `step` is multiplied
+        if (k0 < last) {
+#pragma unroll
+            for (int l = 0; l < LA; ++l) {
+                const int e = t + l * 256;
+                const int k = k0 + (A_INNER ? e % SK : e / SM), m = row0 + (A_INNER ? e / SK : e % SM);
+                next_a[l] = (T)0;
+                if (k < last && m < rows) {
+                    const int pixel = MODE == KERNEL ? k : m, weight = MODE == KERNEL ? m : k;
+                    const int pixels = MODE == INPUT ? sizes : outs;
+                    next_a[l] = gathered<T, MODE>(left, g, pixel / pixels,
+                                                  split(pixel % pixels, MODE == INPUT ? g.size : g.out),
+                                                  split(weight / own, g.window), weight % own, group);
+                }
+            }
+#pragma unroll
+            for (int l = 0; l < LB; ++l) {
+                const int e = t + l * 256;
+                const int k = k0 + (B_INNER ? e % SK : e / SN), c = column0 + (B_INNER ? e / SK : e % SN);
+                next_b[l] = (T)0;
+                if (k < last && c < columns) {
+                    if (MODE == FORWARD) next_b[l] = right[k * filters + group * g.each + c];
+                    else if (MODE == INPUT)
+                        next_b[l] = right[(k / g.each * g.depth + c) * filters + group * g.each + k % g.each];
+                    else next_b[l] = right[element(g, k / outs, k % outs, outs, group * g.each + c, filters)];
+                }
+            }
+        }
+        if (step >= first) {
+#pragma unroll
+            for (int k = 0; k < SK; ++k) {
+                T x[TM], y[TN];
+#pragma unroll
+                for (int i = 0; i < TM; ++i) x[i] = a[k][(ALONG_ROWS ? t % 16 : t / 16) + i * 16];
+#pragma unroll
+                for (int j = 0; j < TN; ++j) y[j] = b[k][(ALONG_ROWS ? t / 16 : t % 16) + j * 16];
+#pragma unroll
+                for (int i = 0; i < TM; ++i)
+#pragma unroll
+                    for (int j = 0; j < TN; ++j) sum[i][j] += x[i] * y[j];
+            }
+            __syncthreads();
+        }
+        if (k0 < last) {
+#pragma unroll
+            for (int l = 0; l < LA; ++l) {
+                const int e = t + l * 256;
+                a[A_INNER ? e % SK : e / SM][A_INNER ? e / SK : e % SM] = next_a[l];
+            }
+#pragma unroll
+            for (int l = 0; l < LB; ++l) {
+                const int e = t + l * 256;
+                b[B_INNER ? e % SK : e / SN][B_INNER ? e / SK : e % SN] = next_b[l];
+            }
+            __syncthreads();
+        }
+    }
+
+#pragma unroll
+    for (int i = 0; i < TM; ++i)
+#pragma unroll
+        for (int j = 0; j < TN; ++j) {
+            const int m = row0 + (ALONG_ROWS ? t % 16 : t / 16) + i * 16;
+            const int c = column0 + (ALONG_ROWS ? t / 16 : t % 16) + j * 16;
+            if (m >= rows || c >= columns) continue;
+            if (MODE == KERNEL) result[(part * rows + m) * filters + group * g.each + c] = sum[i][j];
+            else {
+                const int pixels = MODE == INPUT ? sizes : outs;
+                result[element(g, m / pixels, m % pixels, pixels, group * columns + c, columns * g.groups)] = sum[i][j];
+            }
+        }
+}
+
+#define EACH_TAP(g) \
+    for (int t0 = 0, tap = 0; t0 < g.window[0]; ++t0) \
+        for (int t1 = 0; t1 < g.window[1]; ++t1) \
+            for (int t2 = 0; t2 < g.window[2]; ++t2, ++tap)
+
+// Element i of an image: sample, pixel, channel.
+struct Place {
+    int n, c;
+    Three at;
+};
+
+INLINE Place locate(int i, const Geometry& g, const int* size, int channels)
+{
+    const int pixels = volume(size);
+    Place p;
+    int pixel;
+    if (g.last) {
+        p.c = i % channels;
+        pixel = i / channels % pixels;
+        p.n = i / channels / pixels;
+    } else {
+        pixel = i % pixels;
+        p.c = i / pixels % channels;
+        p.n = i / pixels / channels;
+    }
+    p.at = split(pixel, size);
+    return p;
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256) direct_forward(const T* __restrict__ x, const T* __restrict__ w,
+                                                      T* __restrict__ y, const int* __restrict__ table, int n)
+{
+    const Geometry& g = *(const Geometry*)table;
+    const int filters = g.each * g.groups, channels = g.depth * g.groups, sizes = volume(g.size);
+    for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
+        const Place p = locate(i, g, g.out, filters);
+        const int c0 = p.c / g.each * g.depth;
+        T sum = (T)0;
+        EACH_TAP(g) {
+            const int at = met(g, p.at, Three{{t0, t1, t2}});
+            if (at < 0) continue;
+            for (int d = 0; d < g.depth; ++d)
+                sum += x[element(g, p.n, at, sizes, c0 + d, channels)] * w[(tap * g.depth + d) * filters + p.c];
+        }
+        y[i] = sum;
+    }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256) direct_input(const T* __restrict__ dy, const T* __restrict__ w,
+                                                    T* __restrict__ dx, const int* __restrict__ table, int n)
+{
+    const Geometry& g = *(const Geometry*)table;
+    const int filters = g.each * g.groups, channels = g.depth * g.groups, outs = volume(g.out);
+    for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
+        const Place p = locate(i, g, g.size, channels);
+        const int f0 = p.c / g.depth * g.each, d = p.c % g.depth;
+        T sum = (T)0;
+        EACH_TAP(g) {
+            const int at = meeting(g, p.at, Three{{t0, t1, t2}});
+            if (at < 0) continue;
+            for (int f = f0; f < f0 + g.each; ++f)
+                sum += dy[element(g, p.n, at, outs, f, filters)] * w[(tap * g.depth + d) * filters + f];
+        }
+        dx[i] = sum;
+    }
+}
+
+template <typename T>
+__global__ void __launch_bounds__(256) direct_kernel(const T* __restrict__ x, const T* __restrict__ dy,
+                                                     T* __restrict__ dw, const int* __restrict__ table)
+{
+    __shared__ T part[256];
+    const Geometry& g = *(const Geometry*)table;
+    const int filters = g.each * g.groups, channels = g.depth * g.groups;
+    const int outs = volume(g.out), sizes = volume(g.size), t = threadIdx.x;
+    const int f = blockIdx.x % filters, d = blockIdx.x / filters % g.depth;
+    const Three tap = split(blockIdx.x / filters / g.depth, g.window);
+    const int c = f / g.each * g.depth + d;
+    T sum = (T)0;
+    for (int i = t; i < g.batch * outs; i += 256) {
+        const int n = i / outs, o = i % outs, at = met(g, split(o, g.out), tap);
+        if (at >= 0) sum += x[element(g, n, at, sizes, c, channels)] * dy[element(g, n, o, outs, f, filters)];
+    }
+    part[t] = sum;
+    for (int half = 128; half > 0; half /= 2) {
+        __syncthreads();
+        if (t < half) part[t] += part[t + half];
+    }
+    if (t == 0) dw[blockIdx.x] = part[0];
+}

@@ -1,0 +1,364 @@
+"""How each op becomes launches. Elementwise ops are in elementwise.py."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .elementwise import BLOCK, TYPES
+from .memory import View, strides
+from .planner import NUMPY, UNSIGNED, blocks_for
+
+__all__ = ["LOWERING"]
+
+LOWERING: dict = {}             # name of an op -> function (planner, node)
+PARTS = 256                     # blocks that a reduction is spread over, if it is long enough
+
+
+def lowers(*names):
+    def register(function):
+        LOWERING.update(dict.fromkeys(names, function))
+        return function
+    return register
+
+
+def result(planner, node) -> View:
+    """The node's result as an argument."""
+    return View(planner.define(node.output), node.output.dtype)
+
+
+def bits(view) -> tuple:
+    """A view of the elements as unsigned integers, and the C type of these."""
+    item = np.dtype(view.dtype).itemsize
+    return view._replace(dtype=f"uint{8 * item}"), UNSIGNED[item]
+
+
+def small(node, *tensors):
+    """Refuse arrays whose elements cannot be counted in 31 bits."""
+    for tensor in tensors:
+        if math.prod(tensor.shape) >= 2**31 - 2**20:
+            raise ValueError(f"{node.op}: an array of shape {tensor.shape} is too large for the CUDA kernels, which "
+                             f"count its elements in 31 bits. Use smaller batches.")
+
+
+# Shapes ---------------------------------------------------------------------------------------------------------
+
+@lowers("transpose")
+def transpose(planner, node):
+    x, axes = node.inputs[0], node.attrs["axes"]
+    step = strides(x.shape)
+    planner.copy(planner.view(x), result(planner, node), node.output.shape, [step[a] for a in axes],
+                 strides(node.output.shape))
+
+
+@lowers("flip")
+def flip(planner, node):
+    x, axes, step = node.inputs[0], node.attrs["axes"], strides(node.output.shape)
+    planner.copy(planner.view(x), result(planner, node), x.shape,
+                 [-s if i in axes else s for i, s in enumerate(step)], step,
+                 sum((x.shape[a] - 1) * step[a] for a in axes))
+
+
+@lowers("slice")
+def slice_(planner, node):
+    x, starts, steps = node.inputs[0], node.attrs["starts"], node.attrs["steps"]
+    step, shape = strides(x.shape), node.output.shape
+    planner.copy(planner.view(x), result(planner, node), shape, [s * k for s, k in zip(step, steps, strict=True)],
+                 strides(shape), first_a=sum(a * s for a, s in zip(starts, step, strict=True)))
+
+
+@lowers("slice_gradient")
+def slice_gradient(planner, node):
+    x, starts, steps = node.inputs[0], node.attrs["starts"], node.attrs["steps"]
+    out, step = result(planner, node), strides(node.output.shape)
+    planner.fill(out, 0)
+    planner.copy(planner.view(x), out, x.shape, strides(x.shape), [s * k for s, k in zip(step, steps, strict=True)],
+                 first_b=sum(a * s for a, s in zip(starts, step, strict=True)))
+
+
+@lowers("pad")
+def pad(planner, node):
+    x, pads = node.inputs[0], node.attrs["pads"]
+    out, step = result(planner, node), strides(node.output.shape)
+    planner.fill(out, node.attrs["value"])
+    planner.copy(planner.view(x), out, x.shape, strides(x.shape), step,
+                 first_b=sum(a * s for (a, _), s in zip(pads, step, strict=True)))
+
+
+@lowers("concatenate")
+def concatenate(planner, node):
+    axis, at = node.attrs["axis"], 0
+    parts = [planner.view(x) for x in node.inputs]
+    out, step = result(planner, node), strides(node.output.shape)
+    for x, part in zip(node.inputs, parts, strict=True):
+        planner.copy(part, out, x.shape, strides(x.shape), step, first_b=at * step[axis])
+        at += x.shape[axis]
+
+
+# Reductions -----------------------------------------------------------------------------------------------------
+
+def joined(axes) -> list:
+    """(size, stride) pairs, outermost first, without axes of one element, those that can be walked as one joined."""
+    out = []
+    for n, stride in axes:
+        if n == 1:
+            continue
+        if out and out[-1][1] == n * stride:
+            out[-1] = (out[-1][0] * n, stride)
+        else:
+            out.append((n, stride))
+    return out or [(1, 1)]
+
+
+def power_of_two(n, most) -> int:
+    """The largest power of two that is not above n, nor `most`."""
+    return 1 << (min(max(int(n), 1), most).bit_length() - 1)
+
+
+def reduce(planner, kind, source, target, kept, reduced):
+    """Reduce over the `reduced` axes of an array; both are lists of (size, stride)."""
+    kept, reduced = joined(kept), joined(reduced)
+    outputs, count = (math.prod(n for n, _ in axes) for axes in (kept, reduced))
+    index = planner.index(outputs * count)
+    columns = kept[-1][1] == 1 and outputs > 1 and reduced[-1][1] != 1
+    if columns:
+        lanes = max(8, 256 // (2 * power_of_two(outputs, 128)))
+        lanes = min(lanes, 2 * power_of_two(count, 128))
+    else:
+        lanes = power_of_two(count, 256)
+    blocks = -(-outputs // (256 // lanes))
+    parts = max(1, min(PARTS // blocks, count // (lanes * 16)))
+    each = -(-count // parts)
+    parts = -(-count // each)
+    number = NUMPY[index]
+    first = target if parts == 1 else planner.temporary(parts * outputs, target.dtype)
+    tables = [planner.constant([v for column in zip(*axes, strict=True) for v in column], number)
+              for axes in (kept, reduced)]
+    planner.launch("reduction", f"reduce<{kind}, {str(columns).lower()}, {TYPES[target.dtype]}, {index}>",
+                   (blocks, parts), (256,),
+                   (source, first, tables[0], np.int32(len(kept)), tables[1], np.int32(len(reduced)), number(outputs),
+                    number(count), number(each), np.int32(lanes)), [first])
+    if parts > 1:
+        reduce(planner, kind, first, target, [(outputs, 1)], [(parts, outputs)])
+
+
+@lowers("sum", "max", "min")
+def reduction(planner, node):
+    x, axes = node.inputs[0], node.attrs["axes"]
+    source, pairs = planner.view(x), list(zip(x.shape, strides(x.shape), strict=True))
+    reduce(planner, node.op.capitalize(), source, result(planner, node),
+           [p for i, p in enumerate(pairs) if i not in axes], [p for i, p in enumerate(pairs) if i in axes])
+
+
+@lowers("argmax", "argmin")
+def argmax(planner, node):
+    x, axis = node.inputs[0], node.attrs["axis"]
+    source, inner, count = planner.view(x), math.prod(x.shape[axis + 1:]), x.shape[axis]
+    outputs = math.prod(node.output.shape)
+    index, out = planner.index(outputs * count), result(planner, node)
+    lanes = power_of_two(count, 256) if inner == 1 else 1
+    number = NUMPY[index]
+    planner.launch("reduction", f"arg<{'Max' if node.op == 'argmax' else 'Min'}, {TYPES[x.dtype]}, {index}>",
+                   (-(-outputs // (256 // lanes)),), (256,),
+                   (source, out, number(outputs), number(count), number(inner), np.int32(lanes)), [out])
+
+
+# Matrix products ------------------------------------------------------------------------------------------------
+
+@lowers("matmul")
+def matmul(planner, node):
+    a, b = node.inputs
+    args = (planner.view(a, shape=a.shape, swapped=node.attrs["transpose_a"]),
+            planner.view(b, shape=b.shape, swapped=node.attrs["transpose_b"]))
+    out = result(planner, node)._replace(shape=node.output.shape)
+    planner.call(planner.driver.matmul, (*args, out), [out])
+
+
+# Convolution ----------------------------------------------------------------------------------------------------
+
+def three(values, fill) -> list:
+    return [fill] * (3 - len(values)) + list(values)
+
+
+def geometry(planner, x, y, window, groups, attrs) -> tuple:
+    """The Geometry of kernels/convolution.cu as a table, and its numbers."""
+    last = attrs["channels_last"]
+    size, channels = (x[1:-1], x[-1]) if last else (x[2:], x[1])
+    out, filters = (y[1:-1], y[-1]) if last else (y[2:], y[1])
+    numbers = [x[0], groups, channels // groups, filters // groups, int(last), *three(size, 1), *three(out, 1),
+               *three(window, 1), *three(attrs["strides"], 1), *three(attrs["dilation"], 1),
+               *three([p for p, _ in attrs["padding"]], 0)]
+    return planner.constant(numbers, "int32"), math.prod(size), math.prod(out), channels // groups, filters // groups
+
+
+def tiles(rows, columns, dtype) -> tuple:
+    """The tile (SM, SN, SK) for a product of this size."""
+    if columns <= 16:
+        return 128, 16, 16
+    if dtype == "float32" and columns > 64 and rows >= 128 * 128:
+        return 128, 128, 8
+    return 64, 64, 16
+
+
+def convolve(planner, mode, node, left, right, x, y, kernel):
+    """mode: 0 forward, 1 gradient for the input, 2 for the kernel. x, y, kernel: shapes."""
+    small(node, *node.inputs, node.output)
+    attrs, batch, dtype = node.attrs, x[0], node.output.dtype
+    groups = attrs["groups"]
+    args = (planner.view(left), planner.view(right))
+    table, sizes, outs, depth, each = geometry(planner, x, y, kernel[:-2], groups, attrs)
+    out, c_type = result(planner, node), TYPES[dtype]
+    if groups > 1 and min(depth, each) < 8:
+        name = ("direct_forward", "direct_input", "direct_kernel")[mode]
+        n = math.prod(node.output.shape)
+        grid, count = ((n,), ()) if mode == 2 else (blocks_for(n), (np.int32(n),))
+        planner.launch("convolution", f"{name}<{c_type}>", grid, (BLOCK,), (*args, out, table, *count), [out])
+        return
+    taps = math.prod(kernel[:-2])
+    rows = (batch * outs, batch * sizes, taps * depth)[mode]
+    columns = (each, depth, each)[mode]
+    inner = (taps * depth, taps * each, batch * outs)[mode]
+    sm, sn, sk = tiles(rows, columns, dtype)
+    blocks = -(-rows // sm) * -(-columns // sn)
+    parts = max(1, min(2 * PARTS // (blocks * groups), inner // (16 * sk))) if mode == 2 else 1
+    part_size = -(-inner // parts)
+    parts = -(-inner // part_size)
+    count = math.prod(node.output.shape)
+    target = out if parts == 1 else planner.temporary(parts * count, dtype)
+    name = ("FORWARD", "INPUT", "KERNEL")[mode]
+    planner.launch("convolution", f"tiled<{c_type}, {name}, {str(attrs['channels_last']).lower()}, {sm}, {sn}, {sk}>",
+                   (-(-rows // sm), -(-columns // sn), groups * parts), (256,),
+                   (*args, target, table, np.int32(parts), np.int32(part_size)), [target])
+    if parts > 1:
+        reduce(planner, "Sum", target, out, [(count, 1)], [(parts, count)])
+
+
+@lowers("conv")
+def conv(planner, node):
+    x, kernel = node.inputs
+    convolve(planner, 0, node, x, kernel, x.shape, node.output.shape, kernel.shape)
+
+
+@lowers("conv_input_gradient")
+def conv_input_gradient(planner, node):
+    grad, kernel = node.inputs
+    convolve(planner, 1, node, grad, kernel, node.output.shape, grad.shape, kernel.shape)
+
+
+@lowers("conv_kernel_gradient")
+def conv_kernel_gradient(planner, node):
+    x, grad = node.inputs
+    convolve(planner, 2, node, x, grad, x.shape, grad.shape, node.output.shape)
+
+
+# Pooling --------------------------------------------------------------------------------------------------------
+
+def pool_table(planner, node, x, y) -> View:
+    """The Geometry of kernels/pooling.cu, for an input of shape x and a result of shape y."""
+    attrs = node.attrs
+    last = attrs["channels_last"]
+    size, out, channels = (x[1:-1], y[1:-1], x[-1]) if last else (x[2:], y[2:], x[1])
+    return planner.constant([x[0], channels, int(last), *three(size, 1), *three(out, 1), *three(attrs["window"], 1),
+                             *three(attrs["strides"], 1), *three(attrs["dilation"], 1),
+                             *three([p for p, _ in attrs["padding"]], 0)], "int32")
+
+
+@lowers("max_pool")
+def max_pool(planner, node):
+    (x,) = node.inputs
+    small(node, x, node.output)
+    source, table = planner.view(x), pool_table(planner, node, x.shape, node.output.shape)
+    out, n = result(planner, node), math.prod(node.output.shape)
+    planner.launch("pooling", f"max_pool<{TYPES[x.dtype]}>", blocks_for(n), (BLOCK,),
+                   (source, out, None, table, np.int32(n)), [out])
+
+
+@lowers("max_pool_gradient")
+def max_pool_gradient(planner, node):
+    x, grad = node.inputs
+    small(node, x, grad)
+    source, incoming = planner.view(x), planner.view(grad)
+    table, c_type = pool_table(planner, node, x.shape, grad.shape), TYPES[x.dtype]
+    outputs, n = math.prod(grad.shape), math.prod(x.shape)
+    where, out = planner.temporary(outputs, "int32"), result(planner, node)
+    planner.launch("pooling", f"max_pool<{c_type}>", blocks_for(outputs), (BLOCK,),
+                   (source, None, where, table, np.int32(outputs)), [where])
+    planner.launch("pooling", f"max_pool_gradient<{c_type}>", blocks_for(n), (BLOCK,),
+                   (where, incoming, out, table, np.int32(n)), [out])
+
+
+DIVISORS = {"one": 0, "window": 1, "elements": 2}
+
+
+@lowers("avg_pool", "avg_pool_gradient")
+def avg_pool(planner, node):
+    (x,) = node.inputs
+    small(node, x, node.output)
+    shapes = (x.shape, node.output.shape) if node.op == "avg_pool" else (node.output.shape, x.shape)
+    source, table, out = planner.view(x), pool_table(planner, node, *shapes), result(planner, node)
+    n = math.prod(node.output.shape)
+    planner.launch("pooling", f"{node.op}<{TYPES[x.dtype]}>", blocks_for(n), (BLOCK,),
+                   (source, out, table, np.int32(DIVISORS[node.attrs["divisor"]]), np.int32(n)), [out])
+
+
+# Indices --------------------------------------------------------------------------------------------------------
+
+def checked(planner, indices, size, text) -> View:
+    """The indices as int32, in range; the run fails with `text` if one is not."""
+    n, source = math.prod(indices.shape), planner.view(indices)
+    safe, status = planner.temporary(n, "int32"), planner.status_view()
+    planner.launch("indexing", f"check<{TYPES[indices.dtype]}>", (1,), (256,),
+                   (source, safe, status, np.int32(planner.message(text)), np.int64(size), np.int32(n)), [safe, status])
+    return safe
+
+
+def checked_indices(planner, indices, size) -> View:
+    return checked(planner, indices, size, f"An index is {{value}}, but along an axis of {size} elements indices must "
+                                           f"be from 0 to {size - 1}.")
+
+
+@lowers("take")
+def take(planner, node):
+    x, indices = node.inputs
+    axis, size = node.attrs["axis"], x.shape[node.attrs["axis"]]
+    source, c_type = bits(planner.view(x))
+    safe, out = checked_indices(planner, indices, size), result(planner, node)
+    n = math.prod(node.output.shape)
+    planner.launch("indexing", f"take<{c_type}>", blocks_for(n), (BLOCK,),
+                   (source, safe, bits(out)[0], np.int64(size), np.int64(math.prod(indices.shape)),
+                    np.int64(math.prod(x.shape[axis + 1:])), np.int64(n)), [out])
+
+
+@lowers("take_gradient")
+def take_gradient(planner, node):
+    grad, indices = node.inputs
+    axis, shape = node.attrs["axis"], node.attrs["shape"]
+    small(node, grad, node.output)
+    source, safe = planner.view(grad), checked_indices(planner, indices, shape[axis])
+    out, inner, outer = result(planner, node), math.prod(shape[axis + 1:]), math.prod(shape[:axis])
+    planner.launch("indexing", f"take_gradient<{TYPES[grad.dtype]}>", (shape[axis], -(-outer * inner // 256)), (256,),
+                   (source, safe, out, np.int32(shape[axis]), np.int32(math.prod(indices.shape)), np.int32(inner),
+                    np.int32(outer * inner)), [out])
+
+
+@lowers("sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_gradient")
+def cross_entropy(planner, node):
+    logits, labels, *grad = node.inputs
+    rows, classes = math.prod(labels.shape), logits.shape[-1]
+    source, incoming = planner.view(logits), [planner.view(g) for g in grad]
+    safe = checked(planner, labels, classes, f"A label is {{value}}, but with {classes} classes labels must be from 0 "
+                                             f"to {classes - 1}. Check the labels, or give the last layer more units.")
+    out, name = result(planner, node), "cross_entropy_gradient" if grad else "cross_entropy"
+    planner.launch("softmax", f"{name}<{TYPES[logits.dtype]}>", (-(-rows // 8),), (32, 8),
+                   (source, safe, *incoming, out, np.int32(rows), np.int32(classes)), [out])
+
+
+# Random numbers -------------------------------------------------------------------------------------------------
+
+@lowers("random_uniform", "random_normal")
+def random(planner, node):
+    n, state = math.prod(node.output.shape), planner.view(node.inputs[0])
+    out = result(planner, node)
+    planner.launch("random", f"{node.op}<{TYPES[node.output.dtype]}>", blocks_for(-(-n // 4)), (BLOCK,),
+                   (state, out, np.int64(n)), [out])

@@ -1,0 +1,296 @@
+"""From a graph to a list of launches over one arena of device memory.
+
+The planner goes through the nodes once. Elementwise nodes wait in groups (`elementwise.Group`) until something else
+needs their results: each group becomes one kernel. All other nodes are lowered at once (`lowering.py`). Launches run
+in this order on one stream, so a buffer's life is the range of launches that use it, and buffers whose lives do not
+overlap share places.
+
+Updates of variables come last, and only if no launch reported an error.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ...graph import LEAVES, Graph
+from . import memory
+from .elementwise import BLOCK, EXPRESSIONS, Group
+from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Buffer, View
+
+__all__ = ["Launch", "Planner", "blocks_for"]
+
+# Ops whose result has the same elements in the same order as their input: no work at all.
+ALIASES = ("reshape", "stop_gradient")
+MOST_BLOCKS = 1 << 14               # of a kernel that strides over its elements
+
+
+def blocks_for(n, each=BLOCK) -> tuple:
+    """The grid for n elements, `each` to a block."""
+    return (max(1, min(-(-n // each), MOST_BLOCKS)),)
+
+
+class Launch:
+    """A kernel with its grid and arguments; `View`s among them are buffers that have no place yet."""
+
+    __slots__ = ("kernel", "grid", "block", "args", "reads", "writes")
+
+    def __init__(self, kernel, grid, block, args, writes):
+        self.kernel, self.grid, self.block, self.args = kernel, grid, block, args
+        buffers = [a.buffer for a in args if isinstance(a, View)]
+        self.writes = list(writes)
+        self.reads = [b for b in buffers if all(b is not w for w in self.writes)]
+
+
+class Planner:
+    """Plans one graph. `lowering`: name of an op -> function (planner, node)."""
+
+    def __init__(self, graph: Graph, driver, lowering):
+        self.graph, self.driver, self.lowering = graph, driver, lowering
+        self.nodes = graph.nodes()
+        self.launches: list[Launch] = []
+        self.messages: list = []            # of errors; code 1 is the first
+        self.constants = bytearray()        # what the area of constants will hold
+        self._offsets: dict = {}            # bytes of a constant -> its offset
+        self._buffers: dict = {}            # id of a root tensor -> Buffer
+        self._roots: dict = {}              # id of a tensor -> the tensor that holds its elements
+        self._pending: dict = {}            # id of a tensor -> Group that will compute it
+        self._consumers: dict = {}          # id of a root tensor -> nodes that read it; None stands for the results
+        self.status = Buffer(8, OUTPUT)     # grows by a number for each message
+        for node in self.nodes:
+            if self._is_alias(node):
+                self._roots[id(node.output)] = self.root(node.inputs[0])
+                continue
+            for tensor in node.inputs:
+                self._consumers.setdefault(id(self.root(tensor)), []).append(node)
+        for tensor in graph.results:
+            self._consumers.setdefault(id(self.root(tensor)), []).append(None)
+
+    # Tensors -----------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _is_alias(node) -> bool:
+        return node.op in ALIASES or node.op in ("cast", "broadcast_to") and node.inputs[0].spec == node.output.spec
+
+    def root(self, tensor):
+        """The tensor whose elements these are, seen through reshapes."""
+        return self._roots.get(id(tensor), tensor)
+
+    def buffer(self, tensor) -> Buffer:
+        """Where the tensor is, in C order; waiting groups that compute it are launched first."""
+        tensor = self.root(tensor)
+        if id(tensor) in self._pending:
+            self._emit(self._pending[id(tensor)])
+        if id(tensor) not in self._buffers:
+            self._buffers[id(tensor)] = self._leaf(tensor)
+        return self._buffers[id(tensor)]
+
+    def define(self, tensor) -> Buffer:
+        """New memory for a node's result."""
+        made = self._buffers[id(tensor)] = Buffer.of(tensor.shape, tensor.dtype)
+        return made
+
+    def view(self, tensor, dtype=None, shape=None, swapped=False) -> View:
+        """A tensor as an argument of a kernel: its result if it has been defined, else its value."""
+        return View(self.buffer(tensor), dtype or tensor.dtype, shape, swapped)
+
+    def temporary(self, count, dtype) -> View:
+        return View(Buffer(count * np.dtype(dtype).itemsize), dtype)
+
+    def _leaf(self, tensor) -> Buffer:
+        node = tensor.node
+        if node.op == "constant":
+            return self.constant(node.attrs["value"].array).buffer
+        if node.op == "variable":
+            variable = node.attrs["variable"]
+            return Buffer(math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize, VARIABLE, variable=variable)
+        raise AssertionError(f"{node} was not computed")
+
+    def constant(self, values, dtype=None) -> View:
+        """Numbers that the kernels read: they are copied to the device once."""
+        array = np.ascontiguousarray(values, dtype)
+        content = array.tobytes()
+        if content not in self._offsets:
+            self.constants += bytes(-len(self.constants) % memory.ALIGNMENT)
+            self._offsets[content] = len(self.constants)
+            self.constants += content
+        return View(Buffer(len(content), CONSTANT, self._offsets[content]), array.dtype.name)
+
+    # Launches ----------------------------------------------------------------------------------------------
+
+    def launch(self, family, expression, grid, block, args, writes):
+        """Add a kernel of kernels/`family`.cu. `writes`: the arguments that it writes; the others are read."""
+        self.launches.append(Launch(self.driver.kernel(family, expression), grid, block, tuple(args),
+                                    [w.buffer for w in writes]))
+
+    def call(self, function, args, writes):
+        """Add a call of a library's function on arrays."""
+        def kernel(grid, block, arrays):
+            function(*arrays)
+        self.launches.append(Launch(kernel, (1,), (1,), tuple(args), [w.buffer for w in writes]))
+
+    def message(self, text) -> int:
+        """Register an error message; returns the code that kernels report."""
+        self.messages.append(text)
+        self.status.nbytes += 8
+        return len(self.messages)
+
+    def status_view(self) -> View:
+        return View(self.status, "int64")
+
+    def fill(self, target: View, value):
+        """Set all elements of a buffer."""
+        item = np.dtype(target.dtype).itemsize
+        bits, index = f"uint{8 * item}", self.index(target.buffer.nbytes // item)
+        n = target.buffer.nbytes // item
+        value = self.constant(np.asarray(value, target.dtype).reshape(1).view(bits))
+        self.launch("copy", f"fill<{UNSIGNED[item]}, {index}>", blocks_for(n), (BLOCK,),
+                    (value, target._replace(dtype=bits), NUMPY[index](n)), [target])
+
+    def copy(self, source: View, target: View, sizes, a, b, first_a=0, first_b=0):
+        """Copy a block of `sizes` from strides a and place first_a to strides b and place first_b, in elements."""
+        item = np.dtype(source.dtype).itemsize
+        axes = [(n, x, y) for n, x, y in zip(sizes, a, b, strict=True) if n != 1]
+        joined = axes[:1]
+        for n, x, y in axes[1:]:        # two axes that can be walked as one
+            m, p, q = joined[-1]
+            if p == n * x and q == n * y:
+                joined[-1] = (m * n, x, y)
+            else:
+                joined.append((n, x, y))
+        n = math.prod(sizes)
+        if not n:
+            return
+        bits = f"uint{8 * item}"
+        index = self.index(max(source.buffer.nbytes, target.buffer.nbytes) // item)
+        table = self.constant([v for column in zip(*joined, strict=True) for v in column] or [0], NUMPY[index])
+        self.launch("copy", f"copy<{UNSIGNED[item]}, {index}>", blocks_for(n), (BLOCK,),
+                    (source._replace(dtype=bits), target._replace(dtype=bits), table, np.int32(len(joined)),
+                     NUMPY[index](first_a), NUMPY[index](first_b), NUMPY[index](n)), [target])
+
+    @staticmethod
+    def index(n) -> str:
+        """The C type that counts n elements, with room for the steps of a grid."""
+        return "int" if n < 2**31 - MOST_BLOCKS * BLOCK else "i64"
+
+    # Groups of elementwise nodes ---------------------------------------------------------------------------
+
+    def _join(self, node):
+        """Put an elementwise node into a waiting group, or a new one."""
+        count, groups = math.prod(node.output.shape), []
+        for tensor in map(self.root, node.inputs):
+            group = self._pending.get(id(tensor))
+            if group is None or any(group is g for g in groups):
+                continue
+            if group.count != count or math.prod(tensor.shape) != count:
+                self._emit(group)
+            else:
+                groups.append(group)
+        while groups and not groups[0].fits(*groups[1:]):
+            self._emit(groups.pop())
+        target = groups[0] if groups else Group(count, self.root)
+        for other in groups[1:]:
+            target.absorb(other)
+            for n in other.nodes:
+                self._pending[id(n.output)] = target
+        target.add(node)
+        self._pending[id(node.output)] = target
+
+    def _emit(self, group):
+        """Launch a group's kernel; what is needed outside of it is stored."""
+        inside = {id(n) for n in group.nodes}
+        for node in group.nodes:
+            del self._pending[id(node.output)]
+        stored = [n for n in group.nodes if any(c is None or id(c) not in inside
+                                                for c in self._consumers.get(id(n.output), ()))]
+        checked = [n for n in group.nodes if n.op == "check_finite"]
+        codes = {id(n): self.message(n.attrs["message"]) for n in checked}
+        source, name, accesses, geometry, n = group.source(stored, codes)
+        args = [self.view(a.tensor) for a in accesses]
+        outputs = [View(self.define(n.output), n.output.dtype) for n in stored]
+        status = [self.status_view()] if checked else []
+        numbers = [np.int32(codes[id(node)]) for node in checked]
+        self.launches.append(Launch(self.driver.kernel_of_source(source, name), blocks_for(group.count), (BLOCK,),
+                                    (*args, *outputs, *geometry, *status, *numbers, n),
+                                    [v.buffer for v in outputs + status]))
+
+    # The whole ---------------------------------------------------------------------------------------------
+
+    def plan(self):
+        """Make the launches, and give every buffer its place."""
+        self.launch("copy", "no_error", (1,), (1,), (self.status_view(),), [self.status_view()])
+        self.inputs_size = 0
+        for tensor in self.graph.inputs:
+            buffer = self.define(tensor)
+            buffer.area, buffer.offset = INPUT, self.inputs_size
+            self.inputs_size += memory.aligned(buffer.nbytes)
+        for node in self.nodes:
+            if node.op in LEAVES or self._is_alias(node):
+                continue
+            if all(0 in t.shape for t in node.outputs):
+                for tensor in node.outputs:
+                    self.define(tensor)
+            elif node.op in EXPRESSIONS:
+                self._join(node)
+            elif any(0 in t.shape for t in node.inputs) and node.op not in ("pad", "concatenate", "slice_gradient"):
+                # Sums over nothing: all other ops give zeros if an input is empty and the result is not.
+                for tensor in node.outputs:
+                    self.fill(View(self.define(tensor), tensor.dtype), 0)
+            else:
+                self.lowering[node.op](self, node)
+        self.outputs = [self._kept(t) for t in self.graph.outputs]
+        self._updates()
+        self._memory()
+        return self
+
+    def _kept(self, tensor) -> Buffer:
+        """The tensor in the area of outputs."""
+        buffer = self.buffer(tensor)
+        if buffer.area not in (ARENA, OUTPUT):
+            buffer = self._copied(tensor, buffer)
+        buffer.area = OUTPUT
+        return buffer
+
+    def _copied(self, tensor, buffer):
+        copy = Buffer(buffer.nbytes)
+        n = math.prod(tensor.shape)
+        if n:
+            self.copy(View(buffer, tensor.dtype), View(copy, tensor.dtype), [n], [1], [1])
+        return copy
+
+    def _updates(self):
+        """Copy new values into variables, after all that reads the old ones."""
+        changing = {id(v) for v, _ in self.graph.updates}
+        self.updated, pairs = [], []
+        for variable, tensor in self.graph.updates:
+            buffer = self.buffer(tensor)
+            if buffer.area == VARIABLE and buffer.variable is variable or not buffer.nbytes:
+                continue
+            if buffer.area == VARIABLE and id(buffer.variable) in changing:
+                buffer = self._copied(tensor, buffer)
+            pairs.append((variable, tensor, buffer))
+        for variable, tensor, buffer in pairs:
+            self.updated.append(variable)
+            item = np.dtype(tensor.dtype).itemsize
+            bits, n = f"uint{8 * item}", buffer.nbytes // item
+            target = View(Buffer(buffer.nbytes, VARIABLE, variable=variable), bits)
+            index = self.index(n)
+            self.launch("copy", f"commit<{UNSIGNED[item]}, {index}>", blocks_for(n), (BLOCK,),
+                        (View(buffer, bits), target, self.status_view(), NUMPY[index](n)), [target])
+
+    def _memory(self):
+        for i, launch in enumerate(self.launches):
+            for buffer in (*launch.reads, *launch.writes):
+                buffer.first = i if buffer.first is None else buffer.first
+                buffer.last = i
+        used = {id(b): b for launch in self.launches for b in (*launch.reads, *launch.writes)}
+        self.arena_size = memory.place([b for b in used.values() if b.area == ARENA and b.nbytes])
+        self.outputs_size = memory.aligned(self.status.nbytes)
+        for buffer in {id(b): b for b in self.outputs}.values():
+            buffer.offset = self.outputs_size
+            self.outputs_size += memory.aligned(buffer.nbytes)
+
+
+UNSIGNED = {1: "unsigned char", 2: "unsigned short", 4: "unsigned", 8: "u64"}
+NUMPY = {"int": np.int32, "i64": np.int64}

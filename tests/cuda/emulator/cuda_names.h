@@ -1,0 +1,200 @@
+// Runs CUDA C kernel source on the CPU for tests: one OS thread, blocks in (shuffled) order,
+// the threads of a block are fibers that switch only at barriers / warp ops.
+#pragma once
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#if SHIM_NV_HEADERS
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <vector_functions.h>
+#include <vector_types.h>
+#else
+struct uint3 {
+    unsigned x, y, z;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+static inline float4 make_float4(float a, float b, float c, float d) { return {a, b, c, d}; }
+struct dim3 {
+    unsigned x = 1, y = 1, z = 1;
+};
+#endif
+#undef __global__
+#undef __device__
+#undef __host__
+#undef __shared__
+#undef __constant__
+#undef __forceinline__
+#undef __launch_bounds__
+#undef __noinline__
+#define __global__
+#define __device__
+#define __host__
+#define __constant__ static
+#define __shared__ static /* lands in .bss: poisoned before each block */
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define SHIM_NOSAN __attribute__((no_sanitize("thread"), no_sanitize("undefined"), noinline))
+namespace shim {
+struct V3 {
+    unsigned x, y, z;
+};
+#define HID __attribute__((visibility("hidden")))
+extern HID V3 threadIdx_, blockIdx_, blockDim_, gridDim_;
+[[noreturn]] void fail(const char *fmt, ...);
+void bar(int line);
+void warp_wait(unsigned mask, int line);
+void *dyn_shared();
+void shared_decl(volatile void *p, size_t n, const char *name); // also makes the array escape
+extern struct Warp {
+    uint64_t val[2][32];
+    unsigned arrived, gen, mask, epoch;
+} *cur_warp;
+int cur_tid_();
+void note_atomic(const volatile void *p, unsigned n);
+template <class T> SHIM_NOSAN T xchg_lane(unsigned mask, T v, int src, int line) {
+    static_assert(sizeof(T) <= 8, "shfl type");
+    int lane = cur_tid_() & 31;
+    Warp *w = cur_warp;
+    unsigned g = w->gen & 1;
+    std::memcpy(&w->val[g][lane], &v, sizeof(T));
+    if (!(mask >> lane & 1))
+        fail("line %d: lane %d calls a warp op it is not in the mask of (0x%x)", line, lane, mask);
+    warp_wait(mask, line);
+    T r = v;
+    if (src >= 0 && src < 32) {
+        if (!(mask >> src & 1))
+            fail("line %d: shfl reads lane %d outside mask 0x%x", line, src, mask);
+        std::memcpy(&r, &w->val[g][src], sizeof(T));
+    }
+    return r;
+}
+template <class T> SHIM_NOSAN T shfl_down(unsigned m, T v, unsigned d, int width, int line) {
+    int lane = cur_tid_() & 31, s = lane + (int)d;
+    return xchg_lane(m, v, (s & ~(width - 1)) == (lane & ~(width - 1)) ? s : -1, line);
+}
+template <class T> SHIM_NOSAN T shfl_xor(unsigned m, T v, int x, int width, int line) {
+    int lane = cur_tid_() & 31, s = lane ^ x;
+    return xchg_lane(m, v, (s / width) <= (lane / width) ? s : -1, line);
+}
+template <class T> SHIM_NOSAN T shfl(unsigned m, T v, int s, int width, int line) {
+    int lane = cur_tid_() & 31;
+    return xchg_lane(m, v, (lane & ~(width - 1)) | (s & (width - 1)), line);
+}
+// The predicate of each lane of the mask, as bits: all lanes exchange theirs with each other.
+static inline SHIM_NOSAN unsigned ballot(unsigned mask, bool v, int line) {
+    int lane = cur_tid_() & 31;
+    Warp *w = cur_warp;
+    unsigned g = w->gen & 1;
+    w->val[g][lane] = v;
+    if (!(mask >> lane & 1))
+        fail("line %d: lane %d calls a warp op it is not in the mask of (0x%x)", line, lane, mask);
+    warp_wait(mask, line);
+    unsigned r = 0;
+    for (int i = 0; i < 32; i++)
+        if (mask >> i & 1)
+            r |= (unsigned)(w->val[g][i] & 1) << i;
+    return r;
+}
+} // namespace shim
+#define threadIdx shim::threadIdx_
+#define blockIdx shim::blockIdx_
+#define blockDim shim::blockDim_
+#define gridDim shim::gridDim_
+#define warpSize 32
+#define __syncthreads() shim::bar(__LINE__)
+#define __syncwarp(...) shim::warp_wait(0xffffffffu, __LINE__)
+#define __shfl_down_sync(m, v, d, ...) shim::shfl_down(m, v, d, 32, __LINE__)
+#define __shfl_xor_sync(m, v, d, ...) shim::shfl_xor(m, v, d, 32, __LINE__)
+#define __ballot_sync(m, v) shim::ballot(m, v, __LINE__)
+#define __ffs(x) __builtin_ffs(x)
+#define __shfl_sync(m, v, d, ...) shim::shfl(m, v, d, 32, __LINE__)
+template <class T> static inline T __ldg(const T *p) { return *p; }
+template <class T> SHIM_NOSAN static T atomicAdd(T *p, T v) {
+    shim::note_atomic(p, sizeof(T));
+    T o = *p;
+    *p = o + v;
+    return o;
+}
+template <class T> SHIM_NOSAN static T atomicMax(T *p, T v) {
+    shim::note_atomic(p, sizeof(T));
+    T o = *p;
+    if (v > o)
+        *p = v;
+    return o;
+}
+template <class T> SHIM_NOSAN static T atomicMin(T *p, T v) {
+    shim::note_atomic(p, sizeof(T));
+    T o = *p;
+    if (v < o)
+        *p = v;
+    return o;
+}
+static inline float __int_as_float(int i) {
+    float f;
+    std::memcpy(&f, &i, 4);
+    return f;
+}
+static inline int __float_as_int(float f) {
+    int i;
+    std::memcpy(&i, &f, 4);
+    return i;
+}
+static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
+#define __expf(x) std::exp((float)(x))
+template <class T> static inline T min(T a, T b) { return a < b ? a : b; }
+template <class T> static inline T max(T a, T b) { return a > b ? a : b; }
+// ---- launch glue: typed unpacking of void** args, and a signature string
+namespace shim {
+struct Body {
+    void (*call)(void *, void **);
+    void *fn;
+    void **args;
+};
+template <class... A, size_t... I> SHIM_NOSAN void call_(void (*f)(A...), void **a, std::index_sequence<I...>) {
+    f(*reinterpret_cast<std::remove_reference_t<A> *>(a[I])...);
+}
+template <class... A> SHIM_NOSAN void thunk(void *f, void **a) {
+    call_(reinterpret_cast<void (*)(A...)>(f), a, std::index_sequence_for<A...>{});
+}
+template <class T> const char *code() {
+    using U = std::remove_cv_t<std::remove_pointer_t<T>>;
+    constexpr bool p = std::is_pointer_v<T>, c = p && std::is_const_v<std::remove_pointer_t<T>>;
+#define SC(TT, S)                                                                                                  \
+    if (std::is_same_v<U, TT>)                                                                                     \
+        return p ? (c ? "c*" S " " : "*" S " ") : S " ";
+    SC(float, "f4")
+    SC(double, "f8") SC(int, "i4") SC(unsigned, "u4") SC(long long, "i8") SC(long, "i8")
+        SC(unsigned long long, "u8") SC(unsigned char, "u1") SC(signed char, "i1") SC(bool, "b1") SC(short, "i2")
+            SC(unsigned short, "u2")
+#if SHIM_NV_HEADERS
+                SC(__half, "f2") SC(__nv_bfloat16, "bf2")
+#endif
+                    return "? ";
+}
+template <class... A> SHIM_NOSAN const char *sig(void (*)(A...)) {
+    static char b[512] = "!"; /* .data, not .bss */
+    if (b[0] == '!') {
+        b[0] = 0;
+        (std::strcat(b, code<A>()), ...);
+    }
+    return b;
+}
+int launch(Body b, const unsigned *grid, const unsigned *block, unsigned dyn);
+template <class... A> int go(void (*f)(A...), void **args, const unsigned *g, const unsigned *b, unsigned dyn) {
+    return launch({&thunk<A...>, reinterpret_cast<void *>(f), args}, g, b, dyn);
+}
+} // namespace shim
