@@ -36,7 +36,7 @@ def test_there_is_a_kernel(name):
 
 
 @pytest.mark.parametrize("name", OPS)
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(data=st.data())
 def test_forward(name, data):
     arrays, attrs = data.draw(arguments(name, dtypes=ELEMENT_TYPES))

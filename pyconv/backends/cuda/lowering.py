@@ -354,6 +354,28 @@ def cross_entropy(planner, node):
                    (source, safe, *incoming, out, np.int32(rows), np.int32(classes)), [out])
 
 
+# Images read between their pixels -------------------------------------------------------------------------------
+
+FILL_MODES = ("constant", "nearest", "wrap", "mirror", "reflect")      # in the order of kernels/sampling.cu
+
+
+@lowers("sample_images", "sample_images_gradient", "sample_places_gradient")
+def sampling(planner, node):
+    small(node, *node.inputs, *node.outputs)
+    attrs, last = node.attrs, node.attrs["channels_last"]
+    shape, places = attrs.get("shape", node.inputs[0].shape), math.prod(node.inputs[1].shape[1:])
+    height, width, channels = shape[1:] if last else (*shape[2:], shape[1])
+    args = [planner.view(x) for x in node.inputs]
+    outs = [View(planner.define(t), t.dtype) for t in node.outputs]
+    dtype = node.output.dtype
+    fill = [planner.constant(attrs["fill_value"], dtype)] if "fill_value" in attrs else []
+    bilinear = [] if node.op == "sample_places_gradient" else [np.int32(attrs["interpolation"] == "bilinear")]
+    n = shape[0] * height * channels if node.op == "sample_images_gradient" else math.prod(node.output.shape)
+    planner.launch("sampling", f"{node.op}<{TYPES[dtype]}>", blocks_for(n), (BLOCK,),
+                   (*args, *outs, *fill, *map(np.int32, (height, width, channels, places, last)), *bilinear,
+                    np.int32(FILL_MODES.index(attrs["fill_mode"])), np.int32(n)), outs)
+
+
 # Random numbers -------------------------------------------------------------------------------------------------
 
 @lowers("random_uniform", "random_normal")

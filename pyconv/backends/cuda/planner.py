@@ -17,6 +17,7 @@ import numpy as np
 from ...graph import LEAVES, Graph
 from . import memory
 from .elementwise import BLOCK, EXPRESSIONS, Group
+from .expansion import expand
 from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Buffer, View
 
 __all__ = ["Launch", "Planner", "blocks_for"]
@@ -47,7 +48,7 @@ class Planner:
     """Plans one graph. `lowering`: name of an op -> function (planner, node)."""
 
     def __init__(self, graph: Graph, driver, lowering):
-        self.graph, self.driver, self.lowering = graph, driver, lowering
+        self.graph, self.driver, self.lowering = (graph := expand(graph)), driver, lowering
         self.nodes = graph.nodes()
         self.launches: list[Launch] = []
         self.messages: list = []            # of errors; code 1 is the first
