@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from . import buffers as memory
 from .buffers import Lanes
 
 CHUNK = 16384          # positions of a task in the plain layout
+MOST_SUMS = 2048       # results of a block that are kept in a thread's memory while a chain adds them up
 
 
 def compute_type(node) -> str:
@@ -31,6 +33,7 @@ class Chain:
         self.outside = []         # tensors that are read from memory
         self.inside = set()       # ids of the tensors that the chain computes
         self.stored = {}          # id of a tensor -> (tensor, buffer)
+        self.sums = []            # ChainSum: what is added up on the way
         self.failure = 0
         self.work = None
         self.in_place = set()     # ids of buffers that are also read
@@ -41,6 +44,17 @@ class Chain:
         """Whether a result may be stored in the variable: each position is read, if at all, just before."""
         return self.layout is None and not any(t.node.attrs.get("variable") is variable and t.shape != self.shape
                                                for t in self.outside)
+
+
+class ChainSum(NamedTuple):
+    """The sum of a tensor that a chain reads or computes; the rest of it needs no pass through memory of its own."""
+
+    node: object
+    tensor: object
+    buffer: memory.Buffer
+    count: int                # of results in a block
+    strides: list             # results from one index to the next, per axis of the layout's order, and 0 for the lanes
+    samples: int              # if samples are summed: how many there are
 
 
 def chain_operations(kernels) -> set:
@@ -59,6 +73,7 @@ class Chains:
         self.by_index: list[Chain] = []
         self.of: dict = {}            # id of a tensor -> its chain
         self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
+        self.adding: dict = {}        # id of a tensor -> a chain that sums it, but does not compute it
 
     def producer(self, tensor):
         return self.of.get(id(tensor))
@@ -81,22 +96,62 @@ class Chains:
         out = node.output
         layout = self._layout(node)
         dtype = compute_type(node)
-        chain = self._joinable(node, dtype, layout)
-        if chain is None:
-            chain = Chain(len(self.by_index), dtype, out.shape, layout)
-            self.by_index.append(chain)
+        chain = self._joinable(node, dtype, layout) or self._new(dtype, out.shape, layout)
         chain.nodes.append(node)
         chain.inside.add(id(out))
         for tensor in node.inputs:
-            if id(tensor) not in chain.inside:
-                chain.needs |= self.after(tensor)
-                if not any(tensor is t for t in chain.outside):
-                    chain.outside.append(tensor)
+            self._read(chain, tensor)
         if node.op == "check_finite":
             chain.failure = self.planner.message(node.attrs["message"])
         self.of[id(out)] = chain
         buffer = self.planner.define(out, layout)
         chain.stored[id(out)] = (out, buffer)
+
+    def _new(self, dtype, shape, layout):
+        chain = Chain(len(self.by_index), dtype, shape, layout)
+        self.by_index.append(chain)
+        return chain
+
+    def _read(self, chain, tensor):
+        if id(tensor) not in chain.inside:
+            chain.needs |= self.after(tensor)
+            if not any(tensor is t for t in chain.outside):
+                chain.outside.append(tensor)
+
+    def take_sum(self, node, layout) -> bool:
+        """Let a chain add up the input of `node`, which is in this lanes layout; False if that cannot be."""
+        planner, x, out, axes = self.planner, node.inputs[0], node.output, node.attrs["axes"]
+        kept = [a for a in layout.order if 1 + a not in axes and x.shape[1 + a] != 1]
+        seen = [a for a in layout.order if x.shape[1 + a] != 1]
+        count = math.prod(x.shape[1 + a] for a in kept)
+        # Whatever is kept must be numbered in one order, by the layout and in the result, and lie outermost.
+        if seen[:len(kept)] != kept or kept != sorted(kept) or count > MOST_SUMS:
+            return False
+        chain = self.of.get(id(x)) or self.adding.get(id(x))
+        if chain is None or chain.dtype != x.dtype or chain.shape != x.shape or chain.layout != layout \
+                or len(chain.sums) >= planner.kernels.elementwise.MAX_SUMS:
+            if id(x) in self.of:
+                return False
+            chain = self._new(x.dtype, x.shape, layout)
+        if id(x) not in self.of:
+            self.adding[id(x)] = chain
+        self._read(chain, x)
+        size, strides = 1, {}
+        for a in reversed(kept):
+            strides[a] = size
+            size *= x.shape[1 + a]
+        item = np.dtype(x.dtype).itemsize
+        blocks = -(-x.shape[0] // layout.lanes)
+        if 0 in axes:
+            buffer, samples = memory.Buffer(count * item, blocks), x.shape[0]
+        else:
+            buffer = planner.define(out, Lanes(tuple(range(len(out.shape) - 1)), layout.lanes))
+            samples = 0
+        chain.sums.append(ChainSum(node, x, buffer, count, [*(strides.get(a, 0) for a in layout.order), 0], samples))
+        self.depends[id(out)] = self.after(x) | chain.bits
+        if samples:
+            planner.combine("sum", x.dtype, buffer, planner.define(out), count)
+        return True
 
     def _layout(self, node):
         """Lanes if an operand with this batch is in lanes; then in the order of the largest."""
@@ -119,7 +174,7 @@ class Chains:
             return None          # integers wrap at the width of their own type when they are stored
         found = None
         for tensor in reversed(node.inputs):
-            chain = self.of.get(id(tensor))
+            chain = self.of.get(id(tensor)) or self.adding.get(id(tensor))
             if chain is None or chain is found or chain.dtype != dtype or chain.shape != node.output.shape \
                     or chain.layout != layout or len(chain.nodes) >= 24 or len(chain.outside) > 16:
                 continue
@@ -140,7 +195,8 @@ class Chains:
 
     def _mergeable(self, a, b) -> bool:
         return not (self._closure(a.needs) & b.bits or self._closure(b.needs) & a.bits or (a.failure and b.failure)
-                    or len(a.nodes) + len(b.nodes) > 24 or len(a.outside) + len(b.outside) > 16)
+                    or len(a.nodes) + len(b.nodes) > 24 or len(a.outside) + len(b.outside) > 16
+                    or len(a.sums) + len(b.sums) > self.planner.kernels.elementwise.MAX_SUMS)
 
     def _merge(self, a, b):
         """Put what b does before what a does; neither needs the other."""
@@ -153,6 +209,8 @@ class Chains:
         a.bits |= b.bits
         self.by_index = [a if chain is b else chain for chain in self.by_index]
         self.of.update((key, a) for key in b.inside)
+        a.sums += b.sums
+        self.adding.update((key, a) for key, chain in self.adding.items() if chain is b)
 
     def _closure(self, bits) -> int:
         """The chains in the set and all that they come after. Chains grow, so this is found anew each time."""
@@ -169,11 +227,13 @@ class Chains:
         planner = self.planner
         positions = {id(n): i for i, n in enumerate(planner.nodes)}
         for chain in dict.fromkeys(self.by_index):
-            planner.now = positions[id(chain.nodes[-1])]
+            members = [*chain.nodes, *(s.node for s in chain.sums)]
+            planner.now = positions[id(members[max(0, len(chain.nodes) - 1)])]
+            own = set(map(id, members))
             # Results that nobody outside needs stay in registers.
             for key, (tensor, _) in list(chain.stored.items()):
                 users = planner.consumers.get(id(tensor), [])
-                inside = all(u is not None and any(u is n for n in chain.nodes) for u in users)
+                inside = all(u is not None and id(u) in own for u in users)
                 other = planner.reps[id(tensor)]
                 if inside and len(other) == 1:
                     del chain.stored[key]
@@ -208,6 +268,7 @@ class Chains:
         for i, node in enumerate(chain.nodes):
             for tensor in node.inputs:
                 last[id(tensor)] = i
+        last.update((id(s.tensor), len(chain.nodes)) for s in chain.sums)
         where = {id(t): r for r, (t, _) in enumerate(loads)}
         count, free, code = len(loads), [], []
         for key in chain.stored:
@@ -253,18 +314,21 @@ class Chains:
             number = memory.Buffer.of_array(array)
             operands.append((number, "float64", zero, [0] * len(shape)))
         stores = [(buffer, t.dtype, where[id(t)]) for t, buffer in chain.stored.values()]
-        shape, steps = collapse(shape, [o[3] for o in operands])
+        shape, steps = collapse(shape, [*(o[3] for o in operands), *(s.strides for s in chain.sums)])
         code = planner.table(np.array(code, np.int32).ravel())
 
         def make():
             def at(buffer):
                 return buffer.at() if blocks and buffer.blocks else buffer.whole()
             return kernels.chain(
-                chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=True)],
+                chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=False)],
                 [(at(b), d, r, id(b) in chain.in_place) for b, d, r in stores], code, registers=registers,
-                blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure)
+                blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure,
+                sums=[(s.buffer.at(), where[id(s.tensor)], s.count, step, s.samples)
+                      for s, step in zip(chain.sums, steps[len(operands):], strict=True)])
         positions = math.prod(chain.shape)
-        chain.work = planner.add(make, [o[0] for o in operands], [s[0] for s in stores], blocks=blocks,
+        writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
+        chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks,
                                  cost=positions * (len(code) // 5 + len(operands)) / 10)
 
 

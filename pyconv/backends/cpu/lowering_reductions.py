@@ -90,6 +90,8 @@ def reduce(planner, node):
         if dtype != out.dtype:
             planner.define(out, None, converted(planner, target, out.shape, dtype, out.dtype, None))
         return
+    if op == "sum" and planner.chains.take_sum(node, layout):
+        return
     source, shape = planner.rep(x, layout), _lanes_axes(x, layout, axes)
     blocks, cost = source.blocks, source.nbytes / 16
     if 0 not in axes:
@@ -103,16 +105,7 @@ def reduce(planner, node):
     planner.add(lambda: kernels.reduce(dtype, op, source.at(), partial.at(), **shape, across=False, run=layout.lanes,
                                        blocks=blocks, samples=x.shape[0]),
                 [source], [partial], blocks=blocks, cost=cost)
-    combine(planner, op, dtype, partial, planner.define(out), count)
-
-
-def combine(planner, op, dtype, partial, target, count):
-    """Join the partial results of the blocks in their order."""
-    step = partial.block_bytes // np.dtype(dtype).itemsize
-    partial.shared = True
-    planner.add(lambda: planner.kernels.reduction.reduce(
-        dtype, op, partial.whole(), target.whole(), kept=[(1, 0)], reduced=[(partial.blocks, step)], across=True,
-        run=count, chunk=1), [partial], [target], cost=count * partial.blocks / 8 + 50)
+    planner.combine(op, dtype, partial, planner.define(out), count)
 
 
 def _partner(planner, node, op):

@@ -225,6 +225,14 @@ class Planner:
                                             [count], [0], [item], blocks=target.blocks)
         self.add(make, [source], [target], blocks=target.blocks, cost=target.nbytes / 8)
 
+    def combine(self, op, dtype, partial, target, count):
+        """Join the partial results of the blocks in their order."""
+        step = partial.block_bytes // np.dtype(dtype).itemsize
+        partial.shared = True
+        self.add(lambda: self.kernels.reduction.reduce(
+            dtype, op, partial.whole(), target.whole(), kept=[(1, 0)], reduced=[(partial.blocks, step)], across=True,
+            run=count, chunk=1), [partial], [target], cost=count * partial.blocks / 8 + 50)
+
     def message(self, text) -> int:
         """Register an error message; returns the code that kernels report (0 means no error)."""
         self.messages.append(text)

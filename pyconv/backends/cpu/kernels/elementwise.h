@@ -42,6 +42,25 @@ static void NAME(store)(char *dst, int type, const T *in, long n) {
 #undef STORE_INT
 }
 
+/* Adds the vectors of a strip to acc. */
+static void NAME(accumulate)(T *acc, const T *in, long n) {
+    V a = *(V *)acc, b = (V){0}, c = (V){0}, d = (V){0};
+    long i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        a += *(const V *)(in + i);
+        b += *(const V *)(in + i + LANES);
+        c += *(const V *)(in + i + 2 * LANES);
+        d += *(const V *)(in + i + 3 * LANES);
+    }
+    for (; i < n; i += LANES) a += *(const V *)(in + i);
+    *(V *)acc = (a + b) + (c + d);
+}
+
+#if FLOAT
+/* Sum over the first n lanes. */
+static T NAME(total)(const T *in, long n) { return NAME(sum_lanes)(*(const V *)in, n); }
+#endif
+
 /* mask ? a : b */
 INLINE V NAME(pick)(M mask, V a, V b) { return (V)((mask & (M)a) | (~mask & (M)b)); }
 

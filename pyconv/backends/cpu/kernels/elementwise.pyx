@@ -4,12 +4,15 @@
 A chain runs over a range of positions in strips of STRIP numbers that stay in the first-level cache: the operands of
 a strip are loaded (converted, spread where they are broadcast; used in place where they are contiguous and of the
 chain's own type), the instructions of the chain run one after the other over the whole strip, and the results are
-stored. Positions are numbered in the order of the results, which are contiguous. A task is a range of positions, or
-in the lanes layout a block.
+stored or, in the lanes layout, added up. Positions are numbered in the order of the results, which are contiguous. A
+task is a range of positions, or in the lanes layout a block.
+
+Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
+spread once per row, and one that is contiguous along it is used in place.
 """
 
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, fail,
                                            instruction, operand)
@@ -22,6 +25,10 @@ cdef extern from "elementwise_types.h" nogil:
     void store_f32(char *, int, const float *, long)
     void store_f64(char *, int, const double *, long)
     void store_i64(char *, int, const int64_t *, long)
+    void accumulate_f32(float *, const float *, long)
+    void accumulate_f64(double *, const double *, long)
+    float total_f32(const float *, long)
+    double total_f64(const double *, long)
     int execute_f32(const int32_t *, long, float **, long)
     int execute_f64(const int32_t *, long, double **, long)
     int execute_i64(const int32_t *, long, int64_t **, long)
@@ -40,6 +47,7 @@ cdef enum:
     DIMS = 8
     REGISTERS = 48
     LOADS = 32
+    SUMS = 8
 
 # Operation of the graph -> instruction, for float chains; INTEGER: those that int64 chains have.
 OPERATIONS = {
@@ -54,7 +62,8 @@ OPERATIONS = {
 }
 TYPES = {name: code for code, name in enumerate(
     ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
-MAX_REGISTERS, MAX_LOADS, MAX_DIMS = REGISTERS, LOADS, DIMS
+MAX_REGISTERS, MAX_LOADS, MAX_DIMS, MAX_SUMS = REGISTERS, LOADS, DIMS, SUMS
+ALIGNED = 128            # the least length of a last axis that strips keep to
 
 
 cdef struct Load:
@@ -68,9 +77,17 @@ cdef struct Store:
     int type, item, register
     int buffered             # the array is also read by the chain: write a strip only when it is all done
 
+cdef struct Sum:
+    Operand at
+    int register
+    long count               # results of a task
+    int64_t strides[DIMS]    # results from one index to the next; 0 along what is summed
+    long samples             # if the lanes are summed too: how many there are; else 0
+
 cdef struct Chain:
     long total, chunk        # positions of a task: all, or a range of `chunk`
-    int dims
+    int dims, aligned, sums
+    Sum sum[SUMS]
     int64_t shape[DIMS]
     int loads, stores, registers, failure
     long count
@@ -113,20 +130,34 @@ cdef void read_strided(const Chain *p, const Load *l, const char *base, number *
                 offset -= index[d] * l.strides[d]
         d = p.dims - 1
 
+cdef inline long offset_at(const Chain *p, const int64_t *strides, long at) noexcept nogil:
+    """Elements from the beginning to position `at`."""
+    cdef long offset = 0
+    cdef int d
+    for d in range(p.dims - 1, -1, -1):
+        offset += at % p.shape[d] * strides[d]
+        at //= p.shape[d]
+    return offset
+
 cdef void chain_task(const Chain *p, long task, const Context *context, number *tag) noexcept nogil:
     cdef number *buffers = <number *>context.scratch
     cdef number *registers[REGISTERS]
     cdef char *inputs[LOADS]
+    cdef const char *rows[LOADS]
     cdef char *outputs[LOADS]
+    cdef number *sums[SUMS]
+    cdef number *results
     cdef int own = 0 if number is float else 1 if number is double else 9
     cdef long lanes = LANES_F32 if number is float else LANES_F64
     cdef long at = task * p.chunk if p.chunk else 0
     cdef long end = min(p.total, at + p.chunk) if p.chunk else p.total
     cdef long block = 0 if p.chunk else task
-    cdef long n
+    cdef long last = p.shape[p.dims - 1] if p.dims else 1
+    cdef long n, k, row_end = 0
     cdef int i, bad
     cdef const Load *l
     cdef const Store *s
+    cdef const Sum *t
     for i in range(p.registers):
         registers[i] = buffers + i * STRIP
     for i in range(p.loads):
@@ -135,8 +166,23 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
             read_strip(registers[p.load[i].register], inputs[i], p.load[i].type, 0, STRIP)
     for i in range(p.stores):
         outputs[i] = address(&p.store[i].at, block, context)
+    results = buffers + p.registers * STRIP
+    for i in range(p.sums):
+        sums[i] = results
+        memset(results, 0, p.sum[i].count * lanes * sizeof(number))
+        results += p.sum[i].count * lanes
     while at < end:
         n = min(STRIP, end - at)
+        if p.aligned:
+            if at >= row_end:
+                row_end = (at // last + 1) * last
+                for i in range(p.loads):
+                    l = &p.load[i]
+                    if l.kind == 2:
+                        rows[i] = inputs[i] + (offset_at(p, l.strides, at) - at * l.strides[p.dims - 1]) * l.item
+                        if l.strides[p.dims - 1] == 0:
+                            read_strip(registers[l.register], rows[i], l.type, 0, min(STRIP, row_end - at))
+            n = min(n, row_end - at)
         for i in range(p.loads):
             l = &p.load[i]
             if l.kind == 1:
@@ -146,7 +192,14 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                     registers[l.register] = buffers + l.register * STRIP
                     read_strip(registers[l.register], inputs[i] + at * l.item, l.type, 1, n)
             elif l.kind == 2:
-                read_strided(p, l, inputs[i], registers[l.register], at, n)
+                if not p.aligned:
+                    read_strided(p, l, inputs[i], registers[l.register], at, n)
+                elif l.strides[p.dims - 1] == 1 and l.type == own and n % lanes == 0:
+                    registers[l.register] = <number *>(rows[i] + at * sizeof(number))
+                elif l.strides[p.dims - 1]:
+                    registers[l.register] = buffers + l.register * STRIP
+                    read_strip(registers[l.register], rows[i] + at * l.strides[p.dims - 1] * l.item, l.type,
+                               l.strides[p.dims - 1], n)
         for i in range(p.stores):
             s = &p.store[i]
             if s.type == own and n % lanes == 0 and not s.buffered:
@@ -170,7 +223,29 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                     store_f64(outputs[i] + at * s.item, s.type, registers[s.register], n)
                 else:
                     store_i64(outputs[i] + at * s.item, s.type, registers[s.register], n)
+        for i in range(p.sums):
+            # Strips of unaligned chains go on into further rows.
+            t = &p.sum[i]
+            k = 0
+            while k < n:
+                results = sums[i] + offset_at(p, t.strides, at + k) * lanes
+                if number is float:
+                    accumulate_f32(results, registers[t.register] + k, min(n - k, last - (at + k) % last))
+                elif number is double:
+                    accumulate_f64(results, registers[t.register] + k, min(n - k, last - (at + k) % last))
+                k += min(n - k, last - (at + k) % last)
         at += n
+    for i in range(p.sums):
+        t = &p.sum[i]
+        results = <number *>address(&t.at, block, context)
+        if not t.samples:
+            memcpy(results, sums[i], t.count * lanes * sizeof(number))
+            continue
+        for k in range(t.count):
+            if number is float:
+                results[k] = total_f32(sums[i] + k * lanes, min(lanes, t.samples - task * lanes))
+            elif number is double:
+                results[k] = total_f64(sums[i] + k * lanes, min(lanes, t.samples - task * lanes))
 
 cdef void chain_f32(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[float](<const Chain *>p, task, c, NULL)
@@ -182,7 +257,7 @@ cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[int64_t](<const Chain *>p, task, c, NULL)
 
 
-def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, failure=0):
+def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, failure=0, sums=()):
     """A fused chain over positions of `shape`.
 
     dtype: "float32", "float64" or "int64", the type that it computes in.
@@ -191,12 +266,15 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     load has.
     code: five ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
+    sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
+    axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums.
     """
     cdef Chain p
     cdef int i, d
     items = {"float32": 4, "float64": 8, "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4,
              "int32": 4, "int64": 8}
-    if len(loads) > LOADS or len(stores) > LOADS or registers > REGISTERS or len(shape) > DIMS:
+    if len(loads) > LOADS or len(stores) > LOADS or registers > REGISTERS or len(shape) > DIMS \
+            or len(sums) > SUMS:
         raise ValueError("the chain is too long")
     p.total = 1
     p.dims = len(shape)
@@ -218,10 +296,20 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     for i, (at, type_, register, buffered) in enumerate(stores):
         p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
         p.store[i].register, p.store[i].buffered = register, buffered
+    p.aligned = p.dims > 0 and p.shape[p.dims - 1] >= ALIGNED and bool(
+        sums or any(p.load[i].kind == 2 for i in range(p.loads)))
+    p.sums = len(sums)
+    results = 0
+    for i, (at, register, count, strides, samples) in enumerate(sums):
+        p.sum[i].at, p.sum[i].register, p.sum[i].count, p.sum[i].samples = operand(at), register, count, samples
+        results += count
+        for d in range(p.dims):
+            p.sum[i].strides[d] = strides[d]
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 5
     p.chunk = chunk
     tasks = blocks or (ceil_div(p.total, chunk) if p.total else 0)
     kernel = {"float32": 0, "float64": 1, "int64": 2}[dtype]
-    cdef size_t scratch = registers * STRIP * (4 if kernel == 0 else 8)
+    cdef size_t scratch = (registers * STRIP + results * (LANES_F32 if kernel == 0 else LANES_F64)) \
+        * (4 if kernel == 0 else 8)
     return instruction(chain_f32 if kernel == 0 else chain_f64 if kernel == 1 else chain_i64, &p, sizeof(p), tasks,
                        scratch, (code,))

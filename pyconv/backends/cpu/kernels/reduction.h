@@ -79,25 +79,25 @@ static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step
 }
 
 #if FLOAT
+#define DEVIATION(a, v) ((a) + ((v) - m) * ((v) - m))
+
 /* Per lane the mean and the sum of squares of the differences from it, over all positions: two passes. */
 static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) {
     V m;
     { const T *start = x; OVER_LANES((V){0}, ADD, ADD) m = acc / (T)r->count; x = start; }
-#define DEVIATION(a, v) ((a) + ((v) - m) * ((v) - m))
     { OVER_LANES((V){0}, DEVIATION, ADD) *(V *)squares = acc; }
-#undef DEVIATION
     *(V *)mean = m;
 }
 
 /* The same over all positions of the first `valid` lanes together. */
 static void NAME(moments_block)(const Axes *r, const T *x, long valid, T *mean, T *squares) {
-    T a[LANES], b[LANES], total = 0, spread = 0;
-    NAME(moments_lanes)(r, x, a, b);
-    for (long l = 0; l < valid; l++) total += a[l];
-    total /= (T)valid;
-    for (long l = 0; l < valid; l++) spread += b[l] + (a[l] - total) * (a[l] - total) * (T)r->count;
-    *mean = total; *squares = spread;
+    T m;
+    { const T *start = x; OVER_LANES((V){0}, ADD, ADD)
+      m = NAME(sum_lanes)(acc, valid) / ((T)r->count * (T)valid); x = start; }
+    { OVER_LANES((V){0}, DEVIATION, ADD) *squares = NAME(sum_lanes)(acc, valid); }
+    *mean = m;
 }
+#undef DEVIATION
 
 /* The same over reduced axes of which the innermost is `run` elements, `step` apart. */
 static void NAME(moments_run)(const Axes *r, const T *x, long run, long step, T *mean, T *squares) {

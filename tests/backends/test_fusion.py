@@ -1,0 +1,102 @@
+"""What the CPU planner fuses: sums and elementwise chains, statistics, and what it computes twice rather than store."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyconv import backends, config, layers, ops
+from pyconv.graph import gradients, simplify, trace
+
+CPU, REFERENCE = backends.get("cpu"), backends.get("reference")
+SHAPES = st.tuples(st.sampled_from([1, 3, 8, 16, 17, 40]), st.integers(1, 9), st.integers(1, 7), st.integers(1, 5))
+AXES = st.sets(st.integers(0, 3), min_size=1).map(lambda a: tuple(sorted(a)))
+
+
+def in_lanes(x):
+    """x itself; but a program with pooling has its images in lanes."""
+    return ops.max_pool(x, 1)
+
+
+def compare(function, *arrays, training=False):
+    """The CPU program gives what the reference gives, with the same bits for one thread and two."""
+    graph, _ = trace(function, [(a.shape, a.dtype.name) for a in arrays], training=training)
+    program = CPU.compile(simplify(graph))
+    expected = REFERENCE.compile(graph)([a.astype("float64") if a.dtype == "float64" else a for a in arrays])
+    results = []
+    for threads in (1, 2):
+        config.set_num_threads(threads)
+        results.append(program(arrays))
+    for one, two, right in zip(*results, expected, strict=True):
+        assert one.tobytes() == two.tobytes()
+        size = np.abs(right).max(initial=1.0)
+        np.testing.assert_allclose(one, right, rtol=0, atol=size * (1e-11 if one.dtype == "float64" else 3e-4))
+    return program
+
+
+def draw(shape, dtype, seed=0):
+    return np.random.default_rng(seed).normal(1.0, 2.0, shape).astype(dtype)
+
+
+@settings(max_examples=40)
+@given(SHAPES, AXES, AXES, st.booleans(), st.sampled_from(["float32", "float64"]))
+def test_sums_of_what_chains_read_and_compute(shape, first, second, keepdims, dtype):
+    def function(x, y, row):
+        x, y = in_lanes(x), in_lanes(y)
+        product = ops.relu(x * y + row)
+        return [ops.sum(x, first, keepdims), ops.sum(product, first, keepdims), ops.sum(product, second),
+                ops.sum(x * x, second, keepdims), product - 1.0, ops.sum(ops.exp(-ops.abs(product)), second)]
+    compare(function, draw(shape, dtype), draw(shape, dtype, 1), draw(shape[-1:], dtype, 2))
+
+
+@settings(max_examples=40)
+@given(SHAPES, AXES, st.booleans(), st.sampled_from(["float32", "float64"]))
+def test_sum_and_variance(shape, axes, keepdims, dtype):
+    compare(lambda x: [ops.variance(in_lanes(x), axes, keepdims), ops.mean(in_lanes(x), axes, keepdims)],
+            draw(shape, dtype))
+
+
+@pytest.mark.parametrize("batch", [16, 37])
+def test_variance_of_large_numbers(batch):
+    """Differences from the mean are squared: no digits are lost to a mean that is large."""
+    x = draw((batch, 5, 4, 3), "float32") + 10000
+    (found,) = CPU.compile(trace(lambda x: [ops.variance(in_lanes(x), (0, 1, 2))], [(x.shape, "float32")])[0])([x])
+    np.testing.assert_allclose(found, x.astype("float64").var((0, 1, 2)), rtol=1e-5)
+
+
+def test_numbers_that_are_not_finite():
+    x = draw((20, 3, 3, 4), "float32")
+    x[3, 1, 1, 0], x[5, 0, 0, 1] = np.nan, np.inf
+    total, spread = CPU.compile(trace(lambda x: [ops.sum(in_lanes(x) * 2.0, (0, 1, 2)), ops.variance(
+        in_lanes(x), (0, 1, 2))], [(x.shape, "float32")])[0])([x])
+    assert np.isnan(total[0]) and np.isinf(total[1]) and np.isfinite(total[2:]).all()
+    assert np.isnan(spread[:2]).all() and np.isfinite(spread[2:]).all()
+
+
+def normalized(layer, shape):
+    def function(x, g):
+        y = ops.relu(layer(in_lanes(x), training=True))
+        loss = ops.sum(y * g)
+        return [y, *gradients(loss, [x, *(v.read() for v in layer.trainable_variables)])]
+    return function
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 6), (16, 5, 4, 6), (33, 8, 9, 6)])
+@pytest.mark.parametrize("make", [
+    layers.BatchNormalization, layers.LayerNormalization, lambda **k: layers.LayerNormalization(axis=(1, 2, 3), **k),
+    layers.InstanceNormalization, lambda **k: layers.GroupNormalization(2, **k), layers.RMSNormalization])
+def test_normalizations_and_their_gradients(make, shape):
+    layer = make(dtype="float64")
+    layer.build(shape)
+    compare(normalized(layer, shape), draw(shape, "float64"), draw(shape, "float64", 1), training=True)
+
+
+def test_batch_normalization_passes_over_memory_few_times():
+    """Forward: statistics, then one chain; backward: the sums in one chain, then one chain."""
+    shape = (32, 8, 8, 6)
+    layer = layers.BatchNormalization()
+    layer.build(shape)
+    program = compare(normalized(layer, shape), draw(shape, "float32"), draw(shape, "float32", 1), training=True)
+    large = [node for _, node, blocks, _ in program.profile([draw(shape, "float32"), draw(shape, "float32", 1)])
+             if blocks and node.op not in ("max_pool", "max_pool_gradient")]
+    assert len(large) <= 9, [n.op for n in large]
