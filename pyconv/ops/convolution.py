@@ -14,7 +14,7 @@ import numpy as np
 from ..graph import Op, Spec, is_float
 from .base import apply, match, operation, spec_of
 
-__all__ = ["conv", "conv_transpose", "depthwise_conv", "resolve_padding", "per_axis"]
+__all__ = ["conv", "conv_transpose", "depthwise_conv", "separable_conv", "resolve_padding", "per_axis"]
 
 
 def split_shape(shape, channels_last):
@@ -214,6 +214,18 @@ def depthwise_conv(inputs, kernel, strides=1, padding="valid", data_format=None,
     from .shape import reshape
     kernel = reshape(kernel, (*window, 1, channels * multiplier))
     return conv(inputs, kernel, strides, padding, data_format, dilation_rate, groups=channels)
+
+
+@operation
+def separable_conv(inputs, depthwise_kernel, pointwise_kernel, strides=1, padding="valid", data_format=None,
+                   dilation_rate=1):
+    """A depthwise convolution, then one of size 1 that mixes its channels.
+
+    depthwise_kernel: (*sizes, channels, depth_multiplier). pointwise_kernel: (*ones, channels * depth_multiplier,
+    filters).
+    """
+    between = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
+    return conv(between, pointwise_kernel, 1, "valid", data_format)
 
 
 def transposed_geometry(n, k, stride, dilation, padding, extra=None):

@@ -11,7 +11,8 @@ from .reductions import sum_to_shape
 __all__ = ["negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolute", "sign", "floor", "tanh",
            "sigmoid", "erf", "relu", "logical_not", "isfinite", "add", "subtract", "multiply", "divide", "maximum",
            "minimum", "power", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
-           "logical_and", "logical_or", "where", "cast", "check_finite", "clip", "softplus", "rsqrt", "abs"]
+           "logical_and", "logical_or", "where", "cast", "check_finite", "clip", "softplus", "rsqrt", "abs",
+           "sin", "cos", "arctan2", "round"]
 
 
 def broadcast_shapes(name, *shapes) -> tuple:
@@ -126,6 +127,26 @@ class Sign(_Unary):
 
 class Floor(_Unary):
     name, differentiable = "floor", False
+
+
+class Round(_Unary):
+    """To the nearest whole number; halves go to the even one."""
+
+    name, differentiable = "round", False
+
+
+class Sin(_Unary):
+    name, domain = "sin", (-7.0, 7.0)
+
+    def chain(self, x, y, g):
+        return g * apply("cos", x)
+
+
+class Cos(_Unary):
+    name, domain = "cos", (-7.0, 7.0)
+
+    def chain(self, x, y, g):
+        return -(g * apply("sin", x))
 
 
 class Tanh(_Unary):
@@ -247,6 +268,16 @@ class Power(_Binary):
         return ga, None if b.node.op == "constant" else g * y * apply("log", a)
 
 
+class Arctan2(_Binary):
+    """The angle of the point (x, y) = (b, a), from -pi to pi."""
+
+    name, floats_only, domain = "arctan2", True, (0.3, 3.0)
+
+    def chain(self, a, b, y, g):
+        scaled = g / (a * a + b * b)
+        return scaled * b, -(scaled * a)
+
+
 class _Comparison(_Binary):
     differentiable, result = False, "bool"
 
@@ -353,6 +384,8 @@ square = _unary("square", "``x * x``.", floats=False)
 absolute = abs = _unary("absolute", "The absolute value.", floats=False)
 sign = _unary("sign", "-1, 0 or 1.", floats=False)
 floor = _unary("floor", "The largest integer that is not above x.")
+sin = _unary("sin", "The sine; x in radians.")
+cos = _unary("cos", "The cosine; x in radians.")
 tanh = _unary("tanh", "The hyperbolic tangent.")
 sigmoid = _unary("sigmoid", "``1 / (1 + exp(-x))``, without overflow.")
 erf = _unary("erf", "The error function.")
@@ -381,6 +414,7 @@ divide = _binary("divide", "``x1 / x2``.", floats=True)
 maximum = _binary("maximum", "The larger of two; at a tie the gradient goes to x1.")
 minimum = _binary("minimum", "The smaller of two; at a tie the gradient goes to x1.")
 power = _binary("power", "``x1 ** x2``.", floats=True)
+arctan2 = _binary("arctan2", "The angle of the point (x2, x1) in radians, from -pi to pi.", floats=True)
 equal = _binary("equal", "``x1 == x2``.")
 not_equal = _binary("not_equal", "``x1 != x2``.")
 less = _binary("less", "``x1 < x2``.")
@@ -429,3 +463,11 @@ def softplus(x):
 def rsqrt(x):
     """``1 / sqrt(x)``."""
     return 1.0 / sqrt(x)
+
+
+@operation
+def round(x, decimals=0):
+    """`x` to so many decimals, halves to the even neighbour; whole numbers stay what they are. It has no gradient."""
+    if not is_float(spec_of(x).dtype):
+        return x
+    return apply("round", x) if not decimals else apply("round", x * 10.0 ** decimals) / 10.0 ** decimals

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ..graph import Op, Spec, is_float
 from .base import apply, canonical_axis, operation, spec_of
 
@@ -57,11 +59,13 @@ class TakeGradient(Op):
 
 
 @operation
-def take(x, indices, axis=0):
-    """The parts of `x` at integer `indices` along `axis`.
+def take(x, indices, axis=None):
+    """The parts of `x` at integer `indices` along `axis` (of the flattened tensor if None).
 
     x: (..., n, ...). indices: integers from 0 to n - 1, of any shape. The result has the axes of the indices
     in the place of `axis`. Others stop the run with a ValueError. The gradient adds up parts that were taken
     several times in the order of the indices, so its bits do not depend on the number of threads.
     """
+    if axis is None:
+        x, axis = apply("reshape", x, shape=(math.prod(spec_of(x).shape),)), 0
     return apply("take", x, indices, axis=canonical_axis(axis, len(spec_of(x).shape)))

@@ -8,7 +8,8 @@ from ..graph import REGISTRY, Op, Spec, is_float
 from .base import apply, operation, spec_of
 from .convolution import is_channels_last, join_shape, output_sizes, per_axis, resolve_padding, split_shape
 
-__all__ = ["max_pool", "avg_pool", "sum_pool", "adaptive_max_pool", "adaptive_avg_pool", "upsample"]
+__all__ = ["max_pool", "avg_pool", "average_pool", "sum_pool", "adaptive_max_pool", "adaptive_avg_pool",
+           "adaptive_average_pool", "upsample"]
 
 
 def pooled(name, x, window, strides, padding, dilation, channels_last, every=True):
@@ -145,6 +146,12 @@ def avg_pool(inputs, pool_size, strides=None, padding="valid", data_format=None,
 
 
 @operation
+def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=None):
+    """`avg_pool` under Keras's name: the mean of the elements of each window, per channel."""
+    return avg_pool(inputs, pool_size, strides, padding, data_format)
+
+
+@operation
 def sum_pool(inputs, pool_size, strides=None, padding="valid", data_format=None, dilation_rate=1):
     """The sum of each window, per channel; padding counts as zeros. The arguments are those of `avg_pool`."""
     attrs = _attributes("sum_pool", inputs, pool_size, strides, padding, data_format, dilation_rate)
@@ -206,6 +213,12 @@ def adaptive_avg_pool(inputs, output_size, data_format=None):
             row[a:b] = 1 / (b - a)
         inputs = apply_along(inputs, matrix, first + i)
     return inputs
+
+
+@operation
+def adaptive_average_pool(inputs, output_size, data_format=None):
+    """`adaptive_avg_pool` under Keras's name."""
+    return adaptive_avg_pool(inputs, output_size, data_format)
 
 
 @operation

@@ -195,22 +195,27 @@ def stop_gradient(x):
 
 
 @operation
-def argmax(x, axis=-1):
+def argmax(x, axis=None, keepdims=False):
     """The index (int32) of the first largest element along `axis`; of the flattened tensor if it is None."""
-    return _arg("argmax", x, axis)
+    return _arg("argmax", x, axis, keepdims)
 
 
 @operation
-def argmin(x, axis=-1):
+def argmin(x, axis=None, keepdims=False):
     """The index (int32) of the first smallest element along `axis`; of the flattened tensor if it is None."""
-    return _arg("argmin", x, axis)
+    return _arg("argmin", x, axis, keepdims)
 
 
-def _arg(name, x, axis):
-    shape = spec_of(x).shape
+def _arg(name, x, axis, keepdims):
+    shape = whole = spec_of(x).shape
     if axis is None:
-        x, shape, axis = apply("reshape", x, shape=(math.prod(shape),)), (math.prod(shape),), 0
-    return apply(name, x, axis=canonical_axis(axis, len(shape)))
+        x, shape, at = apply("reshape", x, shape=(math.prod(shape),)), (math.prod(shape),), 0
+    else:
+        at = canonical_axis(axis, len(shape))
+    found = apply(name, x, axis=at)
+    if not keepdims:
+        return found
+    return apply("reshape", found, shape=tuple(1 if axis is None or i == at else n for i, n in enumerate(whole)))
 
 
 __all__ += ["stop_gradient"]

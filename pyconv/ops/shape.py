@@ -254,7 +254,7 @@ def slice(x, start_indices, shape):
 
 
 @operation
-def concatenate(xs, axis=-1):
+def concatenate(xs, axis=0):
     """The tensors joined along an existing axis."""
     if not xs:
         raise ValueError("concatenate: nothing to join; give at least one tensor.")

@@ -23,6 +23,7 @@ MASK = X > 0
 CUBE = uniform(4, 3, 5)
 LOGITS, LABELS = uniform(4, 5, low=-9, high=9), np.array([0, 4, 2, 2])
 TARGETS = (lambda p: p / p.sum(-1, keepdims=True))(uniform(4, 5, low=0.1))
+SPECIAL = np.array([1.0, np.nan, np.inf, -np.inf, 0.0])
 SEQUENCE, IMAGES = uniform(2, 6, 3), uniform(2, 8, 3, 8)
 STATE = np.array([11, 5], "int64")
 
@@ -79,6 +80,31 @@ def normal_words(count):
                                              {"shape": (count,), "dtype": "float32"})
 
 
+def slice_updated(x, y):
+    x = x.copy()
+    x[:, 1:, 2:3] = y
+    return x
+
+
+def sparsemax(x):
+    """Row by row, by trying how many of the largest stay."""
+    out = np.zeros_like(x)
+    for row, to in zip(x, out, strict=True):
+        down = np.sort(row)[::-1]
+        count = max(k for k in range(1, len(row) + 1) if 1 + k * down[k - 1] > down[:k].sum())
+        to[:] = np.maximum(row - (down[:count].sum() - 1) / count, 0)
+    return out
+
+
+def attention(q, k, v):
+    """One query and head after the other; query i sees the first i + 1 values."""
+    out = np.zeros(q.shape)
+    for n, t, h in np.ndindex(q.shape[:3]):
+        weights = softmax(k[n, :t + 1, h] @ q[n, t, h] / math.sqrt(q.shape[-1]))
+        out[n, t, h] = weights @ v[n, :t + 1, h]
+    return out
+
+
 # name -> (call on ops, arrays, expectation from NumPy on the same arrays)
 CASES = {
     "negative": (ops.negative, [X], np.negative),
@@ -123,7 +149,7 @@ CASES = {
     "mean": (lambda x: ops.mean(x, 1, keepdims=True), [CUBE], lambda x: x.mean(1, keepdims=True)),
     "max": (lambda x: ops.max(x, 1), [CUBE], lambda x: x.max(1)),
     "min": (lambda x: ops.min(x), [CUBE], lambda x: x.min()),
-    "argmax": (ops.argmax, [TIES], lambda x: np.array([1, 0, 0, 1], "int32")),
+    "argmax": (lambda x: ops.argmax(x, -1), [TIES], lambda x: np.array([1, 0, 0, 1], "int32")),
     "argmin": (lambda x: ops.argmin(x, axis=0), [TIES], lambda x: np.array([3, 1, 1], "int32")),
     "variance": (lambda x: ops.variance(x, (1, 2)), [CUBE], lambda x: x.var((1, 2))),
     "logsumexp": (lambda x: ops.logsumexp(x, (1, 2)), [CUBE], lambda x: logsumexp(x, (1, 2))),
@@ -134,7 +160,7 @@ CASES = {
     "pad": (lambda x: ops.pad(x, [(1, 0), (2, 3)], constant_values=1.5), [X],
             lambda x: np.pad(x, [(1, 0), (2, 3)], constant_values=1.5)),
     "slice": (lambda x: ops.slice(x, (1, 0), (2, 3)), [X], lambda x: x[1:3, 0:3]),
-    "concatenate": (lambda *xs: ops.concatenate(xs), [X, Y[:, :1]], lambda *xs: np.concatenate(xs, -1)),
+    "concatenate": (lambda *xs: ops.concatenate(xs, -1), [X, Y[:, :1]], lambda *xs: np.concatenate(xs, -1)),
     "stack": (lambda *xs: ops.stack(xs, -1), [X, Y], lambda *xs: np.stack(xs, -1)),
     "expand_dims": (lambda x: ops.expand_dims(x, (0, -1)), [X], lambda x: x[None, ..., None]),
     "squeeze": (lambda x: ops.squeeze(x, -1), [X[..., :1]], lambda x: x[..., 0]),
@@ -174,6 +200,153 @@ CASES = {
     "take": (lambda x, i: ops.take(x, i, -1), [CUBE, WHOLE % 5], lambda x, i: x[..., i]),
     "einsum": (lambda x, y: ops.einsum("...ij,jk->...ki", x, y), [CUBE, uniform(5, 2)],
                lambda x, y: np.einsum("...ij,jk->...ki", x, y)),
+    "sin": (ops.sin, [X], np.sin),
+    "cos": (ops.cos, [X], np.cos),
+    "tan": (ops.tan, [X / 2], np.tan),
+    "sinh": (ops.sinh, [X], np.sinh),
+    "cosh": (ops.cosh, [X], np.cosh),
+    "arcsin": (ops.arcsin, [X / 2], np.arcsin),
+    "arccos": (ops.arccos, [X / 2], np.arccos),
+    "arctan": (ops.arctan, [X], np.arctan),
+    "arctan2": (ops.arctan2, [X, Y], np.arctan2),
+    "hypot": (ops.hypot, [X, Y], np.hypot),
+    "deg2rad": (ops.deg2rad, [X], np.deg2rad),
+    "rad2deg": (ops.rad2deg, [X], np.rad2deg),
+    "round": (lambda x: ops.round(x, 1), [X], lambda x: np.round(x, 1)),
+    "ceil": (ops.ceil, [X], np.ceil),
+    "trunc": (ops.trunc, [X], np.trunc),
+    "reciprocal": (ops.reciprocal, [POSITIVE], np.reciprocal),
+    "log2": (ops.log2, [POSITIVE], np.log2),
+    "log10": (ops.log10, [POSITIVE], np.log10),
+    "exp2": (ops.exp2, [X], np.exp2),
+    "erfc": (ops.erfc, [X], np.vectorize(math.erfc)),
+    "logaddexp": (ops.logaddexp, [400 * X, 400 * Y], np.logaddexp),
+    "mod": (ops.mod, [WHOLE - 2, 2 * WHOLE.T[0, :3] - 3], lambda a, b: np.mod(a, b).astype("int32")),
+    "floor_divide": (ops.floor_divide, [X, POSITIVE], np.floor_divide),
+    "true_divide": (ops.true_divide, [X, POSITIVE], np.true_divide),
+    "isnan": (ops.isnan, [SPECIAL], np.isnan),
+    "isinf": (ops.isinf, [SPECIAL], np.isinf),
+    "isclose": (lambda a, b: ops.isclose(a, b, equal_nan=True), [SPECIAL, SPECIAL + [1e-7, 0, 0, 0, 1e-4]],
+                lambda a, b: np.isclose(a, b, equal_nan=True)),
+    "logical_xor": (ops.logical_xor, [MASK, ~MASK[::-1]], np.logical_xor),
+    "nan_to_num": (ops.nan_to_num, [SPECIAL], np.nan_to_num),
+    "select": (lambda c, x, y: ops.select([c, x > -1], [x, y], 3.0), [MASK, X, Y],
+               lambda c, x, y: np.select([c, x > -1], [x, y], 3.0)),
+    "any": (lambda x: ops.any(x, 1), [WHOLE == 1], lambda x: x.any(1)),
+    "all": (lambda x: ops.all(x, 1), [WHOLE > 0], lambda x: x.all(1)),
+    "amax": (lambda x: ops.amax(x, 1), [CUBE], lambda x: x.max(1)),
+    "amin": (lambda x: ops.amin(x, 1), [CUBE], lambda x: x.min(1)),
+    "ptp": (lambda x: ops.ptp(x, (1, 2)), [CUBE], lambda x: np.ptp(x, (1, 2))),
+    "prod": (lambda x: ops.prod(x, (1, 2)), [CUBE], lambda x: x.prod((1, 2))),
+    "std": (lambda x: ops.std(x, 1), [CUBE], lambda x: x.std(1)),
+    "var": (lambda x: ops.var(x, 1, keepdims=True), [CUBE], lambda x: x.var(1, keepdims=True)),
+    "moments": (lambda x: ops.moments(x, (1, 2)), [CUBE], lambda x: (x.mean((1, 2)), x.var((1, 2)))),
+    "average": (lambda x: ops.average(x, 1, [1.0, 2.0, 3.0]), [CUBE], lambda x: np.average(x, 1, [1, 2, 3])),
+    "count_nonzero": (lambda x: ops.count_nonzero(x, 1), [WHOLE], lambda x: np.count_nonzero(x, 1).astype("int32")),
+    "norm": (lambda x: ops.norm(x, 3, 1), [CUBE], lambda x: np.linalg.norm(x, 3, 1)),
+    "normalize": (ops.normalize, [X], lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True)),
+    "cumsum": (lambda x: ops.cumsum(x, 2), [CUBE], lambda x: x.cumsum(2)),
+    "cumprod": (lambda x: ops.cumprod(x, 1), [WHOLE], lambda x: x.cumprod(1).astype("int32")),
+    "dot": (ops.dot, [CUBE, uniform(2, 5, 3)], np.dot),
+    "vdot": (lambda x, y: ops.vdot(x[0], y), [X, Y[0]], lambda x, y: np.vdot(x[0], y)),
+    "inner": (ops.inner, [CUBE, uniform(2, 5)], np.inner),
+    "outer": (ops.outer, [X[:, 0], Y], np.outer),
+    "tensordot": (lambda x, y: ops.tensordot(x, y, ([2, 1], [0, 2])), [CUBE, uniform(5, 2, 3)],
+                  lambda x, y: np.tensordot(x, y, ([2, 1], [0, 2]))),
+    "swapaxes": (lambda x: ops.swapaxes(x, 0, -1), [CUBE], lambda x: np.swapaxes(x, 0, -1)),
+    "moveaxis": (lambda x: ops.moveaxis(x, (0, 2), (1, 0)), [CUBE], lambda x: np.moveaxis(x, (0, 2), (1, 0))),
+    "tile": (lambda x: ops.tile(x, (2, 1, 2, 3)), [CUBE], lambda x: np.tile(x, (2, 1, 2, 3))),
+    "repeat": (lambda x: ops.repeat(x, [2, 0, 3], 1), [CUBE], lambda x: np.repeat(x, [2, 0, 3], 1)),
+    "roll": (lambda x: ops.roll(x, (1, -7), (1, 2)), [CUBE], lambda x: np.roll(x, (1, -7), (1, 2))),
+    "ravel": (ops.ravel, [CUBE], np.ravel),
+    "hstack": (lambda *xs: ops.hstack(xs), [X, Y], lambda *xs: np.hstack(xs)),
+    "vstack": (lambda *xs: ops.vstack(xs), [X, Y], lambda *xs: np.vstack(xs)),
+    "append": (ops.append, [X, Y[0]], np.append),
+    "unstack": (lambda x: ops.unstack(x, axis=1), [CUBE], lambda x: [x[:, i] for i in range(3)]),
+    "array_split": (lambda x: ops.array_split(x, 3, 2), [CUBE], lambda x: np.array_split(x, 3, 2)),
+    "fliplr": (ops.fliplr, [CUBE], np.fliplr),
+    "flipud": (ops.flipud, [CUBE], np.flipud),
+    "rot90": (lambda x: ops.rot90(x, 3, (1, 2)), [CUBE], lambda x: np.rot90(x, 3, (1, 2))),
+    "diagonal": (lambda x: ops.diagonal(x, -1, 1, 2), [CUBE], lambda x: np.diagonal(x, -1, 1, 2)),
+    "diag": (lambda x: ops.diag(x, -2), [X[:, 0]], lambda x: np.diag(x, -2)),
+    "trace": (lambda x: ops.trace(x, 1, 1, 2), [CUBE], lambda x: np.trace(x, 1, 1, 2)),
+    "meshgrid": (ops.meshgrid, [X[:, 0], Y[0]], lambda *xs: list(np.meshgrid(*xs))),
+    "slice_update": (lambda x, y: ops.slice_update(x, (0, 1, 2), y), [CUBE, Y[:, :2, None]], slice_updated),
+    "diff": (lambda x: ops.diff(x, 2), [CUBE], lambda x: np.diff(x, 2)),
+    "tril": (lambda x: ops.tril(x, 1), [CUBE], lambda x: np.tril(x, 1)),
+    "triu": (lambda x: ops.triu(x, -1), [CUBE], lambda x: np.triu(x, -1)),
+    "zeros_like": (ops.zeros_like, [WHOLE], np.zeros_like),
+    "ones_like": (lambda x: ops.ones_like(x, "bool"), [X], lambda x: np.ones_like(x, bool)),
+    "full_like": (lambda x: ops.full_like(x, 1.5), [X], lambda x: np.full_like(x, 1.5)),
+    "convert_to_tensor": (ops.convert_to_tensor, [X], lambda x: x),
+    "arange": (lambda x: x + ops.arange(0, 1.5, 0.5, "float64"), [X], lambda x: x + [0, 0.5, 1]),
+    "linspace": (lambda x: x * ops.linspace(0, 1, 3, dtype="float64"), [X], lambda x: x * [0, 0.5, 1]),
+    "zeros": (lambda x: x + ops.zeros((3,), "float64"), [X], lambda x: x),
+    "ones": (lambda x: x + ops.ones(3, "float64"), [X], lambda x: x + 1),
+    "full": (lambda x: x + ops.full((4, 1), 2), [WHOLE], lambda x: x + 2),
+    "eye": (lambda x: x @ ops.eye(3, 2, -1, "float64"), [X], lambda x: x[:, 1:]),
+    "identity": (lambda x: x @ ops.identity(3, "float64"), [X], lambda x: x),
+    "tri": (lambda x: x @ ops.tri(3, dtype="float64"), [X], lambda x: x[:, ::-1].cumsum(1)[:, ::-1]),
+    "convert_to_numpy": (lambda x: x + ops.convert_to_numpy([[1.0, 2, 3]]), [X], lambda x: x + [1, 2, 3]),
+    "is_tensor": (lambda x: x * ops.is_tensor(x), [X], lambda x: x),
+    "ndim": (lambda x: x * ops.ndim(x), [X], lambda x: 2 * x),
+    "size": (lambda x: x[:, 0] * ops.size(x[0]), [X], lambda x: 3 * x[:, 0]),
+    "argsort": (ops.argsort, [TIES], lambda x: x.argsort(-1, kind="stable").astype("int32")),
+    "sort": (lambda x: ops.sort(x, 1), [CUBE], lambda x: np.sort(x, 1)),
+    "top_k": (lambda x: ops.top_k(x, 2), [TIES],
+              lambda x: (-np.sort(-x)[:, :2], np.argsort(-x, kind="stable")[:, :2].astype("int32"))),
+    "in_top_k": (lambda x, t: ops.in_top_k(t, x, 2), [LOGITS, LABELS],
+                 lambda x, t: (x > x[np.arange(4), t][:, None]).sum(1) < 2),
+    "take_along_axis": (lambda x, i: ops.take_along_axis(x, i, 2), [CUBE, WHOLE[:, :, None] - 3],
+                        lambda x, i: np.take_along_axis(x, i, 2)),
+    "quantile": (lambda x: ops.quantile(x, 0.3, 2), [CUBE], lambda x: np.quantile(x, 0.3, 2)),
+    "median": (lambda x: ops.median(x, 2, keepdims=True), [CUBE], lambda x: np.median(x, 2, keepdims=True)),
+    "relu6": (ops.relu6, [5 * X], lambda x: np.clip(x, 0, 6)),
+    "leaky_relu": (ops.leaky_relu, [X], lambda x: np.where(x > 0, x, 0.2 * x)),
+    "elu": (ops.elu, [X], lambda x: np.where(x > 0, x, np.expm1(x))),
+    "selu": (ops.selu, [X], lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x))),
+    "celu": (lambda x: ops.celu(x, 2.0), [X], lambda x: np.where(x > 0, x, 2 * np.expm1(x / 2))),
+    "gelu": (lambda x: ops.gelu(x, False), [X], lambda x: x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2),
+    "silu": (ops.silu, [X], lambda x: x / (1 + np.exp(-x))),
+    "swish": (ops.swish, [X], lambda x: x / (1 + np.exp(-x))),
+    "hard_sigmoid": (ops.hard_sigmoid, [3 * X], lambda x: np.clip(x / 6 + 0.5, 0, 1)),
+    "hard_silu": (ops.hard_silu, [3 * X], lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
+    "hard_swish": (ops.hard_swish, [3 * X], lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
+    "hard_tanh": (ops.hard_tanh, [X], lambda x: np.clip(x, -1, 1)),
+    "log_sigmoid": (ops.log_sigmoid, [X], lambda x: -np.log(1 + np.exp(-x))),
+    "tanh_shrink": (ops.tanh_shrink, [X], lambda x: x - np.tanh(x)),
+    "soft_shrink": (ops.soft_shrink, [X], lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0)),
+    "hard_shrink": (ops.hard_shrink, [X], lambda x: x * (np.abs(x) > 0.5)),
+    "softsign": (ops.softsign, [X], lambda x: x / (1 + np.abs(x))),
+    "squareplus": (ops.squareplus, [X], lambda x: (x + np.sqrt(x * x + 4)) / 2),
+    "threshold": (lambda x: ops.threshold(x, 0.5, -1.0), [X], lambda x: np.where(x > 0.5, x, -1)),
+    "glu": (lambda x: ops.glu(x, 0), [X], lambda x: x[:2] / (1 + np.exp(-x[2:]))),
+    "sparse_plus": (ops.sparse_plus, [X], lambda x: np.where(x <= -1, 0, np.where(x < 1, (x + 1) ** 2 / 4, x))),
+    "sparse_sigmoid": (ops.sparse_sigmoid, [X], lambda x: np.clip((x + 1) / 2, 0, 1)),
+    "sparsemax": (ops.sparsemax, [LOGITS / 6], sparsemax),
+    "multi_hot": (lambda x: ops.multi_hot(x, 6, dtype="float64"), [WHOLE], lambda x: np.eye(6)[x].max(1)),
+    "binary_crossentropy": (lambda t, p: ops.binary_crossentropy(t, p), [MASK, softmax(Y)],
+                            lambda t, p: -np.log(np.where(t, p, 1 - p))),
+    "categorical_crossentropy": (ops.categorical_crossentropy, [TARGETS, 3 * softmax(LOGITS / 3)],
+                                 lambda t, p: -(t * np.log(p / 3)).sum(-1)),
+    "sparse_categorical_crossentropy": (
+        lambda t, x: ops.sparse_categorical_crossentropy(t, x, from_logits=True, axis=1), [LABELS, LOGITS],
+        lambda t, x: -np.log(softmax(x))[np.arange(4), t]),
+    "batch_normalization": (lambda x: ops.batch_normalization(x, Y[0], POSITIVE[0], 1, Y[1], Y[2]), [CUBE],
+                            lambda x: (x - Y[0][:, None]) / np.sqrt(POSITIVE[0] + 1e-3)[:, None] * Y[2][:, None]
+                            + Y[1][:, None]),
+    "layer_normalization": (lambda x: ops.layer_normalization(x, Y[0], Y[1], 1), [CUBE],
+                            lambda x: (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-7)
+                            * Y[0][:, None] + Y[1][:, None]),
+    "rms_normalization": (lambda x: ops.rms_normalization(x, axis=(1, 2)), [CUBE],
+                          lambda x: x / np.sqrt((x * x).mean((1, 2), keepdims=True) + 1e-7)),
+    "dot_product_attention": (lambda *x: ops.dot_product_attention(*x, is_causal=True),
+                              [uniform(2, 3, 4, 5), uniform(2, 6, 4, 5), uniform(2, 6, 4, 5)], attention),
+    "average_pool": (lambda x: ops.average_pool(x, 2), [SEQUENCE], lambda x: x.reshape(2, 3, 2, 3).mean(2)),
+    "adaptive_average_pool": (lambda x: ops.adaptive_average_pool(x, 3), [SEQUENCE],
+                              lambda x: x.reshape(2, 3, 2, 3).mean(2)),
+    "separable_conv": (ops.separable_conv, [SEQUENCE, uniform(3, 3, 2), uniform(1, 6, 4)],
+                       lambda x, d, p: depthwise1d(x, d) @ p[0]),
     "random_uniform": (lambda s: ops.random_uniform(s, (3, 2)), [STATE],
                        lambda s: uniform_words(6).reshape(3, 2)),
     "random_normal": (lambda s: ops.random_normal(s, (5,)), [STATE], lambda s: normal_words(5)),
@@ -196,9 +369,12 @@ def test_every_public_function_is_listed():
     assert set(CASES) == set(ops.__all__)
 
 
+ALIASES = {"abs": "absolute", "swish": "silu", "hard_swish": "hard_silu"}
+
+
 @pytest.mark.parametrize("name", sorted(ops.__all__))
 def test_public_function_is_documented(name):
-    assert getattr(ops, name).__name__ in (name, "absolute")
+    assert getattr(ops, name).__name__ == ALIASES.get(name, name)
     assert getattr(ops, name).__doc__, f"pyconv.ops.{name} has no docstring"
 
 
@@ -218,7 +394,7 @@ def test_traced(name, backend):
 # Functions whose call does not depend on the number of samples, first argument symbolic with an open batch
 # axis.
 OPEN = sorted(set(CASES) - {"split", "random_uniform", "random_normal", "isfinite", "shape", "broadcast_to",
-                            "slice", "take"})
+                            "slice", "take", "array_split", "full", "meshgrid", "moments", "top_k", "unstack", "vdot"})
 
 
 @pytest.mark.parametrize("name", OPEN)
@@ -241,7 +417,8 @@ def test_on_functional_tensors(name, backend):
 
 
 # Only the first array has a batch axis.
-ONE_BATCH = ("einsum", "conv", "conv_transpose", "depthwise_conv", "matmul", "dense", "subtract")
+ONE_BATCH = ("mod", "separable_conv", "tensordot", "einsum", "conv", "conv_transpose", "depthwise_conv", "matmul",
+             "dense", "subtract")
 
 
 def evaluate(tensor, values):

@@ -36,7 +36,8 @@ def kernel(name):
 for _name, _function in {
         "negative": np.negative, "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p,
         "sqrt": np.sqrt, "square": np.square, "absolute": np.absolute, "sign": np.sign, "floor": np.floor,
-        "tanh": np.tanh, "logical_not": np.logical_not, "isfinite": np.isfinite, "add": np.add,
+        "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "arctan2": np.arctan2, "round": np.round,
+        "logical_not": np.logical_not, "isfinite": np.isfinite, "add": np.add,
         "subtract": np.subtract, "multiply": np.multiply, "divide": np.divide, "maximum": np.maximum,
         "minimum": np.minimum, "power": np.power, "equal": np.equal, "not_equal": np.not_equal,
         "less": np.less,
@@ -351,6 +352,11 @@ def take_gradient(grad, indices, *, shape, axis):
     for place, part in zip(indices.ravel(), source, strict=True):
         to[place] += part
     return out
+
+
+@kernel("argsort")
+def argsort(x):
+    return np.argsort(x, axis=-1, kind="stable").astype("int32")
 
 
 # ------------------------------------------------------------------------------------------------------- nn

@@ -8,10 +8,10 @@ enum { TYPE_F32, TYPE_F64, TYPE_BOOL, TYPE_U8, TYPE_I8, TYPE_U16, TYPE_I16, TYPE
 enum { OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY,
        OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL, OP_AND,
        OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR, OP_TANH, OP_ERF,
-       OP_POWER, OP_ISFINITE, OP_CHECK };
+       OP_POWER, OP_ISFINITE, OP_CHECK, OP_SIN, OP_COS, OP_ARCTAN2, OP_ROUND };
 
 #define PAIRS(P) \
-    P(expm1) P(log) P(log1p) P(sqrt) P(floor) P(tanh) P(erf)
+    P(expm1) P(log) P(log1p) P(sqrt) P(floor) P(tanh) P(erf) P(sin) P(cos) P(rint)
 #define F32(name) static inline float m_##name##_f32(float x) { return name##f(x); }
 #define F64(name) static inline double m_##name##_f64(double x) { return name(x); }
 PAIRS(F32)
@@ -20,6 +20,8 @@ PAIRS(F64)
 #undef F64
 #undef PAIRS
 static inline float m_pow_f32(float x, float y) { return powf(x, y); }
+static inline float m_atan2_f32(float y, float x) { return atan2f(y, x); }
+static inline double m_atan2_f64(double y, double x) { return atan2(y, x); }
 static inline double m_pow_f64(double x, double y) { return pow(x, y); }
 
 /* exp in single precision, within 1 ulp: x = n ln 2 + r with |r| <= ln 2 / 2, and a polynomial for exp(r) (its

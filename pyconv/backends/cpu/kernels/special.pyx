@@ -1,11 +1,14 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Softmax cross-entropy with integer labels, random numbers from a counter, and parts picked by indices.
+"""Softmax cross-entropy with integer labels, random numbers from a counter, parts picked by indices, and order.
 
 Cross-entropy: the logits of a sample are `step` elements apart, those of neighbouring samples `next` elements: (1,
 classes) in the plain layout, (LANES, 1) in lanes. A task is a range of samples, or a block.
 
 Taking: arrays are plain, [outer][place or index][inner]. A task copies the parts of a range of indices. The gradient
 goes through all indices in their order; a task has some of the inner elements, so that nobody adds to the same one.
+
+Order: rows are plain. A task sorts the places of a range of rows: runs of 8 by insertion, then merged pairwise, back and
+forth between the result and scratch memory, so that equal elements stay in order.
 """
 
 from libc.stdint cimport int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t
@@ -195,3 +198,78 @@ def take_gradient(dtype, g, index_type, indices, out, *, outer, size, count, inn
     p.chunks = ceil_div(inner, p.chunk)
     return instruction(take_gradient_f32 if dtype == "float32" else take_gradient_f64, &p, sizeof(p),
                        outer * p.chunks, 0, None)
+
+
+ctypedef fused key:
+    float
+    double
+    int64_t
+
+cdef struct Sort:
+    Operand x, out
+    long rows, count, per_task
+
+cdef inline bint precedes(key a, key b) noexcept nogil:
+    """Whether a belongs before b; NaN, which is equal to nothing, belongs last."""
+    if key is int64_t:
+        return a < b
+    else:
+        return a < b or (a == a and b != b)
+
+cdef void sort_row(const key *x, int32_t *places, int32_t *spare, long n) noexcept nogil:
+    cdef int32_t *source = places
+    cdef int32_t *target = spare
+    cdef int32_t *other
+    cdef int32_t p
+    cdef long first, middle, last, i, j, k, width = 8
+    for first in range(0, n, 8):
+        for i in range(first, min(n, first + 8)):
+            p = <int32_t>i
+            j = i
+            while j > first and precedes(x[p], x[places[j - 1]]):
+                places[j] = places[j - 1]
+                j -= 1
+            places[j] = p
+    while width < n:
+        first = 0
+        while first < n:
+            middle, last = min(n, first + width), min(n, first + 2 * width)
+            i, j = first, middle
+            for k in range(first, last):
+                if i < middle and (j == last or not precedes(x[source[j]], x[source[i]])):
+                    target[k] = source[i]
+                    i += 1
+                else:
+                    target[k] = source[j]
+                    j += 1
+            first = last
+        other = source
+        source = target
+        target = other
+        width *= 2
+    if source != places:
+        memcpy(places, source, n * sizeof(int32_t))
+
+cdef void sort_task(const Sort *p, long task, const Context *context, key *tag) noexcept nogil:
+    cdef const key *x = <const key *>address(&p.x, 0, context)
+    cdef int32_t *out = <int32_t *>address(&p.out, 0, context)
+    cdef long i
+    for i in range(task * p.per_task, min(p.rows, (task + 1) * p.per_task)):
+        sort_row(x + i * p.count, out + i * p.count, <int32_t *>context.scratch, p.count)
+
+cdef void sort_f32(const void *p, long task, const Context *c) noexcept nogil:
+    sort_task[float](<const Sort *>p, task, c, NULL)
+cdef void sort_f64(const void *p, long task, const Context *c) noexcept nogil:
+    sort_task[double](<const Sort *>p, task, c, NULL)
+cdef void sort_i64(const void *p, long task, const Context *c) noexcept nogil:
+    sort_task[int64_t](<const Sort *>p, task, c, NULL)
+
+
+def argsort(dtype, x, out, *, rows, count):
+    """The places of each row's elements in ascending order, int32; a task sorts about 4,096 elements."""
+    cdef Sort p
+    p.x, p.out, p.rows, p.count = operand(x), operand(out), rows, count
+    p.per_task = max(1, 4096 // max(1, count))
+    function = {"float32": 0, "float64": 1, "int64": 2}[dtype]
+    return instruction(sort_f32 if function == 0 else sort_f64 if function == 1 else sort_i64, &p, sizeof(p),
+                       ceil_div(rows, p.per_task), 4 * count, None)
