@@ -43,9 +43,11 @@ def test_sum_over_no_elements(backend):
 
 def test_argmax_of_ties_nan_and_no_axis(backend):
     x = np.array([[1.0, 5.0, 5.0], [math.nan, 7.0, math.nan]])
-    np.testing.assert_array_equal(ops.argmax(x), [1, 0])
-    np.testing.assert_array_equal(ops.argmin(x), [0, 0])
-    assert ops.argmax(x[:1], None) == 1 and ops.argmax(x, None).dtype == "int32"
+    np.testing.assert_array_equal(ops.argmax(x, -1), [1, 0])
+    np.testing.assert_array_equal(ops.argmin(x, -1), [0, 0])
+    assert ops.argmax(x[:1]) == 1 and ops.argmax(x).dtype == "int32"
+    np.testing.assert_array_equal(ops.argmax(x, 1, keepdims=True), [[1], [0]])
+    assert ops.argmin(x, keepdims=True).shape == (1, 1)
 
 
 @pytest.mark.parametrize("n", [1, 3, 16, 37])

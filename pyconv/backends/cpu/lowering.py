@@ -291,13 +291,3 @@ def take(planner, node):
         return kernels.take_gradient(x.dtype, source.whole(), indices.dtype, chosen.whole(), target.whole(),
                                      inner=inner, **options)
     planner.add(make, [source, chosen], [target], cost=outer * inner * (count + size) * item / 8)
-
-
-@lowers("argsort")
-def argsort(planner, node):
-    x, out = node.inputs[0], node.output
-    dtype, buffer_in = _workable(planner, x)
-    source, target, n = buffer_in(None), planner.define(out), x.shape[-1]
-    rows = math.prod(x.shape[:-1])
-    planner.add(lambda: planner.kernels.special.argsort(dtype, source.whole(), target.whole(), rows=rows, count=n),
-                [source], [target], cost=rows * n * max(1, n.bit_length()) * 5)

@@ -180,3 +180,13 @@ def arg(planner, node):
     planner.add(lambda: planner.kernels.reduction.arg(dtype, op, source.whole(), target.whole(), kept=kept or [(1, 0)],
                                                       count=x.shape[axis], step=step[axis], chunk=256),
                 [source], [target], cost=math.prod(x.shape))
+
+
+@lowers("argsort")
+def argsort(planner, node):
+    x, out = node.inputs[0], node.output
+    dtype, buffer_in = _workable(planner, x)
+    source, target, n = buffer_in(None), planner.define(out), x.shape[-1]
+    rows = math.prod(x.shape[:-1])
+    planner.add(lambda: planner.kernels.special.argsort(dtype, source.whole(), target.whole(), rows=rows, count=n),
+                [source], [target], cost=rows * n * max(1, n.bit_length()) * 5)

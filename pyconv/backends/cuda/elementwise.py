@@ -26,8 +26,9 @@ TYPES = {"float32": "float", "float64": "double", "bool": "bool", "uint8": "unsi
 EXPRESSIONS = {
     **{name: f"op_{name}({{0}})" for name in (
         "negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolute", "sign", "floor", "tanh", "sigmoid",
-        "erf", "relu", "isfinite")},
-    **{name: f"op_{name}({{0}}, {{1}})" for name in ("add", "subtract", "multiply", "maximum", "minimum", "power")},
+        "erf", "relu", "isfinite", "sin", "cos", "round")},
+    **{name: f"op_{name}({{0}}, {{1}})" for name in ("add", "subtract", "multiply", "maximum", "minimum", "power",
+                                                      "arctan2")},
     **{name: f"({{0}} {sign} {{1}})" for name, sign in {
         "divide": "/", "equal": "==", "not_equal": "!=", "less": "<", "less_equal": "<=", "greater": ">",
         "greater_equal": ">="}.items()},

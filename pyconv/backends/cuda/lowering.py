@@ -342,6 +342,15 @@ def take_gradient(planner, node):
                     np.int32(outer * inner)), [out])
 
 
+@lowers("argsort")
+def argsort(planner, node):
+    x, n = node.inputs[0], node.inputs[0].shape[-1]
+    small(node, x)
+    source, out, total = planner.view(x), result(planner, node), math.prod(x.shape)
+    planner.launch("sorting", f"argsort<{TYPES[x.dtype]}>", blocks_for(total), (BLOCK,),
+                   (source, out, np.int32(n), np.int64(total)), [out])
+
+
 @lowers("sparse_softmax_cross_entropy", "sparse_softmax_cross_entropy_gradient")
 def cross_entropy(planner, node):
     logits, labels, *grad = node.inputs

@@ -66,10 +66,16 @@ FUNCTION(log1p)
 FUNCTION(sqrt)
 FUNCTION(tanh)
 FUNCTION(erf)
+FUNCTION(sin)
+FUNCTION(cos)
 #undef FUNCTION
 INLINE float op_floor(float x) { return floorf(x); }
 INLINE double op_floor(double x) { return floor(x); }
 template <typename T> INLINE T op_floor(T x) { return x; }
+INLINE float op_round(float x) { return rintf(x); }
+INLINE double op_round(double x) { return rint(x); }
+INLINE float op_arctan2(float y, float x) { return atan2f(y, x); }
+INLINE double op_arctan2(double y, double x) { return atan2(y, x); }
 INLINE float op_power(float x, float y) { return powf(x, y); }
 INLINE double op_power(double x, double y) { return pow(x, y); }
 template <typename T> INLINE T op_sigmoid(T x) { return (T)1 / ((T)1 + op_exp(-x)); }
