@@ -8,10 +8,10 @@ import os
 import sys
 import time
 
-from . import processes, report, workers
+from . import layers, processes, report, workers
 from .networks import NETWORKS
 
-PARTS = ("train", "predict", "one", "import", "memory", "accuracy")
+PARTS = ("train", "predict", "one", "layers", "import", "memory", "accuracy")
 
 
 def arguments():
@@ -105,6 +105,17 @@ def main():
         finally:
             for worker in staff:
                 worker.close()
+    if "layers" in options.only:
+        staff = [workers.Worker(name, 1, options.verbose) for name in ("pyconv", "torch")]
+        staff, everyone = [w for w in staff if not w.error], staff
+        try:
+            results = [workers.run(task, staff, min(options.rounds, 3), options.quick, tell)
+                       for task in layers.tasks(options.quick)]
+        finally:
+            for worker in everyone:
+                worker.close()
+        sections("Single layers, one core", layers.report(results, report.table))
+        data["layers"] = [r.as_dict() for r in results]
     libraries = ["pyconv", *(p for p in peers if p in ("torch", "keras") and p not in absent)]
     if "import" in options.only:
         data["import"] = processes.imports(7 if options.quick else 20, options.quick, tell)

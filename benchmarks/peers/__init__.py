@@ -7,6 +7,7 @@ the network's for the first four images, in which all libraries must agree.
 - Task "train": ``function(warm)`` does two steps if `warm`, otherwise task["steps"] steps.
 - Task "predict": ``function(warm)`` predicts task["count"] images, or a few if `warm`.
 - Task "one": ``function()`` predicts one image.
+- Task "layer": ``function()`` does one layer of `benchmarks.layers`; it may return the seconds that it took.
 
 Images are converted to what the library likes best before the time is taken; only pyconv gets its bytes as they are.
 """
@@ -29,4 +30,4 @@ def attempt(candidates, failed, name, make, warm_up):
 
 
 def warm_up_of(task):
-    return (lambda function: function()) if task["kind"] == "one" else (lambda function: function(True))
+    return (lambda function: function()) if task["kind"] in ("one", "layer") else (lambda function: function(True))

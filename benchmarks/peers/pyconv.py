@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 import pyconv
-from pyconv import backends, config, losses
+from pyconv import backends, config, layers, losses, ops
+from pyconv.graph import gradients, simplify, trace
 from pyconv.models.data import ArrayData
 
+from ..layers import CONVOLUTIONS, MAPS
 from ..networks import NETWORKS, draw_images
 from . import CHECKED, functional
 
@@ -23,6 +27,8 @@ class Peer:
                           f"{getattr(backends.current(), 'variant', '')})"}
 
     def prepare(self, task, quick):
+        if task["kind"] == "layer":
+            return {"kernels": layer(task)}, {}, np.zeros((1, 1))
         network = NETWORKS[task["network"]]
         return getattr(self, task["kind"])(network, task)
 
@@ -71,3 +77,56 @@ class Peer:
         candidates["program"] = lambda: program(arrays)
         candidates["kernels"] = lambda: run(arrays, None, threads)
         return candidates, {}, model.predict(x)
+
+
+def anchor(x):
+    """The same values in the layout that layers have among themselves; its work and conversions are not counted."""
+    return ops.flip(x, 2)
+
+
+def layer(task):
+    """A function that runs the layer once, on one thread, and returns the seconds of its instructions."""
+    rng, what = np.random.default_rng(0), task["what"]
+    if "convolution" in task:
+        c = CONVOLUTIONS[task["convolution"]]
+        shapes = {"x": (c.batch, c.channels, c.size, c.size), "g": (c.batch, c.filters, c.outputs, c.outputs)}
+        window = (c.kernel, c.kernel, c.channels, c.filters)
+        attrs = {"strides": (c.stride,) * 2, "dilation": (1, 1), "padding": ((c.padding,) * 2,) * 2, "groups": 1,
+                 "channels_last": False}
+        operands = {"forward": ("x", "w"), "input gradient": ("g", "w"), "kernel gradient": ("x", "g")}[what]
+        op = {"forward": "conv", "input gradient": "conv_input_gradient",
+              "kernel gradient": "conv_kernel_gradient"}[what]
+        if what != "forward":
+            attrs["shape"] = shapes["x"] if what == "input gradient" else window
+        w = pyconv.Variable(rng.normal(size=window).astype("float32"))
+        given = [shapes[name] for name in operands if name != "w"]
+
+        def run(*tensors):
+            tensors = iter(tensors)
+            y = ops.base.apply(op, *[w.read() if name == "w" else anchor(next(tensors)) for name in operands], **attrs)
+            return anchor(y)
+    else:
+        made = {"max pooling 2×2": lambda: layers.MaxPooling2D(2, data_format="channels_first"),
+                "average pooling 2×2": lambda: layers.AveragePooling2D(2, data_format="channels_first"),
+                "batch norm": lambda: layers.BatchNormalization(axis=1),
+                "layer norm": lambda: layers.LayerNormalization(axis=(1, 2, 3)),
+                "instance norm": lambda: layers.InstanceNormalization(axis=1),
+                "group norm, 8 groups": lambda: layers.GroupNormalization(8, axis=1)}[task["other"]]()
+        made.build((None, *MAPS[1:]))
+        given = [MAPS] if what == "forward" else [MAPS, tuple(made.compute_output_shape(MAPS))]
+
+        def run(x, g=None):
+            x = anchor(x)
+            y = made(x, training=True) if "batch" in task["other"] else made(x)
+            if g is None:
+                return anchor(y)
+            weights = [w.read() for w in made.trainable_variables]
+            found = gradients(y, [x, *weights], anchor(g))
+            return [anchor(found[0]), *found[1:]]
+    graph, _ = trace(run, [(shape, "float32") for shape in given], training=True)
+    program = backends.current().compile(simplify(graph))
+    arrays = [rng.normal(size=shape).astype("float32") for shape in given]
+
+    def measure():
+        return sum(time for _, node, _, time in program.profile(arrays) if node.op != "flip") / 1e9
+    return measure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from ..layers import CONVOLUTIONS, MAPS
 from ..networks import NETWORKS, after, channels_first_weights, draw_images, scaled
 from . import CHECKED, attempt, warm_up_of
 
@@ -71,6 +72,8 @@ class Peer:
         return {"PyTorch": torch.__version__}
 
     def prepare(self, task, quick):
+        if task["kind"] == "layer":
+            return self.layer(task)
         network = NETWORKS[task["network"]]
         count = {"train": task.get("batch", 0) * task.get("steps", 0), "predict": task.get("count"),
                  "one": CHECKED}[task["kind"]]
@@ -147,3 +150,52 @@ class Peer:
     def one(self, network, task, x, y, last=False, compile=False):
         run = self.predict(network, task, x[:1].clone(), y, 1, last, compile)
         return lambda: run(True)
+
+    # ---- single layers
+
+    def layer(self, task):
+        candidates, failed = {}, {}
+        make = self.convolution if "convolution" in task else self.other
+        for name, form in (("channels first", torch.contiguous_format), ("channels last", torch.channels_last)):
+            attempt(candidates, failed, name, lambda form=form: make(task, form), warm_up_of(task))
+        return candidates, failed, torch.zeros(1, 1)
+
+    def convolution(self, task, form):
+        c = CONVOLUTIONS[task["convolution"]]
+        torch.manual_seed(0)
+        x = torch.randn(c.batch, c.channels, c.size, c.size).to(memory_format=form)
+        w = torch.randn(c.filters, c.channels, c.kernel, c.kernel).to(memory_format=form)
+        g = torch.randn(c.batch, c.filters, c.outputs, c.outputs).to(memory_format=form)
+        stride, padding = [c.stride] * 2, [c.padding] * 2
+        if task["what"] == "forward":
+            return in_inference(lambda: torch.conv2d(x, w, None, stride, padding))
+        mask = [task["what"] == "input gradient", task["what"] == "kernel gradient", False]
+        return in_inference(lambda: torch.ops.aten.convolution_backward(
+            g, x, w, None, stride, padding, [1, 1], False, [0, 0], 1, mask))
+
+    def other(self, task, form):
+        name, f = task["other"], nn.functional
+        channels = MAPS[1]
+        x = torch.randn(MAPS).to(memory_format=form)
+        gamma, beta = torch.ones(channels), torch.zeros(channels)
+        if name == "layer norm":
+            gamma, beta = torch.ones(MAPS[1:]), torch.zeros(MAPS[1:])
+        call = {"max pooling 2×2": lambda: f.max_pool2d(x, 2), "average pooling 2×2": lambda: f.avg_pool2d(x, 2),
+                "batch norm": lambda: f.batch_norm(x, torch.zeros(channels), torch.ones(channels), gamma, beta, True),
+                "layer norm": lambda: f.layer_norm(x, MAPS[1:], gamma, beta),
+                "instance norm": lambda: f.instance_norm(x, weight=gamma, bias=beta),
+                "group norm, 8 groups": lambda: f.group_norm(x, 8, gamma, beta)}[name]
+        if task["what"] == "forward":
+            return in_inference(call)
+        wanted = [x] if "pooling" in name else [x, gamma, beta]
+        for tensor in wanted:
+            tensor.requires_grad_()
+        g = torch.randn(call().shape).to(memory_format=form)
+        return lambda: torch.autograd.grad(call(), wanted, g)
+
+
+def in_inference(call):
+    def run():
+        with torch.inference_mode():
+            call()
+    return run
