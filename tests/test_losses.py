@@ -74,31 +74,42 @@ CASES = [
     ("Circle", {}, LABELS, UNIT), ("Circle", {"gamma": 5.0, "margin": 0.25}, LABELS, UNIT)]
 
 
+REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none", "mean", None)
+
+
 @pytest.mark.peers
-@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("name", "arguments", "y", "pred"), CASES)
-def test_values_and_gradients_equal_those_of_keras(name, arguments, y, pred, weighted, reduction):
+def test_values_equal_those_of_keras_in_every_reduction(name, arguments, y, pred, weighted):
+    keras = pytest.importorskip("keras")
+    weight = WEIGHTS if weighted else None
+    if weighted and pred.ndim == 3:
+        weight = np.stack([WEIGHTS] * 3, 1)
+    for reduction in REDUCTIONS:
+        expected = getattr(keras.losses, name)(reduction=reduction, **arguments)(y, pred, weight)
+        own = getattr(losses, name)(reduction=reduction, **arguments)(y, pred, weight)
+        np.testing.assert_allclose(own, expected, rtol=2e-5, atol=1e-6, err_msg=str(reduction))
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize(("name", "arguments", "y", "pred"), CASES)
+def test_gradients_equal_those_of_keras(name, arguments, y, pred):
+    """Of the weighted mean, in a compiled step."""
     keras = pytest.importorskip("keras")
     if keras.backend.backend() != "jax":
         pytest.skip("the gradients are compared with those of Keras on JAX")
     import jax
-    weight = WEIGHTS if weighted else None
-    if weighted and pred.ndim == 3:
-        weight = np.stack([WEIGHTS] * 3, 1)
-    loss = getattr(keras.losses, name)(reduction=reduction, **arguments)
-    expected = loss(y, pred, weight)
-    slope = jax.grad(lambda p: loss(y, p, weight).sum())(pred)
-    own, variable = getattr(losses, name)(reduction=reduction, **arguments), Variable(pred)
+    weight = np.stack([WEIGHTS] * 3, 1) if pred.ndim == 3 else WEIGHTS
+    theirs = getattr(keras.losses, name)(**arguments)
+    expected, slope = jax.value_and_grad(jax.jit(lambda p: theirs(y, p, weight)))(pred)
+    own, variable = getattr(losses, name)(**arguments), Variable(pred)
 
     def run(labels):
         value = own(labels, variable.read(), weight)
-        total = ops.sum(value)
-        return value, gradients(total, [variable.read()])[0]
+        return value, gradients(value, [variable.read()])[0]
     value, gradient = Function(run)(y)
     np.testing.assert_allclose(value, expected, rtol=2e-5, atol=1e-6)
     np.testing.assert_allclose(gradient, slope, rtol=2e-4, atol=2e-6)
-    np.testing.assert_allclose(own(y, pred, weight), value, rtol=1e-6)
 
 
 def test_the_classes_may_lie_along_another_axis(backend):

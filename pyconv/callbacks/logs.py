@@ -110,7 +110,8 @@ class TensorBoard(Callback):
             from tensorboardX import SummaryWriter
         except ImportError:
             raise ImportError("TensorBoard needs the package tensorboardX, which writes the files that "
-                              "TensorBoard reads: pip install tensorboardX.") from None
+                              "TensorBoard reads: pip install 'pyconv-nn[tensorboard]' or pip install "
+                              "tensorboardX.") from None
         self._make, self._writers = SummaryWriter, {}
         self.log_dir, self.histogram_freq = os.fspath(log_dir), histogram_freq
         self.write_steps_per_second, self.update_freq = bool(write_steps_per_second), update_freq

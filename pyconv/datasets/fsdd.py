@@ -14,14 +14,14 @@ _HOME = "https://github.com/Jakobovski/free-spoken-digit-dataset"
 _MEMBERS = ("samples", "offsets", "digit", "speaker", "take")
 
 
-def load_data(*, length=SAMPLE_RATE, dtype="float32", padding="post", return_speakers=False):
+def load_data(*, length=SAMPLE_RATE, dtype="float32", padding="post", return_speakers=False, cache_dir=None):
     """Loads the recordings, cut or filled up with silence to one length, and their digits.
 
-    The file ``fsdd.npz`` is looked for in the folder that the environment variable `PYCONV_DATA_DIR` names,
-    in its sub-folder `fsdd`, else directly in it. It is not downloaded. It has these arrays: `samples`,
-    int16, all recordings end to end; `offsets`, one more than there are recordings: recording i is
-    ``samples[offsets[i]:offsets[i + 1]]``; `digit`, `speaker` (names) and `take` (0 to 49), one per
-    recording.
+    The file ``fsdd.npz`` is looked for in the folder that the environment variable `PYCONV_DATA_DIR` names, if it is
+    set: in its sub-folder `fsdd`, else directly in it; then in the cache, ``cache_dir/datasets/fsdd``. It is not
+    downloaded, since no public address has the recordings in one file. It has these arrays: `samples`, int16, all
+    recordings end to end; `offsets`, one more than there are recordings: recording i is
+    ``samples[offsets[i]:offsets[i + 1]]``; `digit`, `speaker` (names) and `take` (0 to 49), one per recording.
 
     Takes 0 to 4 of each speaker and digit are the test set, as its makers say: 300 recordings.
 
@@ -32,6 +32,7 @@ def load_data(*, length=SAMPLE_RATE, dtype="float32", padding="post", return_spe
         padding: `"post"` (default) puts the silence behind short recordings, `"pre"` before them, `"center"`
             on both sides. Long ones are cut at the same places.
         return_speakers: whether the speakers' names are returned too.
+        cache_dir: folder of the cache; by default `pyconv.utils.files.cache_directory()`.
 
     Returns:
         `(x_train, y_train), (x_test, y_test)`, NumPy arrays:
@@ -56,7 +57,7 @@ def load_data(*, length=SAMPLE_RATE, dtype="float32", padding="post", return_spe
         raise ValueError(f"dtype={dtype!r} must be 'float32', 'float64' or 'int16'.")
     if padding not in ("pre", "post", "center"):
         raise ValueError(f"padding={padding!r} must be 'pre', 'post' or 'center'.")
-    data = _read(_find())
+    data = _read(_find(cache_dir))
     x = _aligned(data["samples"], data["offsets"].astype("int64"), length, padding)
     if dtype != "int16":
         x = x.astype(dtype) / np.asarray(32768, dtype)
@@ -66,18 +67,23 @@ def load_data(*, length=SAMPLE_RATE, dtype="float32", padding="post", return_spe
     return tuple(a[~test] for a in arrays), tuple(a[test] for a in arrays)
 
 
-def _find() -> str:
-    folder = os.environ.get("PYCONV_DATA_DIR", "")
-    advice = (f"Get the recordings from {_HOME}, put them into an fsdd.npz as pyconv.datasets.fsdd.load_data "
-              "describes, and let PYCONV_DATA_DIR name the folder that holds fsdd/fsdd.npz.")
-    if not folder:
-        raise FileNotFoundError(f"The Free Spoken Digit Dataset is not downloaded by pyconv, and the "
-                                f"environment variable PYCONV_DATA_DIR, which tells where it is, is not set. {advice}")
-    tried = [os.path.join(folder, "fsdd", "fsdd.npz"), os.path.join(folder, "fsdd.npz")]
+def _find(cache_dir=None) -> str:
+    from ..utils.files import cache_directory
+    folder, tried = os.environ.get("PYCONV_DATA_DIR", ""), []
+    if folder and not os.path.isdir(folder):
+        raise FileNotFoundError(f"PYCONV_DATA_DIR is {folder!r}, which is no folder: set it to a folder of data sets, "
+                                "or unset it.")
+    if folder:
+        tried = [os.path.join(folder, "fsdd", "fsdd.npz"), os.path.join(folder, "fsdd.npz")]
+    cache = cache_directory() if cache_dir is None else os.fspath(cache_dir)
+    tried.append(os.path.join(cache, "datasets", "fsdd", "fsdd.npz"))
     for path in tried:
         if os.path.isfile(path):
             return path
-    raise FileNotFoundError(f"There is neither {tried[0]} nor {tried[1]}. {advice}")
+    raise FileNotFoundError(f"The Free Spoken Digit Dataset is not downloaded by pyconv, and there is no "
+                            f"{', nor '.join(tried)}. Get the recordings from {_HOME}, put them into an fsdd.npz as "
+                            "pyconv.datasets.fsdd.load_data describes, and save it there, or let the environment "
+                            "variable PYCONV_DATA_DIR name a folder that holds fsdd/fsdd.npz.")
 
 
 def _read(path) -> dict:

@@ -146,9 +146,35 @@ def test_tensorboard(monkeypatch, tmp_path):
     assert [(h[1], h[2]) for h in writers["train"].histograms] == [((3, 1), 0), ((1,), 0)]
 
 
+def records(path):
+    """The payloads of an event file: length (8 bytes), checksum (4), payload, checksum (4), one after the other."""
+    data, at, found = path.read_bytes(), 0, []
+    while at < len(data):
+        length = int.from_bytes(data[at:at + 8], "little")
+        found.append(data[at + 12:at + 12 + length])
+        at += 16 + length
+    assert at == len(data)
+    return found
+
+
+def test_tensorboard_writes_event_files(tmp_path):
+    """With the package itself: the names and, as 4 bytes each, the values are in the files."""
+    pytest.importorskip("tensorboardX")
+    history = make().fit(X, Y, epochs=2, verbose=0, validation_data=(X, Y),
+                         callbacks=[TensorBoard(tmp_path, histogram_freq=1)]).history
+    for folder, name, key in (("train", "epoch_loss", "loss"), ("train", "epoch_learning_rate", None),
+                              ("validation", "epoch_loss", "val_loss")):
+        (path,) = (tmp_path / folder).iterdir()
+        events = [event for event in records(path) if name.encode() in event]
+        assert len(events) == 2
+        for event, value in zip(events, history[key] if key else [0.5, 0.5], strict=True):
+            assert np.float32(value).tobytes() in event
+    assert any(b"kernel/histogram" in event for event in records(next((tmp_path / "train").iterdir())))
+
+
 def test_tensorboard_errors(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match="needs the package tensorboardX.*pip install tensorboardX"):
+    with pytest.raises(ImportError, match="needs the package tensorboardX.*pip install"):
         TensorBoard()
     with pytest.raises(ValueError, match="profile_batch=2 is not available"):
         TensorBoard(profile_batch=2)

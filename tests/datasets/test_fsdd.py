@@ -26,7 +26,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("PYCONV_DATA_DIR", str(tmp_path))
 
     def write(place="fsdd", **changes):
-        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
         np.savez(tmp_path / place / "fsdd.npz", **{**made_up(), **changes})
     return write
 
@@ -76,15 +76,26 @@ def test_other_files(folder, changes, expected):
 
 def test_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PYCONV_DATA_DIR", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="neither .*fsdd.npz nor .*free-spoken-digit-dataset"):
-        fsdd.load_data()
-    monkeypatch.delenv("PYCONV_DATA_DIR")
-    with pytest.raises(FileNotFoundError, match="PYCONV_DATA_DIR.*is not set"):
-        fsdd.load_data()
+    with pytest.raises(FileNotFoundError, match="nor .*datasets.fsdd.fsdd.npz.*free-spoken-digit-dataset"):
+        fsdd.load_data(cache_dir=tmp_path / "cache")
     (tmp_path / "fsdd.npz").write_bytes(b"nothing")
-    monkeypatch.setenv("PYCONV_DATA_DIR", str(tmp_path))
     with pytest.raises(ValueError, match="damaged"):
         fsdd.load_data()
+    monkeypatch.setenv("PYCONV_DATA_DIR", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        fsdd.load_data()
+
+
+def test_the_cache(folder, tmp_path, monkeypatch):
+    """It comes behind PYCONV_DATA_DIR, and serves without it."""
+    folder("cache/datasets/fsdd", digit=np.roll(made_up()["digit"], 1))
+    folder("other", digit=made_up()["digit"])
+    monkeypatch.setenv("PYCONV_DATA_DIR", str(tmp_path / "other"))
+    first = fsdd.load_data(length=2, cache_dir=tmp_path / "cache")[1][1]
+    for value in ("", str(tmp_path / "cache")):
+        monkeypatch.setenv("PYCONV_DATA_DIR", value)
+        found = fsdd.load_data(length=2, cache_dir=tmp_path / "cache")[1][1]
+        assert found[0] == 9 and first[0] == 0
 
 
 @pytest.mark.parametrize("arguments,expected", [({"length": 0}, "length=0"),

@@ -1,5 +1,6 @@
 """fit, evaluate, predict and the single batches."""
 
+import functools
 import os
 import signal
 import threading
@@ -48,32 +49,44 @@ def test_fit_learns_with_each_optimizer(optimizer, backend):
                                   metrics.sparse_categorical_accuracy(Y, model.predict(X)) > 0.5)
 
 
+FITTED = {"epochs": 3, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_split": 0.2}
+WEIGHTS = rng.uniform(0, 2, 90).astype("float32")
+
+
+def everything(model, weighted):
+    """What fit, evaluate and single steps give, and the weights in between."""
+    history = model.fit(X, Y, **FITTED, **({"sample_weight": WEIGHTS} if weighted else {})).history
+    weights = model.get_weights()
+    logs = [model.evaluate(X, Y, verbose=0, return_dict=True)]
+    logs += [model.train_on_batch(X[start:start + 30], Y[start:start + 30], return_dict=True) for start in (0, 30)]
+    return history, weights, [{k: float(v) for k, v in log.items()} for log in logs]
+
+
+@functools.cache
+def of_keras(optimizer, weighted):
+    import keras
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, activation="relu"), keras.layers.Dense(3)])
+    model.set_weights(make(optimizer).get_weights())
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                  metrics=["accuracy"], weighted_metrics=["accuracy"])
+    return everything(model, weighted)
+
+
 @pytest.mark.peers
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_fit_equals_keras_step_by_step(optimizer, weighted, backend):
-    keras = pytest.importorskip("keras")
+    pytest.importorskip("keras")
+    history, weights, logs = of_keras(optimizer, weighted)
     own = make(optimizer, metrics=["accuracy"], weighted_metrics=["accuracy"])
-    theirs = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, activation="relu"),
-                               keras.layers.Dense(3)])
-    theirs.set_weights(own.get_weights())
-    theirs.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                   metrics=["accuracy"], weighted_metrics=["accuracy"])
-    arguments = {"epochs": 3, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_split": 0.2}
-    if weighted:
-        arguments["sample_weight"] = rng.uniform(0, 2, 90).astype("float32")
-    a, b = own.fit(X, Y, **arguments).history, theirs.fit(X, Y, **arguments).history
-    assert set(a) == set(b)
-    for name in a:
-        np.testing.assert_allclose(a[name], b[name], rtol=1e-4)
-    for v, w in zip(own.get_weights(), theirs.get_weights(), strict=True):
+    own_history, own_weights, own_logs = everything(own, weighted)
+    assert set(own_history) == set(history)
+    for name in history:
+        np.testing.assert_allclose(own_history[name], history[name], rtol=1e-4)
+    for v, w in zip(own_weights, weights, strict=True):
         np.testing.assert_allclose(v, w, rtol=1e-4, atol=1e-5)
-    a, b = (m.evaluate(X, Y, verbose=0, return_dict=True) for m in (own, theirs))
-    assert a == pytest.approx(b, rel=1e-4)
-    for start in (0, 30):
-        batch = X[start:start + 30], Y[start:start + 30]
-        a, b = (m.train_on_batch(*batch, return_dict=True) for m in (own, theirs))
-        assert a == pytest.approx({k: float(v) for k, v in b.items()}, rel=1e-4)
+    for a, b in zip(own_logs, logs, strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
 
 
 def test_history_and_names():
