@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
+import queue
+import threading
 import warnings
+from concurrent.futures import Future
 
 from ..utils.configurable import describe
 
@@ -110,18 +112,39 @@ class PyDataset:
     def _prepared(self):
         """The batches in order, at most `max_queue_size` of them ahead."""
         count, ahead = len(self), max(self.max_queue_size, 1)
-        pool = concurrent.futures.ThreadPoolExecutor(self.workers, f"pyconv-{type(self).__name__}")
+        tasks: queue.SimpleQueue = queue.SimpleQueue()
         waiting: collections.deque = collections.deque()
+        # Daemons, which no ThreadPoolExecutor has: a process that is interrupted does not wait for a slow disk.
+        threads = [threading.Thread(target=self._work, args=(tasks,), daemon=True, name=f"pyconv-{type(self).__name__}")
+                   for _ in range(min(self.workers, count))]
+        for thread in threads:
+            thread.start()
         try:
             begun = 0
             for _ in range(count):
                 while begun < count and len(waiting) < ahead:
-                    waiting.append(pool.submit(self.__getitem__, begun))
+                    waiting.append(Future())
+                    tasks.put((waiting[-1], begun))
                     begun += 1
                 yield waiting.popleft().result()
         finally:
             # also when the reader stops early; what is running ends by itself
-            pool.shutdown(wait=False, cancel_futures=True)
+            for future in waiting:
+                future.cancel()
+            for _ in threads:
+                tasks.put(None)
+
+    def _work(self, tasks):
+        """What a thread does: batches, until there is a None among the tasks."""
+        while (task := tasks.get()) is not None:
+            future, index = task
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(self[index])
+            except BaseException as error:          # it belongs to the reader
+                future.set_exception(error)
+            del future, task                        # a batch that was read is not kept until the next
 
 
 Sequence = PyDataset          # its name in older versions of Keras

@@ -1,6 +1,9 @@
 """PyDataset: batches in order from any number of threads, in fit, evaluate and predict."""
 
 import math
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -86,6 +89,50 @@ def test_reading_ahead_is_limited_and_ends_with_the_reader():
     reader.close()
     time.sleep(0.05)
     assert len(data.made) <= 5
+
+
+def test_threads_end_with_the_reader():
+    before = threading.active_count()
+    for data in (Batches(workers=3), Batches(workers=20)):
+        assert len(list(data)) == 4
+    reader = iter(Batches(workers=3, size=1))
+    next(reader)
+    reader.close()
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+PROGRAM = """
+import os, signal, threading, time
+import numpy as np
+import pyconv
+from pyconv import layers
+
+class Slow(pyconv.utils.PyDataset):
+    def __len__(self):
+        return 5
+    def __getitem__(self, index):
+        if index == 1:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            time.sleep(600)
+        return np.ones((2, 3), "float32"), np.ones((2, 1), "float32")
+
+model = pyconv.Sequential([pyconv.Input((3,)), layers.Dense(1)])
+model.compile("sgd", "mse")
+try:
+    model.fit(Slow(workers=2), verbose=0)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_does_not_wait_for_a_slow_reader():
+    """Ctrl-C while a thread sleeps for ten minutes: the training ends, and so does the process."""
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+    assert done.returncode == 0 and done.stdout == "interrupted\n", done.stderr
 
 
 def test_a_subclass_without_super_init():
