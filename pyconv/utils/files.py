@@ -64,17 +64,9 @@ def hash_file(path, algorithm="sha256"):
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def get_file(
-    fname=None,
-    origin=None,
-    *,
-    file_hash=None,
-    hash_algorithm="auto",
-    cache_dir=None,
-    cache_subdir="datasets",
-    force_download=False,
-    timeout=30.0,
-):
+def get_file(fname=None, origin=None, untar=False, md5_hash=None, file_hash=None, cache_subdir="datasets",
+             hash_algorithm="auto", extract=False, archive_format="auto", cache_dir=None, force_download=False,
+             timeout=30.0):
     """Returns the path of a cached file, downloaded first where it is missing.
 
     The file lies at `cache_dir/cache_subdir/fname`. Names and meaning follow Keras's `get_file`; here
@@ -84,32 +76,49 @@ def get_file(
         fname: name of the file in the cache; by default the last part of the first origin's address.
         origin: the address (`http`, `https` or `file`), or a list of addresses (mirrors of the same file),
             tried in this order.
+        untar, md5_hash: older names: `extract` of a tar archive, and a `file_hash` that is an MD5.
         file_hash: expected hash in hexadecimal digits, verified after a download and on every later call;
             None verifies nothing but the length that the server announced.
         hash_algorithm: `"sha256"`, `"md5"`, or `"auto"`: told by the number of digits.
-        cache_dir: by default `cache_directory()`.
         cache_subdir: folder below `cache_dir`; an absolute path stands for the whole folder.
+        extract: unpack the file, a tar or zip archive, into a folder beside it, which is made anew after each download:
+            `NAME_extracted` for an `fname` NAME.tar.gz; `fname` itself for one without a dot, or for the name in the
+            address, the archive being `fname_archive`. Only files and folders that stay within are unpacked.
+        archive_format: `"auto"` (default), `"tar"`, `"zip"` or a list: which formats to try.
+        cache_dir: by default `cache_directory()`.
         force_download: download even where the file is there already.
         timeout: seconds that a mirror may keep silent; a mirror slower than 1 KiB/s over that time is
             given up too.
 
     Returns:
-        The path, a str.
+        The path of the file, a str; with `extract` that of the folder.
 
     Raises:
-        ValueError: an argument is wrong.
+        ValueError: an argument is wrong, or the file is no archive that can be unpacked.
         DownloadError: an OSError: every mirror failed (the message lists them with their reasons), or the
             cache cannot be written.
     """
     origins = _checked_origins(origin)
+    given = fname
     if fname is None:
         from urllib.parse import unquote, urlsplit
 
         fname = os.path.basename(unquote(urlsplit(origins[0]).path))
         if not fname:
             raise ValueError(f"origin {origins[0]!r} ends in no file name: give fname")
+    elif os.path.basename(os.fspath(fname)) != os.fspath(fname) or fname in ("", ".", ".."):
+        raise ValueError(f"fname={fname!r} must be the name of a file, without folders: give those as cache_dir and "
+                         "cache_subdir")
+    if md5_hash is not None and file_hash is None:
+        file_hash, hash_algorithm = md5_hash, "md5"
     expected, algorithm = _checked_hash(file_hash, hash_algorithm)
     folder = os.path.join(cache_directory() if cache_dir is None else os.fspath(cache_dir), cache_subdir)
+    unpacked = None
+    if extract or untar:
+        if given and "." in fname:
+            unpacked = f"{fname.split('.')[0]}_extracted"
+        else:
+            unpacked, fname = fname, f"{fname}_archive"
     target = os.path.join(folder, fname)
 
     def verify(path, label):
@@ -118,8 +127,25 @@ def get_file(
             if found != expected:
                 raise ValueError(f"{label}: its {algorithm} is {found}, expected {expected}")
 
+    before = _version_of(target)
     obtain(target, origins, verify, force_download=force_download, timeout=timeout)
-    return target
+    if unpacked is None:
+        return target
+    place = os.path.join(folder, unpacked)
+    if _version_of(target) != before or not os.path.isdir(place):
+        from .archives import unpack
+
+        unpack(target, place, "tar" if untar else archive_format)
+    return place
+
+
+def _version_of(path):
+    """What changes when a file is written anew; None if it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def obtain(target, origins, read, *, force_download=False, timeout=30.0, advice=None):

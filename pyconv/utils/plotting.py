@@ -11,6 +11,8 @@ from .configurable import describe
 
 __all__ = ["model_to_dot", "plot_model"]
 
+SPLINES = ("ortho", "curved", "polyline", "spline", "line")
+
 
 def _text(value) -> str:
     """A text within quotes, or within a record's field."""
@@ -83,8 +85,12 @@ class _Drawing:
 
 
 def model_to_dot(model, show_shapes=False, show_dtype=False, show_layer_names=True, rankdir="TB",
-                 expand_nested=False, dpi=200, show_layer_activations=False, show_trainable=False) -> str:
-    """A model's graph in the DOT language of Graphviz, a text; see `plot_model` for the arguments."""
+                 expand_nested=False, dpi=200, subgraph=False, show_layer_activations=False, show_trainable=False,
+                 splines="ortho") -> str:
+    """A model's graph in the DOT language of Graphviz, a text; see `plot_model` for the arguments.
+
+    subgraph: whether the text is a cluster, to be part of another graph; default False.
+    """
     from ..models import Model
     if not isinstance(model, Model):
         raise TypeError(f"model_to_dot takes a model, got {describe(model)}.")
@@ -94,16 +100,22 @@ def model_to_dot(model, show_shapes=False, show_dtype=False, show_layer_names=Tr
                          "own, or not built yet.")
     if rankdir not in ("TB", "BT", "LR", "RL"):
         raise ValueError(f"rankdir={describe(rankdir)} must be 'TB', 'BT', 'LR' or 'RL'.")
+    if splines not in SPLINES:
+        raise ValueError(f"splines={describe(splines)} must be one of {', '.join(map(repr, SPLINES))}.")
     drawing = _Drawing(show_shapes, show_dtype, show_layer_names, show_layer_activations, show_trainable,
                        expand_nested)
     drawing.draw(model, None, "  ")
-    return "\n".join([f'digraph "{_text(model.name)}" {{', f"  rankdir={rankdir};", f"  dpi={int(dpi)};",
-                      '  node [shape=record, fontname="Helvetica"];', *drawing.lines, "}", ""])
+    if subgraph:
+        head = [f'subgraph "cluster_{_text(model.name)}" {{', f'  label="{_text(model.name)}";', "  style=dashed;"]
+    else:
+        head = [f'digraph "{_text(model.name)}" {{', f"  rankdir={rankdir};", f"  dpi={int(dpi)};",
+                f"  splines={splines};", '  node [shape=record, fontname="Helvetica"];']
+    return "\n".join([*head, *drawing.lines, "}", ""])
 
 
 def plot_model(model, to_file="model.png", show_shapes=False, show_dtype=False, show_layer_names=False,
                rankdir="TB", expand_nested=False, dpi=200, show_layer_activations=False,
-               show_trainable=False) -> str:
+               show_trainable=False, splines="ortho") -> str:
     """Draw a functional or sequential model.
 
     Parameters
@@ -121,6 +133,8 @@ def plot_model(model, to_file="model.png", show_shapes=False, show_dtype=False, 
         Whether models within the model are drawn layer by layer.
     dpi: int
         Default 200.
+    splines: str
+        How arrows are drawn: "ortho" (default, right angles), "curved", "polyline", "spline", "line".
 
     Returns
     -------
@@ -142,7 +156,7 @@ def plot_model(model, to_file="model.png", show_shapes=False, show_dtype=False, 
     if not kind:
         raise ValueError(f"plot_model: to_file={path!r} needs an ending, such as .png, .svg or .dot.")
     text = model_to_dot(model, show_shapes, show_dtype, show_layer_names, rankdir, expand_nested, dpi,
-                        show_layer_activations, show_trainable).encode()
+                        False, show_layer_activations, show_trainable, splines).encode()
     if kind not in ("dot", "gv"):
         try:
             text = subprocess.run(["dot", f"-T{kind}"], input=text, capture_output=True, check=True).stdout

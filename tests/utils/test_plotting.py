@@ -35,6 +35,12 @@ def test_nested_models():
     assert dot.count("{") == dot.count("}")
 
 
+def test_arrows_and_parts():
+    assert "splines=ortho" in model_to_dot(model()) and "splines=curved" in model_to_dot(model(), splines="curved")
+    part = model_to_dot(model(), subgraph=True)
+    assert part.startswith('subgraph "cluster_net" {') and "digraph" not in part and part.count("->") == 5
+
+
 def test_files(tmp_path):
     path = plot_model(model(), tmp_path / "m.dot")
     assert (tmp_path / "m.dot").read_text() == model_to_dot(model(), show_layer_names=False)
@@ -56,5 +62,7 @@ def test_errors(tmp_path, monkeypatch):
         model_to_dot(pyconv.Sequential([layers.Dense(1)]))
     with pytest.raises(TypeError, match="takes a model"):
         model_to_dot(layers.Dense(1))
+    with pytest.raises(ValueError, match="splines='round' must be one of 'ortho'"):
+        model_to_dot(model(), splines="round")
     with pytest.raises(ValueError, match="rankdir='XY'"):
         model_to_dot(model(), rankdir="XY")
