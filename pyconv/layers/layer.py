@@ -394,18 +394,24 @@ class Layer(Owner):
 
         Found by tracing the layer; it is built by that if it was not yet.
         """
-        outputs = infer(self, (self._functional_inputs(input_shape),), {})
+        try:
+            outputs = infer(self, (self._functional_inputs(input_shape),), {})
+        except TypeError as error:
+            try:                    # a layer that takes integers, as indices
+                outputs = infer(self, (self._functional_inputs(input_shape, "int32"),), {})
+            except (TypeError, ValueError):
+                raise error from None
         return map_structure(lambda t: t.shape, outputs)
 
-    def _functional_inputs(self, shape):
+    def _functional_inputs(self, shape, dtype=None):
         if is_shape(shape):
-            return FunctionalTensor(tuple(None if n is None else int(n) for n in shape), self.compute_dtype)
+            return FunctionalTensor(tuple(None if n is None else int(n) for n in shape), dtype or self.compute_dtype)
         if isinstance(shape, dict):
-            return {k: self._functional_inputs(v) for k, v in shape.items()}
+            return {k: self._functional_inputs(v, dtype) for k, v in shape.items()}
         if not isinstance(shape, (tuple, list)):
             raise TypeError(f"{self._title()}: input_shape must be a tuple of ints and None, got "
                             f"{describe(shape)}.")
-        return [self._functional_inputs(s) for s in shape]
+        return [self._functional_inputs(s, dtype) for s in shape]
 
     @property
     def input(self):

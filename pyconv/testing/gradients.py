@@ -7,7 +7,7 @@ import numpy as np
 from .. import backends
 from ..graph import Graph, flatten, gradients, is_float, simplify, trace
 
-__all__ = ["NotSmooth", "check_gradients"]
+__all__ = ["NotSmooth", "check_gradients", "with_gradients"]
 
 # Step sizes, powers of two, so that halving them is exact. In float64 an error of about 1e-16 in the values
 # is divided by the step, and the error of the extrapolated difference grows with its fourth power: all of
@@ -137,7 +137,7 @@ def _weighted_sum(tensors, rng):
     return total
 
 
-def _with_gradients(function, tensors, variables, rng):
+def with_gradients(function, tensors, variables, rng):
     """The weighted sum of the function's outputs, and its gradients for the float inputs and the variables.
 
     Where the sum does not depend on an input, the gradient is zero.
@@ -151,13 +151,13 @@ def _with_gradients(function, tensors, variables, rng):
 
 def _gradient_of(function, variables, rng):
     def gradient(*tensors):
-        return _with_gradients(function, tensors, variables, rng)[1]
+        return with_gradients(function, tensors, variables, rng)[1]
     return gradient
 
 
 def _compile(function, arrays, variables, backend, training, rng):
     def run(*tensors):
-        value, grads = _with_gradients(function, tensors, variables, rng)
+        value, grads = with_gradients(function, tensors, variables, rng)
         return [value, *grads]
     graph, _ = trace(run, [(a.shape, a.dtype.name) for a in arrays], training)
     graph = Graph(graph.inputs, graph.outputs)

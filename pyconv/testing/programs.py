@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from hypothesis import strategies as st
 
 from .. import ops
 from ..graph import Variable, gradients
+from .optional import strategies as st
 from .strategies import Kit
 
 __all__ = ["Case", "graphs", "training_steps"]

@@ -1,20 +1,22 @@
-"""Hypothesis strategies: valid arguments for every op of the registry.
+"""Hypothesis strategies: arrays, shapes, batches of images, layers, and valid arguments for every op.
 
-`arguments(name)` is the strategy for one op; it asks the op's own `draw` method, which builds on a `Kit`.
-Shapes, attributes and memory layouts are drawn by hypothesis, so that failures shrink; values come from a
-NumPy generator whose seed is drawn, so that drawing is fast. Batches go from 0 to 40: kernels that compute 4,
-8 or 16 samples at a time meet full blocks, tails, and both together.
+`arrays`, `shapes`, `image_batches` and `layer_configs` are for tests of one's own code. `arguments(name)` is the
+strategy for one op of the registry; it asks the op's own `draw` method, which builds on a `Kit`. Shapes, attributes and
+memory layouts are drawn by hypothesis, so that failures shrink; values come from a NumPy generator whose seed is drawn,
+so that drawing is fast. Batches go from 0 to 40: kernels that compute 4, 8 or 16 samples at a time meet full blocks,
+tails, and both together.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import strategies as st
 
-from ..graph import REGISTRY, is_float
+from ..graph import REGISTRY, canonical, is_float
 from ..graph.dtypes import ALL, FLOATS, INTEGERS
+from .configs import LayerConfig, layer_configs
+from .optional import strategies as st
 
-__all__ = ["Kit", "arguments", "layouts"]
+__all__ = ["Kit", "LayerConfig", "arguments", "arrays", "image_batches", "layer_configs", "layouts", "shapes"]
 
 LAYOUTS = ("C", "F", "strided", "reversed", "readonly", "swapped")
 
@@ -344,3 +346,57 @@ def arguments(draw, name, **options):
     """Valid ``(arrays, attrs)`` for op `name`; options are those of `Kit`."""
     arrays, attrs = REGISTRY[name].draw(draw, Kit(**options))
     return list(arrays), attrs
+
+
+# ---- for tests of one's own code
+
+def shapes(least_rank=0, most_rank=4, least_size=1, most_size=7):
+    """Tuples of ints. Sizes are from `least_size` to `most_size`; with 0 some are empty."""
+    return st.lists(st.integers(least_size, most_size), min_size=least_rank, max_size=most_rank).map(tuple)
+
+
+@st.composite
+def arrays(draw, shape=None, dtype="float64", low=None, high=None, layouts=("C",)):
+    """NumPy arrays whose shapes shrink and whose numbers follow from a seed that is drawn.
+
+    Parameters
+    ----------
+    shape: tuple or strategy, optional
+        Sizes may be None: from 1 to 7. Default `shapes()`.
+    dtype: str or strategy
+    low, high: float or int, optional
+        The range of the numbers, `high` included for integers; default -2 to 2 for floats, 0 to 3 for integers. Bools
+        have none.
+    layouts: tuple of str
+        Memory layouts to choose among, see `layouts`: "C", "F", "strided", "reversed", "readonly", "swapped".
+    """
+    shape = shapes() if shape is None else shape
+    shape = draw(shape) if isinstance(shape, st.SearchStrategy) else tuple(shape)
+    shape = tuple(draw(st.integers(1, 7)) if n is None else n for n in shape)
+    dtype = canonical(draw(dtype) if isinstance(dtype, st.SearchStrategy) else dtype)
+    smallest, largest = (-2.0, 2.0) if is_float(dtype) else (0, 3)
+    return Kit(smooth=True, layouts=tuple(layouts)).values(draw, shape, dtype, smallest if low is None else low,
+                                                           largest if high is None else high)
+
+
+@st.composite
+def image_batches(draw, rank=2, channels=(1, 3), batch=(1, 5), size=(1, 9), data_format="channels_last",
+                  dtype="float32"):
+    """Batches of images (rank 2), signals (1) or volumes (3): (batch, sizes, channels), or channels first.
+
+    Parameters
+    ----------
+    channels, batch, size: (low, high) or int
+        Ranges, both ends included; each spatial axis has a size of its own.
+    data_format: str
+        "channels_last" or "channels_first".
+    dtype: str
+        Floats are from 0 to 1; "uint8" from 0 to 255.
+    """
+    def pick(bounds):
+        return bounds if isinstance(bounds, int) else draw(st.integers(*bounds))
+    if data_format not in ("channels_last", "channels_first"):
+        raise ValueError(f"image_batches: data_format={data_format!r} must be 'channels_last' or 'channels_first'.")
+    count, sizes, depth = pick(batch), [pick(size) for _ in range(rank)], pick(channels)
+    shape = (count, *sizes, depth) if data_format == "channels_last" else (count, depth, *sizes)
+    return draw(arrays(shape, dtype, 0, 1 if is_float(canonical(dtype)) else 255))
