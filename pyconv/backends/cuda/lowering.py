@@ -169,10 +169,22 @@ def argmax(planner, node):
 @lowers("matmul")
 def matmul(planner, node):
     a, b = node.inputs
-    args = (planner.view(a, shape=a.shape, swapped=node.attrs["transpose_a"]),
-            planner.view(b, shape=b.shape, swapped=node.attrs["transpose_b"]))
-    out = result(planner, node)._replace(shape=node.output.shape)
-    planner.call(planner.driver.matmul, (*args, out), [out])
+    ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
+    x, y, out, shape = planner.view(a), planner.view(b), result(planner, node), node.output.shape
+    m, n, k = *shape[-2:], a.shape[-2] if ta else a.shape[-1]
+    batch, batch_a, batch_b = (math.prod(s[:-2]) for s in (shape, a.shape, b.shape))
+    if batch_b == 1 and (batch == 1 or not ta):         # one product: the rows of all matrices a, times b
+        rows = batch * m
+        planner.call(planner.driver.matmul,
+                     (x._replace(shape=(k, rows) if ta else (rows, k), swapped=ta),
+                      y._replace(shape=(n, k) if tb else (k, n), swapped=tb), out._replace(shape=(rows, n))), [out])
+        return
+    which = [np.broadcast_to(np.arange(count).reshape(s[:-2]), shape[:-2]).ravel() * size
+             for s, count, size in ((a.shape, batch_a, m * k), (b.shape, batch_b, k * n))]
+    planner.launch("matmul", f"matmul<{TYPES[a.dtype]}, {str(ta).lower()}, {str(tb).lower()}>",
+                   (-(-m // 64), -(-n // 64), min(batch, 1 << 15)), (256,),
+                   (x, y, out, planner.constant(np.concatenate(which), "int64"), np.int32(batch), np.int32(m),
+                    np.int32(n), np.int32(k)), [out])
 
 
 # Convolution ----------------------------------------------------------------------------------------------------

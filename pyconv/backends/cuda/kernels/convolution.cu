@@ -56,6 +56,7 @@ INLINE int element(const Geometry& g, int n, int pixel, int pixels, int channel,
 INLINE int met(const Geometry& g, const Three& o, const Three& tap)
 {
     int at[3];
+#pragma unroll
     for (int k = 0; k < 3; ++k) {
         at[k] = o.v[k] * g.stride[k] - g.pad[k] + tap.v[k] * g.dilation[k];
         if (at[k] < 0 || at[k] >= g.size[k]) return -1;
@@ -67,6 +68,7 @@ INLINE int met(const Geometry& g, const Three& o, const Three& tap)
 INLINE int meeting(const Geometry& g, const Three& i, const Three& tap)
 {
     int at[3];
+#pragma unroll
     for (int k = 0; k < 3; ++k) {
         const int q = i.v[k] + g.pad[k] - tap.v[k] * g.dilation[k];
         if (q < 0 || q % g.stride[k]) return -1;
@@ -76,17 +78,54 @@ INLINE int meeting(const Geometry& g, const Three& i, const Three& tap)
     return flat(at, g.out);
 }
 
-// An element of the image that the left matrix is gathered from; 0 in the padding. pixel: output pixel with its sample
-// (FORWARD, KERNEL), input pixel with its sample (INPUT). inner: a channel of the group.
-template <typename T, int MODE>
-INLINE T gathered(const T* __restrict__ image, const Geometry& g, int n, const Three& pixel, const Three& tap,
-                  int inner, int group)
+// A pixel with its sample, or a tap with its channel: what a row, or a place along the inner axis, stands for.
+struct Spot {
+    int n;              // the sample; the channel (INPUT: filter) within the group
+    int index;          // of the pixel within the sample; of the tap within the window
+    int at[3];          // coordinates: the sum of both (INPUT: the difference) are those of the element that they meet
+};
+
+template <int MODE> INLINE Spot pixel_spot(int i, const Geometry& g)
 {
-    const int at = MODE == INPUT ? meeting(g, pixel, tap) : met(g, pixel, tap);
-    if (at < 0) return (T)0;
-    const int own = MODE == INPUT ? g.each : g.depth;
-    const int pixels = MODE == INPUT ? volume(g.out) : volume(g.size);
-    return image[element(g, n, at, pixels, group * own + inner, own * g.groups)];
+    const int* size = MODE == INPUT ? g.size : g.out;
+    Spot s;
+    s.n = i / volume(size);
+    s.index = i % volume(size);
+    const Three p = split(s.index, size);
+#pragma unroll
+    for (int k = 0; k < 3; ++k) s.at[k] = MODE == INPUT ? p.v[k] + g.pad[k] : p.v[k] * g.stride[k] - g.pad[k];
+    return s;
+}
+
+INLINE Spot tap_spot(int i, const Geometry& g, int own)
+{
+    Spot s;
+    s.n = i % own;
+    s.index = i / own;
+    const Three p = split(s.index, g.window);
+#pragma unroll
+    for (int k = 0; k < 3; ++k) s.at[k] = p.v[k] * g.dilation[k];
+    return s;
+}
+
+// The element of the image that a pixel and a tap meet; 0 in the padding. first: the group's first channel.
+template <typename T, int MODE>
+INLINE T gathered(const T* __restrict__ image, const Geometry& g, const Spot& pixel, const Spot& tap, int first,
+                  int channels)
+{
+    const int* size = MODE == INPUT ? g.out : g.size;
+    int at[3];
+#pragma unroll
+    for (int k = 0; k < 3; ++k) {
+        at[k] = MODE == INPUT ? pixel.at[k] - tap.at[k] : pixel.at[k] + tap.at[k];
+        if (at[k] < 0) return (T)0;
+        if (MODE == INPUT && g.stride[k] != 1) {
+            if (at[k] % g.stride[k]) return (T)0;
+            at[k] /= g.stride[k];
+        }
+        if (at[k] >= size[k]) return (T)0;
+    }
+    return image[element(g, pixel.n, flat(at, size), volume(size), first + tap.n, channels)];
 }
 
 template <typename T, int MODE, bool LAST, int SM, int SN, int SK>
@@ -103,6 +142,8 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
 
     __shared__ T a[SK][SM + 4];
     __shared__ T b[SK][SN + 4];
+    __shared__ Spot row_spots[SM];
+    __shared__ Spot inner_spots[SK];            // of the piece that is loaded next
     const Geometry& g = *(const Geometry*)table;
     const int t = threadIdx.x, group = blockIdx.z / parts, part = blockIdx.z % parts;
     const int outs = volume(g.out), sizes = volume(g.size), taps = volume(g.window), filters = g.each * g.groups;
@@ -113,38 +154,39 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
     const int first = part * part_size, last = first + part_size < inner ? first + part_size : inner;
     const int row0 = blockIdx.x * SM, column0 = blockIdx.y * SN;
 
+    if (t < SM && row0 + t < rows) row_spots[t] = MODE == KERNEL ? tap_spot(row0 + t, g, own)
+                                                                 : pixel_spot<MODE>(row0 + t, g);
+    if (t < SK && first + t < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(first + t, g)
+                                                                    : tap_spot(first + t, g, own);
     T next_a[LA], next_b[LB], sum[TM][TN];
 #pragma unroll
     for (int i = 0; i < TM; ++i)
 #pragma unroll
         for (int j = 0; j < TN; ++j) sum[i][j] = (T)0;
+    __syncthreads();
 
     for (int step = first - SK; step < last; step += SK) {
         const int k0 = step + SK;           // the piece to load now; that of `step` is multiplied
         if (k0 < last) {
 #pragma unroll
             for (int l = 0; l < LA; ++l) {
-                const int e = t + l * 256;
-                const int k = k0 + (A_INNER ? e % SK : e / SM), m = row0 + (A_INNER ? e / SK : e % SM);
+                const int e = t + l * 256, k = A_INNER ? e % SK : e / SM, m = A_INNER ? e / SK : e % SM;
                 next_a[l] = (T)0;
-                if (k < last && m < rows) {
-                    const int pixel = MODE == KERNEL ? k : m, weight = MODE == KERNEL ? m : k;
-                    const int pixels = MODE == INPUT ? sizes : outs;
-                    next_a[l] = gathered<T, MODE>(left, g, pixel / pixels,
-                                                  split(pixel % pixels, MODE == INPUT ? g.size : g.out),
-                                                  split(weight / own, g.window), weight % own, group);
-                }
+                if (k0 + k < last && row0 + m < rows)
+                    next_a[l] = gathered<T, MODE>(left, g, MODE == KERNEL ? inner_spots[k] : row_spots[m],
+                                                  MODE == KERNEL ? row_spots[m] : inner_spots[k], group * own,
+                                                  own * g.groups);
             }
 #pragma unroll
             for (int l = 0; l < LB; ++l) {
-                const int e = t + l * 256;
-                const int k = k0 + (B_INNER ? e % SK : e / SN), c = column0 + (B_INNER ? e / SK : e % SN);
+                const int e = t + l * 256, k = B_INNER ? e % SK : e / SN, c = column0 + (B_INNER ? e / SK : e % SN);
                 next_b[l] = (T)0;
-                if (k < last && c < columns) {
-                    if (MODE == FORWARD) next_b[l] = right[k * filters + group * g.each + c];
-                    else if (MODE == INPUT)
-                        next_b[l] = right[(k / g.each * g.depth + c) * filters + group * g.each + k % g.each];
-                    else next_b[l] = right[element(g, k / outs, k % outs, outs, group * g.each + c, filters)];
+                if (k0 + k >= last || c >= columns) continue;
+                if (MODE == FORWARD) next_b[l] = right[(k0 + k) * filters + group * g.each + c];
+                else {
+                    const Spot& s = inner_spots[k];
+                    next_b[l] = right[MODE == INPUT ? (s.index * g.depth + c) * filters + group * g.each + s.n
+                                                    : element(g, s.n, s.index, outs, group * g.each + c, filters)];
                 }
             }
         }
@@ -161,8 +203,8 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
 #pragma unroll
                     for (int j = 0; j < TN; ++j) sum[i][j] += x[i] * y[j];
             }
-            __syncthreads();
         }
+        __syncthreads();
         if (k0 < last) {
 #pragma unroll
             for (int l = 0; l < LA; ++l) {
@@ -174,23 +216,25 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
                 const int e = t + l * 256;
                 b[B_INNER ? e % SK : e / SN][B_INNER ? e / SK : e % SN] = next_b[l];
             }
+            const int k = k0 + SK + t;
+            if (t < SK && k < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(k, g) : tap_spot(k, g, own);
             __syncthreads();
         }
     }
 
 #pragma unroll
-    for (int i = 0; i < TM; ++i)
+    for (int i = 0; i < TM; ++i) {
+        const int m = (ALONG_ROWS ? t % 16 : t / 16) + i * 16;
+        if (row0 + m >= rows) continue;
 #pragma unroll
         for (int j = 0; j < TN; ++j) {
-            const int m = row0 + (ALONG_ROWS ? t % 16 : t / 16) + i * 16;
             const int c = column0 + (ALONG_ROWS ? t / 16 : t % 16) + j * 16;
-            if (m >= rows || c >= columns) continue;
-            if (MODE == KERNEL) result[(part * rows + m) * filters + group * g.each + c] = sum[i][j];
-            else {
-                const int pixels = MODE == INPUT ? sizes : outs;
-                result[element(g, m / pixels, m % pixels, pixels, group * columns + c, columns * g.groups)] = sum[i][j];
-            }
+            if (c >= columns) continue;
+            if (MODE == KERNEL) result[(part * rows + row0 + m) * filters + group * g.each + c] = sum[i][j];
+            else result[element(g, row_spots[m].n, row_spots[m].index, MODE == INPUT ? sizes : outs,
+                                group * columns + c, columns * g.groups)] = sum[i][j];
         }
+    }
 }
 
 #define EACH_TAP(g) \

@@ -107,6 +107,7 @@ INLINE int divided_by(const Geometry& g, int divisor, int a, int b, int c)
 {
     const int o[3] = {a, b, c};
     int product = 1;
+#pragma unroll
     for (int k = 0; k < 3; ++k) {
         int held = 0;
         for (int t = 0; t < g.window[k]; ++t) held += divisor == 1 || inside(met(g, k, o[k], t), g.size[k]);

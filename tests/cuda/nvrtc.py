@@ -1,0 +1,67 @@
+"""Compiles the backend's sources with NVRTC, which needs no driver and no GPU."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from pyconv.backends.cuda.driver import FOLDER, OPTIONS
+from pyconv.backends.cuda.elementwise import PRELUDE
+
+
+class Usage(NamedTuple):
+    """What a thread of a kernel takes: registers, and bytes that did not fit into them."""
+
+    registers: int
+    spilled: int
+
+
+class Recorder:
+    """Stands in the place of a Driver while a graph is planned, and notes which kernels it would need."""
+
+    def __init__(self):
+        self.instances: dict = {}       # family -> set of name expressions
+        self.sources: set = set()       # generated ones
+
+    def kernel(self, family, expression):
+        self.instances.setdefault(family, set()).add(expression)
+
+    def kernel_of_source(self, source, name):
+        self.sources.add(source)
+
+    def matmul(self, a, b, out):
+        raise AssertionError("nothing runs while a graph is planned")
+
+
+def compiled(source, names, architecture):
+    """Compile; returns {kernel: Usage} as the assembler says. AssertionError with its log if that fails."""
+    from cupy_backends.cuda.libs import nvrtc
+    program = nvrtc.createProgram(PRELUDE + source, "kernel.cu", (), ())
+    try:
+        for name in names:
+            nvrtc.addNameExpression(program, name)
+        try:
+            nvrtc.compileProgram(program, (*OPTIONS, f"-arch=sm_{architecture}", "--ptxas-options=-v"))
+        except nvrtc.NVRTCError as error:
+            raise AssertionError(f"sm_{architecture}: {nvrtc.getProgramLog(program)}") from error
+        log, cubin = nvrtc.getProgramLog(program), nvrtc.getCUBIN(program)
+        lowered = {nvrtc.getLoweredName(program, name): name for name in names}
+    finally:
+        nvrtc.destroyProgram(program)
+    assert cubin
+    warnings = [line for line in log.splitlines() if "warning" in line]
+    assert not warnings, warnings
+    found = {}
+    for name, spilled, registers in re.findall(
+            r"Compiling entry function '(\w+)'.*?(\d+) bytes spill loads.*?Used (\d+) registers", log, re.S):
+        found[lowered.get(name, name)] = Usage(int(registers), int(spilled))
+    return found
+
+
+def source_of(family) -> str:
+    return (FOLDER / f"{family}.cu").read_text()
+
+
+def kernels_in(source) -> list:
+    """The names of the kernels that a source defines."""
+    return re.findall(r"__global__\s+void\s+(?:__launch_bounds__\(\d+\)\s+)?(\w+)\(", source)

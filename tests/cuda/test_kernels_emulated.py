@@ -1,0 +1,126 @@
+"""What the contract's small arrays do not reach: large tiles, sums in parts, long rows; every path against the CPU."""
+
+import numpy as np
+import pytest
+
+from pyconv import backends, ops
+from pyconv.graph import trace
+
+RNG = np.random.default_rng(5)
+
+
+def floats(*shape, dtype="float32"):
+    return RNG.uniform(-1, 1, shape).astype(dtype)
+
+
+def both(name, arrays, **attrs):
+    """The op on the CPU backend and on the emulated device, with the largest difference allowed."""
+    expected = backends.get("cpu").execute(name, arrays, attrs)
+    scale = np.abs(expected).max()
+    found = backends.get("cuda").execute(name, arrays, attrs)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=64 * np.finfo(found.dtype).eps * scale)
+
+
+def instances():
+    """The kernels that have been used so far."""
+    return {key[1] for key in backends.get("cuda").driver._kernels if isinstance(key, tuple)}
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_large_tiles_of_convolution(last):
+    """More than 128 * 128 rows and 64 columns: tiles of 128 x 128; the kernel's gradient in parts."""
+    depth, filters = 65, 66
+    image = (lambda c: (65, 16, 17, c)) if last else (lambda c: (65, c, 16, 17))
+    x, w, dy = floats(*image(depth)), floats(1, 2, depth, filters), floats(*image(filters))
+    attrs = {"strides": (1, 1), "padding": ((0, 0), (1, 0)), "dilation": (1, 1), "groups": 1, "channels_last": last}
+    both("conv", [x, w], **attrs)
+    both("conv_input_gradient", [dy, w], shape=x.shape, **attrs)
+    both("conv_kernel_gradient", [x, dy], shape=w.shape, **attrs)
+    used = instances()
+    for mode in ("FORWARD", "INPUT"):
+        assert f"tiled<float, {mode}, {str(last).lower()}, 128, 128, 8>" in used
+    assert f"tiled<float, KERNEL, {str(last).lower()}, 64, 64, 16>" in used
+
+
+def test_groups_in_tiles_and_a_depthwise_convolution():
+    attrs = {"strides": (2, 1), "padding": ((1, 1), (2, 0)), "dilation": (1, 2), "channels_last": True}
+    for depth, each, groups in ((8, 17, 2), (1, 2, 9)):
+        x, w = floats(3, 9, 8, depth * groups), floats(3, 2, depth, each * groups)
+        dy = backends.get("cpu").execute("conv", [x, w], {**attrs, "groups": groups})
+        both("conv", [x, w], groups=groups, **attrs)
+        both("conv_input_gradient", [dy, w], shape=x.shape, groups=groups, **attrs)
+        both("conv_kernel_gradient", [x, dy], shape=w.shape, groups=groups, **attrs)
+
+
+@pytest.mark.parametrize("shape,axes", [((3000, 5), (0,)), ((40000,), (0,)), ((3, 20000), (1,)),
+                                        ((9, 70, 11, 8), (0, 2)), ((2, 300, 3, 50), (1, 3)), ((64, 130), (0,))])
+def test_long_reductions(shape, axes):
+    x = floats(*shape)
+    both("sum", [x], axes=axes, keepdims=False)
+    for name in ("max", "min"):
+        found = backends.get("cuda").execute(name, [x], {"axes": axes, "keepdims": True})
+        np.testing.assert_array_equal(found, getattr(np, name)(x, axes, keepdims=True))
+    x[tuple(n // 2 for n in shape)] = np.nan
+    found = backends.get("cuda").execute("max", [x], {"axes": axes, "keepdims": False})
+    np.testing.assert_array_equal(found, x.max(axes))
+
+
+@pytest.mark.parametrize("count", [1, 31, 257, 3000])
+def test_first_of_equal_extrema_and_nan(count):
+    x = RNG.integers(0, 3, (5, count)).astype("float32")
+    x[3, count // 2:] = np.nan
+    for name in ("argmax", "argmin"):
+        for array, axis in ((x, 1), (np.ascontiguousarray(x.T), 0)):
+            np.testing.assert_array_equal(backends.get("cuda").execute(name, [array], {"axis": axis}),
+                                          getattr(np, name)(array, axis))
+
+
+def test_products_of_many_matrices():
+    a, b = floats(3, 1, 70, 33), floats(5, 33, 65)
+    both("matmul", [a, b], transpose_a=False, transpose_b=False)
+    both("matmul", [np.swapaxes(a, -1, -2), np.swapaxes(b, -1, -2)], transpose_a=True, transpose_b=True)
+    both("matmul", [a, b[0]], transpose_a=False, transpose_b=False)
+
+
+def test_many_repeated_indices():
+    indices = RNG.integers(0, 7, 900).astype("int32")
+    both("take_gradient", [floats(4, 900, 3), indices], shape=(4, 7, 3), axis=1)
+
+
+def test_groups_of_elementwise_nodes_become_one_kernel():
+    """A chain with broadcasting, reshapes in between and several results is one launch."""
+    def function(x, bias):
+        y = ops.tanh(x * 2 + bias)
+        z = ops.reshape(ops.relu(y), (-1,))
+        return y, ops.reshape(z * z, x.shape) + ops.reshape(bias, (1, 3, 1))
+    x, bias = floats(4, 3, 5), floats(3, 1)
+    program = backends.get("cuda").compile(trace(function, [(x.shape, "float32"), (bias.shape, "float32")])[0])
+    assert len(program.launches) == 2           # the status, and the chain
+    y, z = program([x, bias])
+    np.testing.assert_allclose(y, np.tanh(x * 2 + bias), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(z, np.maximum(y, 0) ** 2 + bias, rtol=1e-6, atol=1e-6)
+
+
+def test_memory_is_shared_by_arrays_whose_lives_do_not_overlap():
+    def function(x):
+        for _ in range(20):
+            x = ops.transpose(ops.exp(x))
+        return ops.sum(x)
+    program = backends.get("cuda").compile(trace(function, [((64, 64), "float32")])[0])
+    assert program.areas[0].nbytes <= 3 * 64 * 64 * 4
+
+
+def test_integers_wrap_as_in_numpy():
+    for dtype in ("uint8", "int8", "int32", "int64"):
+        info = np.iinfo(dtype)
+        a, b = np.array([info.max, info.min, 100], dtype), np.array([1, 3, 100], dtype)
+
+        def function(x, y):
+            return x + y, x - y, x * y
+        program = backends.get("cuda").compile(trace(function, [((3,), dtype)] * 2)[0])
+        with np.errstate(over="ignore"):
+            for found, expected in zip(program([a, b]), function(a, b), strict=True):
+                np.testing.assert_array_equal(found, expected)
+    x = np.array([-1.9, 1.9, 200.7, 0.0], "float32")
+    np.testing.assert_array_equal(backends.get("cuda").execute("cast", [x], {"dtype": "uint8"}), [255, 1, 200, 0])
+    np.testing.assert_array_equal(backends.get("cuda").execute("cast", [x], {"dtype": "bool"}), [True] * 3 + [False])

@@ -1,0 +1,103 @@
+"""The very sources of all kernels, compiled by NVRTC: this needs CuPy and NVIDIA's wheels, but no driver and no GPU."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+import pyconv
+from pyconv import layers, ops
+from pyconv.backends.cuda.lowering import LOWERING
+from pyconv.backends.cuda.planner import Planner
+from pyconv.graph import gradients, simplify, trace
+from tests.cuda import nvrtc
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("cupy_backends") is None, reason="CuPy is not installed")
+
+# The oldest and the newest that the wheels know, and what most machines in use have.
+ARCHITECTURES = (75, 80, 120)
+MODES, BOOLS, FLOATS = ("FORWARD", "INPUT", "KERNEL"), ("true", "false"), ("float", "double")
+INSTANCES = {
+    "convolution": [f"tiled<float, {m}, {last}, {tile}>" for m in MODES for last in BOOLS
+                    for tile in ("128, 16, 16", "64, 64, 16", "128, 128, 8")]
+    + [f"tiled<double, {m}, true, 64, 64, 16>" for m in MODES]
+    + [f"direct_{m.lower()}<{t}>" for m in MODES for t in FLOATS],
+    "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill", "commit") for t in ("unsigned char", "unsigned", "u64")
+             for i in ("int", "i64")] + ["no_error"],
+    "indexing": ["check<unsigned char>", "check<int>", "check<i64>", "take<unsigned>", "take<u64>",
+                 *(f"take_gradient<{t}>" for t in FLOATS)],
+    "matmul": [f"matmul<{t}, {a}, {b}>" for t in FLOATS for a in BOOLS for b in BOOLS],
+    "pooling": [f"{k}_pool{g}<{t}>" for k in ("max", "avg") for g in ("", "_gradient") for t in FLOATS],
+    "random": [f"random_{k}<{t}>" for k in ("uniform", "normal") for t in FLOATS],
+    "reduction": [f"reduce<{k}, {c}, {t}, int>" for k in ("Sum", "Max", "Min") for c in BOOLS for t in FLOATS]
+    + [f"arg<{k}, {t}, int>" for k in ("Max", "Min") for t in ("float", "bool", "i64")],
+    "sampling": [f"{k}<{t}>" for k in ("sample_images", "sample_images_gradient", "sample_places_gradient")
+                 for t in FLOATS],
+    "softmax": [f"{k}<{t}>" for k in ("cross_entropy", "cross_entropy_gradient") for t in FLOATS],
+}
+
+
+def test_every_family_is_listed():
+    files = {path.stem for path in nvrtc.FOLDER.glob("*.cu")} - {"common"}
+    assert files == set(INSTANCES)
+    for family, names in INSTANCES.items():         # every kernel in the file is among them
+        source = nvrtc.source_of(family)
+        for name in nvrtc.kernels_in(source):
+            assert any(n.split("<")[0] == name for n in names), f"{name} of {family}.cu is not compiled here"
+
+
+@pytest.mark.parametrize("family", sorted(INSTANCES))
+def test_families(family):
+    """Everything compiles; the tiles, whose sums must stay in registers, spill none of them."""
+    # All instances for one architecture; for the others, the first of each kernel.
+    firsts = list({name.split("<")[0]: name for name in reversed(INSTANCES[family])}.values())
+    for architecture in ARCHITECTURES:
+        names = INSTANCES[family] if architecture == 80 else firsts
+        found = nvrtc.compiled(nvrtc.source_of(family), names, architecture)
+        assert set(found) == set(names)
+        spilled = {name: usage for name, usage in found.items() if name.startswith("tiled") and usage.spilled}
+        assert not spilled
+        # 256 threads a block: with at most 128 registers each, two blocks fit into a multiprocessor.
+        wide = {name: usage for name, usage in found.items() if usage.registers > 168}
+        assert not wide
+
+
+def test_generated_chains():
+    """What a training step with normalization, dropout and Adam needs beyond the families; and each op by itself."""
+    recorder = nvrtc.Recorder()
+    model = pyconv.Sequential([
+        pyconv.Input((8, 8, 3)), layers.Conv2D(6, 3), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.3),
+        layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(4, activation="gelu")])
+    optimizer = pyconv.optimizers.Adam(1e-3)
+    optimizer.build(model.trainable_variables)
+
+    def step(x, y):
+        loss = ops.check_finite(ops.mean(ops.sparse_softmax_cross_entropy(model(x, training=True), y)))
+        optimizer.apply(gradients(loss, [v.read() for v in model.trainable_variables]), model.trainable_variables)
+        return loss
+    graph, _ = trace(step, [((16, 8, 8, 3), "float32"), ((16,), "int64")], training=True)
+    Planner(simplify(graph), recorder, LOWERING).plan()
+    assert len(recorder.sources) > 5
+
+    def everything(a, b, i, j):
+        floats = [ops.exp(a), ops.expm1(a), ops.log(a), ops.log1p(a), ops.sqrt(a), ops.tanh(a), ops.sigmoid(a),
+                  ops.erf(a), ops.floor(a), ops.isfinite(a), ops.power(a, b), a / b, ops.sign(a), abs(a), -a]
+        pairs = [op(x, y) for x, y in ((a, b), (i, j)) for op in (
+            ops.add, ops.subtract, ops.multiply, ops.maximum, ops.minimum, ops.equal, ops.not_equal, ops.less,
+            ops.less_equal, ops.greater, ops.greater_equal, ops.logical_and, ops.logical_or)]
+        others = [ops.where(a > b, a, b), ops.relu(i), ops.square(i), ops.logical_not(i), ops.check_finite(a),
+                  ops.broadcast_to(i, (7, *i.shape))]
+        casts = [ops.cast(x, t) for x in (a, i) for t in ("float64", "bool", "uint8", "int16", "uint32", "int64")]
+        return floats + pairs + others + casts
+    for x, y in (("float32", "int32"), ("float64", "uint8")):
+        graph, _ = trace(everything, [((5,), x), ((5,), x), ((3, 5), y), ((5,), y)])
+        Planner(graph, recorder, LOWERING).plan()
+    for source in recorder.sources:
+        assert nvrtc.compiled(source, (), ARCHITECTURES[0])
+
+
+def test_errors_of_the_compiler_are_shown():
+    with pytest.raises(AssertionError, match="sm_80.*nonsense"):
+        nvrtc.compiled('extern "C" __global__ void k(float* x) { x[0] = nonsense; }', (), 80)
+    found = nvrtc.compiled('extern "C" __global__ void k(float* x) { x[0] = 1; }', (), 80)
+    assert list(found) == ["k"] and np.all(found["k"] == (found["k"].registers, 0))

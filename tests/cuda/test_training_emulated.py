@@ -1,0 +1,70 @@
+"""Models on the emulated device: the same steps as on the reference, and moves between backends on the way."""
+
+import os
+
+import numpy as np
+import pytest
+
+import pyconv
+from pyconv import layers, losses, optimizers
+from pyconv.datasets import mnist
+
+STEPS, BATCH = 3, 16
+
+
+@pytest.fixture(scope="module")
+def images():
+    """The first images of MNIST where PYCONV_DATA_DIR has them, else random ones."""
+    if os.environ.get("PYCONV_DATA_DIR"):
+        x, y = mnist.load_data()[0]
+    else:
+        rng = np.random.default_rng(0)
+        x, y = rng.integers(0, 256, (STEPS * BATCH, 28, 28)).astype("uint8"), rng.integers(0, 10, STEPS * BATCH)
+    return x[:STEPS * BATCH], y[:STEPS * BATCH].astype("int32")
+
+
+def trained(make, order, x, y):
+    """The losses of some steps on the backends of `order` in turn, the weights after them, and predictions."""
+    pyconv.random.set_random_seed(3)
+    pyconv.set_backend(order[0])
+    model = make()
+    model.compile(optimizers.Adam(1e-3), losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    found = []
+    for i in range(STEPS):
+        pyconv.set_backend(order[i % len(order)])
+        rows = slice(i * BATCH, (i + 1) * BATCH)
+        found.append(model.train_on_batch(x[rows], y[rows]))
+    return np.array(found), model.get_weights(), model.predict(x[:20], verbose=0)
+
+
+def same(found, expected):
+    np.testing.assert_allclose(found[0], expected[0], rtol=2e-6)
+    for a, b in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found[2], expected[2], rtol=0, atol=1e-5)
+
+
+def test_lenet_trains_like_the_reference_and_moves(images):
+    make = pyconv.applications.lenet5
+    expected = trained(make, ["reference"], *images)
+    same(trained(make, ["cuda"], *images), expected)
+    same(trained(make, ["cuda", "cpu"], *images), expected)
+
+
+def test_fit_evaluate_predict_with_normalization_and_dropout():
+    """Random numbers of layers are those of the other backends, also in the middle of an epoch's shuffled rows."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(40, 8, 8, 3)).astype("float32"), rng.integers(0, 4, 40)
+
+    def run(backend):
+        with pyconv.device(backend):
+            pyconv.random.set_random_seed(5)
+            model = pyconv.Sequential([
+                pyconv.Input((8, 8, 3)), layers.Conv2D(6, 3, padding="same", strides=2), layers.BatchNormalization(),
+                layers.ReLU(), layers.Dropout(0.3), layers.DepthwiseConv2D(3), layers.GlobalAveragePooling2D(),
+                layers.Dense(4)])
+            model.compile(optimizers.SGD(0.1, 0.9), losses.SparseCategoricalCrossentropy(from_logits=True),
+                          metrics=["accuracy"])
+            history = model.fit(x, y, batch_size=16, epochs=2, verbose=0, validation_data=(x[:9], y[:9]))
+            return (np.array(list(history.history.values())), model.get_weights(), model.predict(x, verbose=0))
+    same(run("cuda"), run("cpu"))
