@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from typing import NamedTuple
 
@@ -92,6 +93,5 @@ def place(buffers, start=0):
                 offset = max(offset, end)
         buffer.base = offset
         total = max(total, offset + size)
-        placed.append((buffer, offset, offset + size))
-        placed.sort(key=lambda item: item[1])
+        bisect.insort(placed, (buffer, offset, offset + size), key=lambda item: item[1])
     return total

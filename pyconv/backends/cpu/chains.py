@@ -27,8 +27,8 @@ def compute_type(node) -> str:
 class Chain:
     """Nodes over the same positions, in the same type."""
 
-    def __init__(self, index, dtype, shape, layout):
-        self.index, self.dtype, self.shape, self.layout = index, dtype, shape, layout
+    def __init__(self, index, dtype, shape, layout, level):
+        self.index, self.dtype, self.shape, self.layout, self.level = index, dtype, shape, layout, level
         self.nodes = []
         self.outside = []         # tensors that are read from memory
         self.inside = set()       # ids of the tensors that the chain computes
@@ -96,7 +96,8 @@ class Chains:
         out = node.output
         layout = self._layout(node)
         dtype = compute_type(node)
-        chain = self._joinable(node, dtype, layout) or self._new(dtype, out.shape, layout)
+        level = self._level(node)
+        chain = self._joinable(node, dtype, layout, level) or self._new(dtype, out.shape, layout, level)
         chain.nodes.append(node)
         chain.inside.add(id(out))
         for tensor in node.inputs:
@@ -107,8 +108,13 @@ class Chains:
         buffer = self.planner.define(out, layout)
         chain.stored[id(out)] = (out, buffer)
 
-    def _new(self, dtype, shape, layout):
-        chain = Chain(len(self.by_index), dtype, shape, layout)
+    def _level(self, node):
+        """Chains over samples are of one level: nothing of theirs waits in memory because a part comes later."""
+        twice = self.planner.twice
+        return 0 if twice is None or not twice.large(node.output) else twice.level[id(node)]
+
+    def _new(self, dtype, shape, layout, level):
+        chain = Chain(len(self.by_index), dtype, shape, layout, level)
         self.by_index.append(chain)
         return chain
 
@@ -132,7 +138,8 @@ class Chains:
                 or len(chain.sums) >= planner.kernels.elementwise.MAX_SUMS:
             if id(x) in self.of:
                 return False
-            chain = self._new(x.dtype, x.shape, layout)
+            level = 0 if planner.twice is None or not planner.twice.large(x) else planner.twice.level[id(node)]
+            chain = self._new(x.dtype, x.shape, layout, level)
         if id(x) not in self.of:
             self.adding[id(x)] = chain
         self._read(chain, x)
@@ -168,7 +175,7 @@ class Chains:
                     best = tensor.shape, layout
         return None if best is None else best[1]
 
-    def _joinable(self, node, dtype, layout):
+    def _joinable(self, node, dtype, layout, level):
         """The chain that the node can be added to; chains that it brings together become one."""
         if dtype == "int64":
             return None          # integers wrap at the width of their own type when they are stored
@@ -176,7 +183,8 @@ class Chains:
         for tensor in reversed(node.inputs):
             chain = self.of.get(id(tensor)) or self.adding.get(id(tensor))
             if chain is None or chain is found or chain.dtype != dtype or chain.shape != node.output.shape \
-                    or chain.layout != layout or len(chain.nodes) >= 24 or len(chain.outside) > 16:
+                    or chain.layout != layout or chain.level != level \
+                    or len(chain.nodes) >= 24 or len(chain.outside) > 16:
                 continue
             if node.op == "check_finite" and chain.failure:
                 continue
@@ -326,10 +334,12 @@ class Chains:
                 blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure,
                 sums=[(s.buffer.at(), where[id(s.tensor)], s.count, step, s.samples)
                       for s, step in zip(chain.sums, steps[len(operands):], strict=True)])
-        positions = math.prod(chain.shape)
+        positions, twice = math.prod(chain.shape), planner.twice
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
         chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks,
                                  cost=positions * (len(code) // 5 + len(operands)) / 10)
+        chain.work.lazy = twice is not None and bool(blocks) and not chain.sums \
+            and all(id(n) in twice.lazy for n in chain.nodes)
 
 
 def collapse(shape, steps):

@@ -18,6 +18,7 @@ from ...graph.variable import aligned_empty
 from . import buffers as memory
 from .buffers import FIXED, LOCAL, Buffer, Lanes
 from .chains import Chains
+from .recompute import Recompute
 
 # Steps below this much estimated work (nanoseconds) run on one thread: waking others costs about as much.
 SERIAL = 15_000
@@ -26,13 +27,14 @@ SERIAL = 15_000
 class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
-    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node")
+    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node", "lazy")
 
     def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False):
         self.make, self.reads, self.writes = make, list(reads), list(writes)
         self.blocks, self.cost, self.updates = blocks, cost, updates
         self.step = self.index = None
         self.waits = ()
+        self.lazy = False        # wanted as late as possible
 
 
 class Planner:
@@ -41,6 +43,12 @@ class Planner:
     def __init__(self, graph: Graph, kernels, lowering):
         self.graph, self.kernels, self.lowering = graph, kernels, lowering
         self.nodes = graph.nodes()
+        self.image_layout = self._image_layout()
+        self.twice = None              # the planner's notes on what is computed again (see recompute.py)
+        if self.image_layout:
+            self.twice = Recompute(graph, self.image_layout[0])
+            self.graph = graph = self.twice.graph_anew()
+            self.nodes = graph.nodes()
         self.work: list[Work] = []
         self.now = 0                   # position of the node being lowered
         self.reps: dict = {}           # id of a tensor -> {layout: Buffer}; the first layout is the native one
@@ -54,7 +62,6 @@ class Planner:
         for tensor in graph.results:
             self.consumers.setdefault(id(tensor), []).append(None)
         self.chains = Chains(self)
-        self.image_layout = self._image_layout()
 
     # Layouts ------------------------------------------------------------------------------------------------
 
@@ -223,7 +230,7 @@ class Planner:
         def make():
             return self.kernels.layout.copy(item, source.whole(), target.at() if target.blocks else target.whole(),
                                             [count], [0], [item], blocks=target.blocks)
-        self.add(make, [source], [target], blocks=target.blocks, cost=target.nbytes / 8)
+        self.add(make, [source], [target], blocks=target.blocks, cost=target.nbytes / 8).lazy = bool(target.blocks)
 
     def combine(self, op, dtype, partial, target, count):
         """Join the partial results of the blocks in their order."""
@@ -336,12 +343,15 @@ class Planner:
         for work in order:
             if id(work) in roots or any(id(w) in late for w in work.waits):
                 late.add(id(work))
-        copies = []
+        copies, reads = [], {}
+        for node in self.nodes:
+            if node.op == "variable":
+                reads.setdefault(id(node.attrs["variable"]), []).append(node.output)
         for variable, tensor, buffer in targets:
             home = Buffer.of_array(variable.array)
             chain = self.chains.producer(tensor)
-            readers = [w for t in (n.output for n in self.nodes if n.attrs.get("variable") is variable)
-                       for b in self.reps.get(id(t), {}).values() for w in b.readers]
+            readers = [w for t in reads.get(id(variable), ()) for b in self.reps.get(id(t), {}).values()
+                       for w in b.readers]
             if chain and buffer.array is None and chain.writes_through(variable) \
                     and all(w is chain.work or id(w) not in late for w in readers):
                 buffer.array, buffer.base = home.array, home.base
@@ -410,12 +420,26 @@ class Planner:
                 s = max(s, other.step + (0 if together else 1))
             return s
 
-        late = set()
+        late, lazy, followers = set(), [], {}
         for work in order:
             if work.updates or any(id(w) in late for w in work.waits):
                 late.add(id(work))
+            elif work.lazy:
+                work.step = earliest(work, 0)
+                lazy.append(work)
             else:
                 put(work, earliest(work, 0))
+            for other in work.waits:
+                if other.lazy:
+                    followers.setdefault(id(other), []).append(work)
+        for work in reversed(lazy):
+            users = followers.get(id(work), ())
+            if any(id(w) in late for w in users) or not users:
+                put(work, work.step)
+                continue
+            last = min(w.step - (w.blocks != work.blocks or not self._aligned(work, w)) for w in users)
+            put(work, next((s for s in range(last, work.step, -1) if s < len(steps) and steps[s][2] == work.blocks),
+                           work.step))
         floor = len(steps)
         for work in order:
             if id(work) in late and work.updates != "commit":

@@ -1,0 +1,96 @@
+"""What is computed twice rather than kept: cheap elementwise results that are needed again much later.
+
+A node's *level* counts the sums over the batch that it comes after. Nodes of one level can share a pass over the blocks
+of samples; what a later level reads has to lie in memory until then. The output of a normalization, for example, is
+needed by the next layer at once, and by that layer's gradients much later. By then it is computed again, from the
+convolution's output, which is kept anyway: that takes less time than to write and read it, and half the memory.
+"""
+
+from __future__ import annotations
+
+from ...graph import LEAVES, Graph, Node
+
+# Elementwise ops that take little longer than reading their operands.
+CHEAP = {"add", "subtract", "multiply", "negative", "square", "relu", "maximum", "minimum", "where", "equal",
+         "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not",
+         "broadcast_to", "absolute", "sign"}
+LONGEST = 8            # nodes of a recipe
+SMALLEST = 1 << 14     # elements; smaller arrays are simply kept
+
+
+class Recompute:
+    """Finds the recipes in a graph whose images have `batch` samples, and writes the graph anew."""
+
+    def __init__(self, graph: Graph, batch: int):
+        self.graph, self.batch = graph, batch
+        self.level: dict = {}         # id of a node -> its level
+        self.lazy: set = set()        # ids of the nodes that compute something again
+        self.length: dict = {}        # id of a tensor with a recipe -> nodes in it
+        self.base: dict = {}          # id of a tensor with a recipe -> the large tensor that it starts from
+        self.new: dict = {}           # id of an old tensor -> its tensor in the new graph
+        self.again: dict = {}         # (id of a tensor, level) -> the same, computed again for that level
+        self.nodes = graph.nodes()
+        self._find_levels()
+        self._find_recipes()
+
+    def large(self, tensor) -> bool:
+        return len(tensor.shape) > 1 and tensor.shape[0] == self.batch and tensor.size >= SMALLEST
+
+    def _find_levels(self):
+        self.furthest: dict = {}      # id of a tensor -> the highest level of those that read it
+        for node in self.nodes:
+            level = max((self.level[id(t.node)] + self._couples(t.node) for t in node.inputs), default=0)
+            self.level[id(node)] = level
+            for tensor in node.inputs:
+                self.furthest[id(tensor)] = max(level, self.furthest.get(id(tensor), 0))
+        for tensor in self.graph.results:
+            self.furthest[id(tensor)] = len(self.nodes)
+
+    def _couples(self, node) -> bool:
+        """Whether the node brings samples together."""
+        return node.op not in LEAVES and any(self.large(t) for t in node.inputs) and \
+            not any(t.shape[:1] == (self.batch,) for t in node.outputs)
+
+    def _find_recipes(self):
+        for node in self.nodes:
+            if node.op not in CHEAP or not self.large(node.output):
+                continue
+            sources = [t for t in node.inputs if self.large(t)]
+            bases = {id(b): b for b in (self.base.get(id(t), t) for t in sources)}
+            length = 1 + sum(self.length.get(id(t), 0) for t in sources)
+            if len(bases) != 1 or length > LONGEST:
+                continue
+            (base,) = bases.values()
+            level = self.level[id(base.node)]
+            if base.node.op not in LEAVES and (level < self.level[id(node)] or level < self.furthest[id(base)]):
+                self.base[id(node.output)], self.length[id(node.output)] = base, length
+
+    def graph_anew(self) -> Graph:
+        """The new graph; `level` and `lazy` know its nodes too."""
+        kept = []
+        for node in self.nodes:
+            if node.op in LEAVES:
+                self.new.update((id(t), t) for t in node.outputs)
+                continue
+            level = self.level[id(node)]
+            made = Node(node.op, [self._at(t, level) for t in node.inputs], node.attrs,
+                        [t.spec for t in node.outputs], node.layer)
+            kept.append(made)         # so that no other gets its id
+            self.level[id(made)] = level
+            self.new.update((id(a), b) for a, b in zip(node.outputs, made.outputs, strict=True))
+        self.kept = kept
+        return Graph(self.graph.inputs, [self.new[id(t)] for t in self.graph.outputs],
+                     [(v, self.new[id(t)]) for v, t in self.graph.updates])
+
+    def _at(self, tensor, level):
+        """The tensor as nodes of a level read it."""
+        if id(tensor) not in self.base or self.level[id(tensor.node)] >= level:
+            return self.new[id(tensor)]
+        key = id(tensor), level
+        if key not in self.again:
+            node = tensor.node
+            made = Node(node.op, [self._at(t, level) for t in node.inputs], node.attrs, [tensor.spec], node.layer)
+            self.level[id(made)] = level
+            self.lazy.add(id(made))
+            self.again[key] = made.output
+        return self.again[key]
