@@ -2,12 +2,13 @@
 
 from ..utils.configurable import serialize as serialize
 from ..utils.naming import find as _find
-from . import (convolution, convolution_transpose, core, depthwise, merging, normalization, pooling,
-               preprocessing, regularization, reshaping, wrappers)
+from . import (convolution, convolution_transpose, core, depthwise, images, merging, normalization,
+               pooling, preprocessing, regularization, reshaping, wrappers)
 from .convolution import *
 from .convolution_transpose import *
 from .core import *
 from .depthwise import *
+from .images import *
 from .layer import CLASSES as _CLASSES
 from .layer import InputSpec as InputSpec
 from .layer import Layer as Layer
@@ -19,8 +20,8 @@ from .regularization import *
 from .reshaping import *
 from .wrappers import *
 
-_FAMILIES = (convolution, convolution_transpose, core, depthwise, merging, normalization, pooling, preprocessing,
-             regularization, reshaping, wrappers)
+_FAMILIES = (convolution, convolution_transpose, core, depthwise, images, merging, normalization, pooling,
+             preprocessing, regularization, reshaping, wrappers)
 
 __all__ = sorted([name for family in _FAMILIES for name in family.__all__]
                  + ["InputSpec", "Layer", "deserialize", "serialize"])
