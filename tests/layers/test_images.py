@@ -250,20 +250,19 @@ def test_windows_at_random_places(rng, backend):
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("size", [(4, 3), (5, 12)])
-def test_cropping_and_resizing_equal_keras(size, rng):
+@pytest.mark.parametrize("name, size, options", [
+    ("CenterCrop", (4, 3), {}), ("CenterCrop", (5, 12), {}), ("Resizing", (4, 3), {}),
+    ("Resizing", (4, 3), {"interpolation": "bicubic", "crop_to_aspect_ratio": True}),
+    ("Resizing", (5, 9), {"interpolation": "nearest", "pad_to_aspect_ratio": True})])
+def test_cropping_and_resizing_equal_keras(name, size, options, rng):
     keras = pytest.importorskip("keras")
-    x = rng.uniform(0, 255, (2, 6, 7, 1))
-    for dtype in ("uint8", "float32"):
-        for cls, options in (("CenterCrop", {}), ("Resizing", {}), ("Resizing", {"interpolation": "bicubic"}),
-                             ("Resizing", {"crop_to_aspect_ratio": True}), ("Resizing", {"pad_to_aspect_ratio": True}),
-                             ("Resizing", {"interpolation": "nearest"})):
-            y = getattr(layers, cls)(*size, **options)(x.astype(dtype))
-            expected = keras.ops.convert_to_numpy(getattr(keras.layers, cls)(*size, **options)(x.astype(dtype)))
-            assert y.dtype == expected.dtype
-            # What rounds to the one or the other there differs in the last bit before.
-            np.testing.assert_allclose(y.astype(float), expected.astype(float), atol=1 if dtype == "uint8" else 1e-3)
-            assert np.mean(np.abs(y.astype(float) - expected) > 1e-3) < 0.1
+    x = rng.uniform(0, 255, (2, 6, 7, 1)).astype("uint8")
+    y = getattr(layers, name)(*size, **options)(x)
+    expected = keras.ops.convert_to_numpy(getattr(keras.layers, name)(*size, **options)(x))
+    assert y.dtype == expected.dtype
+    # A half may round to the one or the other: its last bit before differs. (Floats are compared with ops.resize.)
+    np.testing.assert_allclose(y.astype(float), expected.astype(float), atol=1 if y.dtype == "uint8" else 1e-3)
+    assert np.mean(np.abs(y.astype(float) - expected) > 1e-3) < 0.1
 
 
 # ----------------------------------------------------------------------------------------------------- colors
@@ -273,7 +272,7 @@ FIXED = [("RandomBrightness", {"factor": (0.3, 0.3)}), ("RandomBrightness", {"fa
          ("RandomColorDegeneration", {"factor": (0.4, 0.4)}), ("RandomGrayscale", {"factor": 1.0}),
          ("RandomInvert", {"factor": (1, 1)}), ("RandomPosterization", {"factor": (3, 3)}),
          ("RandomSharpness", {"factor": (0.9, 0.9)}), ("RandomGaussianBlur", {"factor": (1, 1), "sigma": (0.7, 0.7)}),
-         ("RandomErasing", {"factor": (0, 0)}), ("AutoContrast", {})]
+         ("AutoContrast", {})]
 
 
 @pytest.mark.peers
@@ -285,7 +284,7 @@ def test_fixed_factors_give_keras_numbers(name, options, rng):
     y = getattr(layers, name)(**options)(x, training=True)
     expected = keras.ops.convert_to_numpy(getattr(keras.layers, name)(**options)(x, training=True))
     np.testing.assert_allclose(y, expected, atol=2e-4 * high)
-    assert name == "RandomErasing" or not np.allclose(y, x) or options["factor"] == (0, 0)
+    assert not np.allclose(y, x) or options["factor"] == (0, 0)
 
 
 @pytest.mark.peers
