@@ -8,7 +8,7 @@ from .. import ops
 from ..config import epsilon
 from ..utils.configurable import describe
 from . import checks
-from .input_spec import InputSpec, show
+from .input_spec import InputSpec, is_shape, show
 from .layer import Layer
 
 __all__ = ["Rescaling", "Normalization"]
@@ -116,6 +116,8 @@ class Normalization(Layer):
         return array.tolist()
 
     def build(self, input_shape):
+        if not is_shape(input_shape):
+            raise ValueError(f"expects one shape, got {describe(input_shape)}.")
         rank = len(input_shape)
         if any(not -rank <= a < rank for a in self.axis):
             raise ValueError(f"axis={self.axis} does not exist in inputs with {rank} axes.")
