@@ -6,11 +6,11 @@ from .folding import fold
 from .functional import Call, FunctionalTensor, is_functional, record
 from .nest import flatten, is_nest, map_structure, pack
 from .simplify import simplify
-from .tensor import LEAVES, REGISTRY, Node, Op, Operators, Spec, Tensor, constant, make_node, placeholder
+from .tensor import LEAVES, REGISTRY, Node, Op, Operators, Spec, Tensor, constant, labelled, make_node, placeholder
 from .trace import Graph, Trace, current_trace, topological, trace
 from .variable import Variable, aligned_empty
 
 __all__ = ["Call", "FunctionalTensor", "Graph", "Node", "Op", "Operators", "LEAVES", "REGISTRY", "Spec", "Tensor",
            "Trace", "Variable", "aligned_empty", "canonical", "constant", "current_trace", "flatten", "fold",
-           "gradients", "is_float", "is_functional", "is_nest", "make_node", "map_structure", "pack", "placeholder",
-           "promote", "record", "simplify", "topological", "trace"]
+           "gradients", "is_float", "is_functional", "is_nest", "labelled", "make_node", "map_structure", "pack",
+           "placeholder", "promote", "record", "simplify", "topological", "trace"]

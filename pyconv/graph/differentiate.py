@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .dtypes import is_float
-from .tensor import LEAVES, REGISTRY, Operators, Tensor, constant
+from .tensor import LEAVES, REGISTRY, Operators, Tensor, constant, labelled
 from .trace import topological
 
 
@@ -44,12 +44,16 @@ def gradients(loss: Tensor, wrt: list[Tensor], seed: Tensor | None = None) -> li
         incoming = [grads.get(id(t)) for t in node.outputs]
         if all(g is None for g in incoming) or not REGISTRY[node.op].differentiable:
             continue
-        outgoing = REGISTRY[node.op].gradient(node, *incoming)
+        with labelled(node.layer and node.layer.rstrip("'") + "'"):
+            outgoing = REGISTRY[node.op].gradient(node, *incoming)
         for tensor, grad in zip(node.inputs, outgoing, strict=True):
             if grad is None or not is_float(tensor.dtype) or id(tensor.node) not in needed:
                 continue
             if grad.shape != tensor.shape:
                 raise AssertionError(f"the gradient rule of {node.op} gave {grad.shape} for an input {tensor.shape}")
             known = grads.get(id(tensor))
-            grads[id(tensor)] = grad if known is None else Operators.functions["add"](known, grad)
+            if known is not None:
+                with labelled(tensor.node.layer and tensor.node.layer.rstrip("'") + "'"):
+                    grad = Operators.functions["add"](known, grad)
+            grads[id(tensor)] = grad
     return [grads.get(id(t)) for t in wrt]

@@ -6,7 +6,9 @@ a `Node`: an op, its input tensors and its static attributes. Nothing here holds
 
 from __future__ import annotations
 
+import contextlib
 import math
+import threading
 from typing import NamedTuple
 
 import numpy as np
@@ -178,9 +180,26 @@ def constant(value, dtype=None) -> Tensor:
     return Node("constant", (), {"value": Constant(array)}, [Spec(array.shape, array.dtype.name)]).output
 
 
+class _Label(threading.local):
+    layer = None
+
+
+_label = _Label()
+
+
+@contextlib.contextmanager
+def labelled(layer):
+    """In this context new nodes belong to `layer`, a name; with ' behind it they are part of its gradient."""
+    before, _label.layer = _label.layer, layer
+    try:
+        yield
+    finally:
+        _label.layer = before
+
+
 def make_node(name, inputs, attrs, layer=None):
     """Record op `name` on symbolic `inputs`; returns its output, or a tuple if there are several."""
     specs = REGISTRY[name].infer(*(t.spec for t in inputs), **attrs)
     several = not isinstance(specs, Spec)
-    node = Node(name, inputs, attrs, specs if several else [specs], layer)
+    node = Node(name, inputs, attrs, specs if several else [specs], layer or _label.layer)
     return node.outputs if several else node.output

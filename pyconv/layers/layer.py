@@ -14,7 +14,7 @@ import numpy as np
 
 from .. import ops
 from ..config import floatx
-from ..graph import (FunctionalTensor, Tensor, canonical, current_trace, flatten, is_float, is_functional,
+from ..graph import (FunctionalTensor, Tensor, canonical, current_trace, flatten, is_float, is_functional, labelled,
                      is_nest, map_structure, record)
 from ..graph.functional import infer
 from ..ops.function import Function, as_native
@@ -312,7 +312,8 @@ class Layer(Owner):
             kwargs = {**kwargs, "training": trace.training}
         trace.layers.append(self)
         try:
-            outputs = self._located_call(args, kwargs, shapes)
+            with labelled(self.name):
+                outputs = self._located_call(args, kwargs, shapes)
         finally:
             trace.layers.pop()
             trace.training = before

@@ -258,6 +258,38 @@ class Model(Trainer, Layer):
         from .summary import write
         write(self, line_length, print_fn or print, expand_nested, show_trainable, layer_range)
 
+    def profile(self, x, y=None, sample_weight=None, repeat=5, print_fn=print):
+        """Measure where the time of one step goes, by layer, on one thread: of training with `y`, else of inference.
+
+        Weights, optimizer and metrics are afterwards as they were before.
+
+        Parameters
+        ----------
+        x, y, sample_weight: arrays or nests of arrays
+            One batch.
+        repeat: int
+            How often the step is run, within ten seconds; of each instruction the fastest run counts. Default 5.
+        print_fn: callable, optional
+            Called with a table of the result; default print. None: no table.
+
+        Returns
+        -------
+        list of LayerProfile
+            In the order of the step: layer, part ("forward" or "backward"), ops, milliseconds, gigaflop, megabytes,
+            roofline (the share of what this machine could do at best), and the property gigaflops (a second). What
+            belongs to no layer has the name "".
+
+        Raises
+        ------
+        ValueError
+            If the backend is not "cpu", or the model is not compiled and `y` is given.
+        """
+        from .profiling import measure, table
+        records = measure(self, x, y, sample_weight, repeat)
+        if print_fn is not None:
+            print_fn(table(records, len(flatten(x)[0])))
+        return records
+
     def get_config(self):
         if self._network is None or type(self).__init__ is not Model.__init__:
             return super().get_config()

@@ -97,6 +97,6 @@ def test_batch_normalization_passes_over_memory_few_times():
     layer = layers.BatchNormalization()
     layer.build(shape)
     program = compare(normalized(layer, shape), draw(shape, "float32"), draw(shape, "float32", 1), training=True)
-    large = [node for _, node, blocks, _ in program.profile([draw(shape, "float32"), draw(shape, "float32", 1)])
-             if blocks and node.op not in ("max_pool", "max_pool_gradient")]
+    large = [r.node for r in program.profile([draw(shape, "float32"), draw(shape, "float32", 1)])
+             if r.blocks and r.node.op not in ("max_pool", "max_pool_gradient")]
     assert len(large) <= 9, [n.op for n in large]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ... import config
 from ...graph import Graph, Variable
 from ...utils.locks import Lock
@@ -9,6 +11,22 @@ from ..base import Backend, Program
 from .variants import Kernels, choose
 
 __all__ = ["load", "CPUBackend"]
+
+
+class Instruction(NamedTuple):
+    """One instruction of a profiled run.
+
+    node: the last of `nodes`, those that it computes. blocks: its tasks are so many blocks of samples, or 0. bytes: the
+    size of the arrays in shared memory that it reads and writes. main: False if it only prepares what another computes.
+    """
+
+    step: int
+    node: object
+    blocks: int
+    nanoseconds: int
+    nodes: tuple
+    bytes: int
+    main: bool
 
 
 class CPUProgram(Program):
@@ -21,6 +39,7 @@ class CPUProgram(Program):
         self.program, self.outputs, self.arena = planner.compile()
         self.messages, self.arrays = planner.messages, planner.arrays
         self.listing = [(w.step, w.node, w.blocks) for w in planner.listing]
+        self.details = planner.details()
         self.graph = graph          # keeps the variables alive, whose addresses the instructions hold
         self.lock = Lock()
         self.variables = [n.attrs["variable"] for n in graph.nodes() if n.op == "variable"]
@@ -42,10 +61,11 @@ class CPUProgram(Program):
             variable.array      # noqa: B018  (counts as a change)
 
     def profile(self, arrays, rows=None):
-        """Run once on one thread: (step, node, number of blocks, nanoseconds) of each instruction."""
+        """Run once on one thread; returns an `Instruction` for each, in their order."""
         with self.lock:
             times = self.program.profile(arrays, rows)
-        return [(*entry, time) for entry, time in zip(self.listing, times, strict=True)]
+        return [Instruction(*entry, time, *details)
+                for entry, time, details in zip(self.listing, times, self.details, strict=True)]
 
 
 class CPUBackend(Backend):

@@ -311,6 +311,17 @@ class Planner:
         self.program.load(ready, local)
         return self.program, [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)], arena
 
+    def details(self) -> list:
+        """(nodes, bytes, whether it is the main one of its node) of each instruction, for profiles."""
+        chains = {id(c.work): tuple(c.nodes) or (c.sums[0].node,) for c in dict.fromkeys(self.chains.by_index)}
+        main: dict = {}               # id of a node -> the instruction with most work
+        for work in self.listing:
+            if id(work) not in chains and work.cost > getattr(main.get(id(work.node)), "cost", 0):
+                main[id(work.node)] = work
+        return [(chains.get(id(w), (w.node,)),
+                 sum({id(b): b.nbytes for b in [*w.reads, *w.writes] if b.place == FIXED}.values()),
+                 id(w) in chains or main.get(id(w.node)) is w) for w in self.listing]
+
     def _settled(self, tensor, changing) -> Buffer:
         """The plain tensor in memory that no update changes: old values of variables are copied first."""
         buffer = self.rep(tensor)
