@@ -33,6 +33,7 @@ INSTANCES = {
     + [f"arg<{k}, {t}, int>" for k in ("Max", "Min") for t in ("float", "bool", "i64")],
     "sampling": [f"{k}<{t}>" for k in ("sample_images", "sample_images_gradient", "sample_places_gradient")
                  for t in FLOATS],
+    "sorting": [f"argsort<{t}>" for t in (*FLOATS, "int")],
     "softmax": [f"{k}<{t}>" for k in ("cross_entropy", "cross_entropy_gradient") for t in FLOATS],
 }
 
