@@ -9,9 +9,11 @@ import numpy as np
 
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer
-from .lowering_winograd import run_kernel_gradient, run_winograd, use_for_kernel, use_winograd
+from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_winograd,
+                                split_kernel_gradient, use_for_kernel, use_winograd)
 
 LOWERING: dict = {}
+BAND = CACHE // 4               # bytes of a band of input rows
 
 
 def lowers(*names):
@@ -85,6 +87,11 @@ def pack_rows(planner, dtype, weights, packed, sections, rows, cb, row_stride):
 
 def conv_tile(tiles, filters, widths):
     """(rows of filters, columns) of the packed tile that takes the fewest cycles for lines of these lengths."""
+    return _conv_tile(tiles, filters, widths)[0]
+
+
+def _conv_tile(tiles, filters, widths):
+    """The same, and how many cycles a tap takes."""
     def cost(tile):
         cb, xb = tile
         total = 0.0
@@ -95,7 +102,8 @@ def conv_tile(tiles, filters, widths):
                 total += max(cb * x, 6) + (cb + x) / 2
         return total * -(-filters // cb)
     usable = [t for t in tiles if all((t[0], k) in tiles for k in range(1, t[1] + 1))]
-    return min(sorted(usable, reverse=True), key=cost)
+    best = min(sorted(usable, reverse=True), key=cost)
+    return best, cost(best)
 
 
 def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, groups, channels, filters, sources_of,
@@ -106,8 +114,24 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     read and of what is computed. sources_of(group, taps): where the taps' first weights lie, channel outermost.
     """
     lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    if all(axis == ([(0, n, 1, [(0, 0)])], 1) for axis, n in zip(axes, sizes, strict=True)):
+        # 1 x 1, one output per input: the pixels may be cut into rows of any length.
+        count = math.prod(sizes)
+        most = max(1, min(64, BAND // (channels * lanes * item)))
+        line = min((n for n in range(1, most + 1) if count % n == 0), key=lambda n: (
+            _conv_tile(planner.kernels.packed, filters, [n])[1] / n, n))
+        sizes = outputs = (1, count // line, line)
+        axes = [([(0, n, 1, [(0, 0)])], 1) for n in sizes]
     low, padded = border(axes, sizes)
-    row, depth = padded[2] * lanes, padded[1] * padded[2] * lanes
+    # Bands of rows whose input fits into the second-level cache.
+    rows, step = max(phase[1] for phase in axes[1][0]), axes[1][1]
+    reach = low[1] + max((q for phase in axes[1][0] for _, q in phase[3]), default=0)
+    line = channels * padded[0] * padded[2] * lanes * item
+    band = max(1, min(rows, (BAND // line - reach - 1) // step + 1))
+    band = -(-rows // -(-rows // band))
+    copy = tuple(padded) != tuple(sizes) or band < rows and filters >= 16
+    band_rows = ((band - 1) * step + reach + 1) if copy else padded[1]
+    row, depth = padded[2] * lanes, band_rows * padded[2] * lanes
     plane_in = padded[0] * depth
     out_row, out_depth = outputs[2] * lanes, outputs[1] * outputs[2] * lanes
     steps = [a[1] for a in axes]
@@ -130,15 +154,18 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     sections = [sources_of(g, taps)[order] for g in range(groups) for taps, order in taps_of]
     pack_rows(planner, dtype, weights, packed, sections, filters, cb, row_stride)
     table = planner.table(np.concatenate(offsets) if total else np.zeros(1))
-    rows, lines = planner.table(phases, np.int64), planner.table(lines)
-    macs = sum(p[1] * p[3] * p[4] * p[5] for p in phases[:-1]) * -(-filters // cb) * cb * groups * source.blocks
+    phases, lines, spots = planner.table(phases, np.int64), planner.table(lines), phases
+    macs = sum(p[1] * p[3] * p[4] * p[5] for p in spots[:-1]) * -(-filters // cb) * cb * groups * source.blocks
+    parts = 1 if fits_chain(source, target) else max(1, min(-(-rows // band), macs // source.blocks // 200_000, 16))
 
     def make():
         return planner.kernels.convolution.conv(
             dtype, source.at(), packed.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
-            sizes=sizes, low=low, padded=padded, groups=groups, channels=channels, filters=filters, cb=cb, xb=xb,
-            plane=outputs[0] * out_depth, phases=rows, xo=table, lines=lines, relu=relu)
-    planner.add(make, [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks, cost=macs * 0.3)
+            parts=parts, sizes=sizes, low=low, padded=padded, groups=groups, channels=channels, filters=filters, cb=cb,
+            xb=xb, plane=outputs[0] * out_depth, phases=phases, xo=table, lines=lines, rows=rows, band=band,
+            band_rows=band_rows, step=step, copy=copy, relu=relu)
+    planner.add(make, [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
+                cost=macs * 0.3)
 
 
 def _tap_order(channels, rows, columns):
@@ -236,6 +263,9 @@ def kernel_gradient(planner, node):
         run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
                             target=planner.define(node.output))
         return
+    if _wide(g, source, gradient, lanes):
+        return wide_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
+                                    target=planner.define(node.output))
     axes = g.forward()
     low, padded = border(axes, g.sizes)
     row, depth = padded[2] * lanes, padded[1] * padded[2] * lanes
@@ -277,6 +307,38 @@ def kernel_gradient(planner, node):
     planner.add(lambda: planner.kernels.convolution.gather(dtype, partial.whole(), target.whole(), all_targets,
                                                            g.filters, parts, step),
                 [partial], [target], cost=len(all_targets) * g.filters * parts / 8)
+
+
+def _wide(g, source, gradient, lanes) -> bool:
+    """Whether the gradient for the kernel has its filters in the lanes: if they fill them, or if blocks are too large
+    for tiles of sums that each read whole planes."""
+    full = g.filters / (-(-g.filters // lanes) * lanes)
+    large = source.block_bytes + gradient.block_bytes > CACHE
+    return g.groups == 1 and math.prod(g.window) * g.channels >= 4 and full >= (0.5 if large else 0.85)
+
+
+def wide_kernel_gradient(planner, g, *, dtype, source, gradient, target):
+    """The gradient for the kernel with the filters in the lanes."""
+    lanes, item, taps = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, math.prod(g.window)
+    pixels, lines = math.prod(g.outputs) * source.blocks, g.outputs[0] * g.outputs[1] * source.blocks
+
+    def cost(parts, channel_groups, groups, wide):
+        return pixels * (taps * g.channels * wide + 6 * wide * channel_groups + 4 * taps * g.channels * groups) \
+            + parts * taps * g.channels * wide
+    parts, channel_groups, width, chained = split_kernel_gradient(
+        source, gradient, cost, rows=g.channels, most=lines, filters=g.filters, lanes=lanes, item=item,
+        weights=taps * g.channels * g.filters, sums=taps * item)
+    chunk = min(g.outputs[2], 8)
+
+    def make(partial):
+        return planner.kernels.convolution.kernel_gradient_wide(
+            dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=source.blocks, parts=parts,
+            channel_groups=channel_groups, width=width, chunk=chunk, channels=g.channels, filters=g.filters,
+            sizes=g.sizes, outputs=g.outputs, window=g.window, strides=g.strides, dilation=g.dilation,
+            low=[p for p, _ in g.padding])
+    add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
+                     chained=chained, taps=taps * g.channels, filters=g.filters,
+                     cost=pixels * taps * g.channels * g.filters * 0.35)
 
 
 def dot_tile(tiles, taps, filters):

@@ -13,8 +13,13 @@ from ... import config
 from .buffers import NOWHERE, Buffer
 
 # Vector operations per tile of a channel, of a filter, per weight, and per tile of a filter in the kernel's gradient.
-INPUT, OUTPUT, WEIGHTS, ROWS, GRADIENTS = 130, 110, 10, 230, 290
+INPUT, OUTPUT, WEIGHTS, ROWS, GRADIENTS = 150, 110, 10, 300, 380
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
+
+
+def fits_chain(source, target) -> bool:
+    """Whether a task should be a block: there are enough of them, and one stays in the cache from layer to layer."""
+    return source.blocks >= 8 and source.block_bytes + target.block_bytes <= 3 * CACHE
 
 
 def applies(g) -> bool:
@@ -67,9 +72,10 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     rows = channels * g.window[0]
     tiles = _tiles(g, out_sizes, lanes)
     total = tiles * (36 * rows * filters + INPUT * rows + OUTPUT * filters)
-    chained = blocks >= 8 and source.block_bytes + target.block_bytes <= 2 * CACHE
+    chained = fits_chain(source, target)
     parts, groups = (blocks, 1) if chained else _split(tiles, rows, filters, total)
-    chunk = CACHE // (36 * rows * lanes * item) // 3 * 3
+    # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them.
+    chunk = CACHE // 2 // (36 * (rows + 16) * lanes * item) // 3 * 3
     chunk = max(1, min(max(chunk, 3), 12, -(-tiles // parts)))
 
     def make():
@@ -96,40 +102,68 @@ def _split(tiles, rows, filters, total):
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
     """Add the work of the gradient for the kernel: partial sums, then their sum."""
     lanes, item, size, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2], source.blocks
-    rows, filters, taps = g.channels * g.window[0], g.filters, size * size
-    tiles, weights = _tiles(g, g.outputs, lanes), rows * taps * filters
+    rows, filters = g.channels * g.window[0], g.filters
+    tiles = _tiles(g, g.outputs, lanes)
 
-    def cost(split):
-        parts, row_groups, groups = split
-        wide = -(-filters // (lanes * groups)) * lanes * groups
-        total = tiles * (36 * rows * wide + ROWS * rows * groups + GRADIENTS * wide * row_groups) \
-            + parts * weights * 4
-        return total * (_idle(parts * row_groups * groups) + 0.3 / (parts * row_groups * groups)) \
-            * (1 + max(0, rows / row_groups * wide / groups * 6 * item / CACHE - 0.5))
-    work = tiles * 36 * rows * filters
-    most = max(1, min(64, work // 200_000))
-    bound = max(1, (64 << 20) // (weights * item))
-    splits = [(p, r, n) for p in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64) if p <= min(tiles, bound)
-              for r in (1, 2, 3, 4, 6, 8, 12, 16) if r <= -(-rows // 8)
-              for n in (1, 2, 3, 4, 6, 8, 12, 16) if n <= -(-filters // lanes) and p * r * n <= max(most, 1)]
-    parts, row_groups, groups = min(splits, key=cost)
-    width = -(-filters // (lanes * groups)) * lanes
-    free = CACHE - min(CACHE // 2, 6 * -(-rows // row_groups) * width * item)
+    def cost(parts, row_groups, groups, wide):
+        return tiles * (36 * rows * wide + ROWS * rows * groups + GRADIENTS * wide * row_groups) \
+            + parts * rows * size * size * wide * 4
+    parts, row_groups, width, chained = split_kernel_gradient(
+        source, gradient, cost, rows=rows, most=tiles, filters=filters, lanes=lanes, item=item,
+        weights=rows * size * size * filters, sums=(6 + size * size) * item)
+    free = CACHE - min(CACHE // 2, (6 + size * size) * -(-rows // row_groups) * width * item)
     chunk = free // (6 * (-(-rows // row_groups) + width) * lanes * item)
     chunk = max(1, min(max(chunk, 4), 12, -(-tiles // parts)))
-    partial = target if parts == 1 else Buffer(weights * item, parts)
-    partial.shared = True
 
-    def make():
+    def make(partial):
         return planner.kernels.winograd.kernel_gradient(
             dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
             row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, depth=g.window[0],
             size=size, in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding])
-    source.shared = gradient.shared = True
-    planner.add(make, [source, gradient], [partial], cost=work * 0.35)
+    add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
+                     chained=chained, taps=rows * size * size, filters=filters, cost=tiles * rows * filters * 12)
+
+
+def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes, item, weights, sums):
+    """(parts of the pixels, groups of the rows, filters of a task, whether the tasks are the blocks).
+
+    cost(parts, row groups, filter groups, filters filled up): vector operations. most: parts there can be.
+    sums: bytes that a task keeps in its cache per row and filter.
+    """
+    wide = -(-filters // lanes) * lanes
+    if fits_chain(source, gradient) and rows * wide * sums <= CACHE // 2 and weights * item * source.blocks <= 16 << 20:
+        return source.blocks, 1, wide, True
+
+    def total(split):
+        parts, row_groups, groups = split
+        wide = -(-filters // (lanes * groups)) * lanes
+        tasks = parts * row_groups * groups
+        return cost(parts, row_groups, groups, wide * groups) * (_idle(tasks) + 0.3 / tasks) \
+            * (1 + max(0, -(-rows // row_groups) * wide * sums / CACHE - 0.5))
+    tasks = max(1, min(64, cost(1, 1, 1, wide) // 200_000))
+    bound = max(1, (64 << 20) // (weights * item))       # partial sums take no more than 64 MB
+    counts = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+    parts, row_groups, groups = min(((p, r, n) for p in counts if p <= min(most, bound, tasks)
+                                     for r in counts if r <= max(1, min(rows // 8, tasks // p))
+                                     for n in counts if n <= min(-(-filters // lanes), max(1, tasks // (p * r)))),
+                                    key=total)
+    return parts, row_groups, -(-filters // (lanes * groups)) * lanes, False
+
+
+def add_partial_sums(planner, make, *, dtype, source, gradient, target, parts, chained, taps, filters, cost):
+    """Add work that makes `parts` partial sums of a kernel's gradient, and their sum in a fixed order.
+
+    make: from the buffer of the partial sums to the instruction. taps: rows of `filters` weights.
+    """
+    item = np.dtype(dtype).itemsize
+    partial = target if parts == 1 else Buffer(taps * filters * item, parts)
+    partial.shared = True
+    if not chained:
+        source.shared = gradient.shared = True
+    planner.add(lambda: make(partial), [source, gradient], [partial], blocks=parts if chained else 0, cost=cost)
     if parts == 1:
         return
-    targets, step = planner.table(np.arange(rows * taps) * filters), partial.block_bytes // item
+    targets, step = planner.table(np.arange(taps) * filters), partial.block_bytes // item
     planner.add(lambda: planner.kernels.convolution.gather(dtype, partial.whole(), target.whole(), targets, filters,
                                                            parts, step),
-                [partial], [target], cost=weights * parts / 8)
+                [partial], [target], cost=taps * filters * parts / 8)

@@ -3,11 +3,16 @@
 
 Lanes layout: an array is [block][channel][depth][row][column][lane]; a block is LANES samples, one per lane. A tile
 of CB filters x XB columns stays in registers while the taps (kernel depth and row, channel, kernel column) go by; the
-columns are read from a copy with a zero border (scratch, one group of channels), so that no tap needs a test, and
-taps that would meet nothing but border rows are left out. Loop order:
-group, phase, filters, depth, row, columns; the task is a block. The weights are packed as [group][phase][filters /
-CB][tap][CB]. Kernel gradient: tiles of TB taps x CB filters are summed over the pixels of a block (without rows
-that meet the border only), then over its lanes, then over the blocks in their order.
+columns are read from a copy with a zero border (scratch; a band of rows that fits into the second-level cache, one
+group of channels), so that no tap needs a test, and taps that would meet nothing but border rows are left out. Loop
+order: band, group, phase, depth, filters, row, columns; the task is a block or some of its bands. The weights are
+packed as [group][phase][filters / CB][tap][CB].
+
+Gradient for the kernel, with few filters: tiles of TB taps x CB filters are summed over the pixels of a block (without
+rows that meet the border only), then over its lanes, then over the blocks in their order. With filters enough to fill
+the lanes, a task takes rows of results from any blocks, some channels and some filters, and adds up P[tap][channel]
+[filter] in its cache, a few pixels at a time: the gradients are transposed into [pixel][lane][filter], and multiplied
+with the inputs as scalars.
 
 The gradient for the input is the same sum: with stride s, the inputs of each remainder modulo s are one phase, a
 convolution of stride 1 with the taps that reach them.
@@ -55,6 +60,12 @@ cdef extern from "tiles_f32_f64.h" nogil:
     void (*dot_tiles_f32[9][9])(const Dot *)
     void (*dot_tiles_f64[9][9])(const Dot *)
 
+cdef extern from "winograd_f32_f64.h" nogil:
+    void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
+    void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
+    void transposed_f32(const float *, long, long, float *, long, long)
+    void transposed_f64(const double *, long, long, double *, long, long)
+
 ctypedef fused real:
     float
     double
@@ -84,23 +95,30 @@ cdef struct Border:
 
 cdef void with_border(const Border *b, const char *src, char *dst, long channels, size_t pixel) noexcept nogil:
     """Copy `channels` planes of pixels of `pixel` bytes into the middle of zeros."""
+    band_with_border(b, src, dst, channels, pixel, 0, b.padded[1])
+
+cdef void band_with_border(const Border *b, const char *src, char *dst, long channels, size_t pixel, long first,
+                           long rows) noexcept nogil:
+    """The same for `rows` rows of the bordered planes from `first` on; those after the last are zeros too."""
     cdef long c, z, y
     cdef size_t width = b.padded[2] * pixel, left = b.low[2] * pixel, row = b.n[2] * pixel
     for c in range(channels):
         for z in range(b.padded[0]):
             if z < b.low[0] or z >= b.low[0] + b.n[0]:
-                memset(dst, 0, b.padded[1] * width)
-                dst += b.padded[1] * width
+                memset(dst, 0, rows * width)
+                dst += rows * width
                 continue
-            for y in range(b.padded[1]):
-                if y < b.low[1] or y >= b.low[1] + b.n[1]:
+            for y in range(first - b.low[1], first - b.low[1] + rows):
+                if y < 0 or y >= b.n[1]:
                     memset(dst, 0, width)
                 else:
-                    memset(dst, 0, left)
-                    memcpy(dst + left, src, row)
-                    memset(dst + left + row, 0, width - left - row)
-                    src += row
+                    if left:
+                        memset(dst, 0, left)
+                    memcpy(dst + left, src + y * row, row)
+                    if left + row < width:
+                        memset(dst + left + row, 0, width - left - row)
                 dst += width
+            src += b.n[1] * row
 
 cdef Border border(sizes, low, padded) except *:
     cdef Border b
@@ -188,51 +206,67 @@ cdef struct Conv:
     const Phase *phase
     const int32_t *xo                # per tap: offset in the bordered input
     const int32_t *lines             # per row of results: first tap and number of taps that meet more than zeros
-    int relu
+    long rows, band                  # rows of results of the longest phase; of a band
+    long band_rows, step             # rows of the input for a band; from one row of results to the next
+    long parts                       # tasks of a block
+    int copy, relu
+
+cdef inline void conv_tile(const Conv *p, const Phase *q, Outer *t, const real *w, real *bias, const real *x, real *y,
+                           const int32_t *line, long f, long width) noexcept nogil:
+    """One tile: the filters from f * cb on, `width` results of a row; w: the weights of the group and phase."""
+    w += (f * q.taps + line[0]) * p.cb
+    t.xo, t.w, t.taps, t.x = p.xo + q.first + line[0], w, line[1], x
+    t.rows = min(p.cb, p.filters - f * p.cb)
+    t.bias = NULL if bias == NULL else bias + f * p.cb
+    t.y = y + f * p.cb * p.plane
+    if real is float:
+        packed_tiles_f32[p.cb][width](t)
+    else:
+        packed_tiles_f64[p.cb][width](t)
 
 cdef void conv_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef const real *x = <const real *>address(&p.x, task, context)
-    cdef const real *w = <const real *>address(&p.w, task, context)
-    cdef real *bias = <real *>address(&p.bias, task, context)
-    cdef real *y = <real *>address(&p.y, task, context)
-    cdef real *out
+    cdef long block = task // p.parts, part = task % p.parts
+    cdef const real *x = <const real *>address(&p.x, block, context)
+    cdef const real *w = <const real *>address(&p.w, block, context)
+    cdef real *bias = <real *>address(&p.bias, block, context)
+    cdef real *y = <real *>address(&p.y, block, context)
+    cdef real *group_bias
+    cdef const real *weights
     cdef const real *inside
-    cdef const real *packed
     cdef const int32_t *line
     cdef long in_plane = p.border.n[0] * p.border.n[1] * p.border.n[2] * lanes
-    cdef long blocks = ceil_div(p.filters, p.cb)
-    cdef long g, h, f, z, r, i, nx, a, b
+    cdef long blocks = ceil_div(p.filters, p.cb), bands = ceil_div(p.rows, p.band)
+    cdef long band, g, h, f, z, r, r0, r1, i, nx, a, b
+    cdef real *out
     cdef const Phase *q
     cdef Outer t
     memset(&t, 0, sizeof(t))
-    for g in range(p.groups):
-        inside = x + g * p.channels * in_plane
-        if p.border.needed:
-            with_border(&p.border, <const char *>inside, context.scratch, p.channels, lanes * sizeof(real))
-            inside = <const real *>context.scratch
-        for h in range(p.phases):
-            q = &p.phase[h]
-            nx = ceil_div(q.n[2], p.xb)
-            t.xj, t.yc, t.yj, t.relu = q.xs[2], p.plane, q.ys[2], p.relu
-            for f in range(blocks):
-                packed = w + ((g * p.phase[p.phases].first + q.first) * blocks + f * q.taps) * p.cb
-                line = p.lines + 2 * q.lines
-                t.rows = min(p.cb, p.filters - f * p.cb)
-                t.bias = NULL if bias == NULL else bias + g * p.filters + f * p.cb
-                out = y + (g * p.filters + f * p.cb) * p.plane + q.origin
+    t.yc, t.relu = p.plane, p.relu
+    for band in range(bands * part // p.parts, bands * (part + 1) // p.parts):
+        r0, r1 = p.rows * band // bands, p.rows * (band + 1) // bands
+        for g in range(p.groups):
+            inside = x + g * p.channels * in_plane
+            if p.copy:
+                band_with_border(&p.border, <const char *>inside, context.scratch, p.channels, lanes * sizeof(real),
+                                 r0 * p.step, p.band_rows)
+                inside = <const real *>context.scratch - r0 * p.phase[0].xs[1]
+            group_bias = NULL if bias == NULL else bias + g * p.filters
+            for h in range(p.phases):
+                q = &p.phase[h]
+                nx = ceil_div(q.n[2], p.xb)
+                t.xj, t.yj = q.xs[2], q.ys[2]
+                weights = w + (g * p.phase[p.phases].first + q.first) * blocks * p.cb
+                out = y + g * p.filters * p.plane + q.origin
                 for z in range(q.n[0]):
-                    for r in range(q.n[1]):
-                        t.xo, t.w, t.taps = p.xo + q.first + line[0], packed + line[0] * p.cb, line[1]
-                        line += 2
-                        for i in range(nx):
-                            a, b = q.n[2] * i // nx, q.n[2] * (i + 1) // nx
-                            t.x = inside + z * q.xs[0] + r * q.xs[1] + a * q.xs[2]
-                            t.y = out + z * q.ys[0] + r * q.ys[1] + a * q.ys[2]
-                            if real is float:
-                                packed_tiles_f32[p.cb][b - a](&t)
-                            else:
-                                packed_tiles_f64[p.cb][b - a](&t)
+                    for f in range(blocks):
+                        for r in range(r0, min(r1, q.n[1])):
+                            line = p.lines + 2 * (q.lines + z * q.n[1] + r)
+                            for i in range(nx):
+                                a, b = q.n[2] * i // nx, q.n[2] * (i + 1) // nx
+                                conv_tile(p, q, &t, weights, group_bias,
+                                          inside + z * q.xs[0] + r * q.xs[1] + a * q.xs[2],
+                                          out + z * q.ys[0] + r * q.ys[1] + a * q.ys[2], line, f, b - a)
 
 cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[float](<const Conv *>p, task, c, NULL)
@@ -241,13 +275,15 @@ cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[double](<const Conv *>p, task, c, NULL)
 
 
-def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, filters, cb, xb, plane,
-         phases, xo, lines, relu):
-    """y = x * w (+ bias, relu), one task a block.
+def conv(dtype, x, w, y, bias, *, blocks, parts, sizes, low, padded, groups, channels, filters, cb, xb, plane,
+         phases, xo, lines, rows, band, band_rows, step, copy, relu):
+    """y = x * w (+ bias, relu); a task is a block, or one of `parts` of its rows.
 
     phases: int64 rows of `Phase`, and one more whose `first` is the number of all taps. xo: the taps' offsets.
     lines: per row of results, all phases: first tap and number of taps.
     channels, filters: per group. cb, xb: the tile. plane: elements of a plane of y.
+    rows: of the results, in bands of at most `band`; copy: whether a band of the input is copied (and its offsets are
+    those of planes of band_rows rows); step: rows of the input from one of the results to the next.
     """
     cdef Conv p
     cdef size_t item = 4 if dtype == "float32" else 8
@@ -258,8 +294,10 @@ def conv(dtype, x, w, y, bias, *, blocks, sizes, low, padded, groups, channels, 
     p.cb, p.xb, p.plane, p.relu = cb, xb, plane, relu
     p.phases, p.phase, p.xo = phases.shape[0] - 1, <const Phase *>elements(phases, 8), <const int32_t *>elements(xo, 4)
     p.lines = <const int32_t *>elements(lines, 4)
-    cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
-    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks, scratch,
+    p.rows, p.band, p.band_rows, p.step, p.parts = rows, band, band_rows, step, parts
+    p.copy = copy
+    cdef size_t scratch = channels * padded[0] * band_rows * padded[2] * lanes * item + 128 if copy else 0
+    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks * parts, scratch,
                        (phases, xo, lines))
 
 
@@ -342,6 +380,172 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, per_task, sizes, low, 
     cdef size_t scratch = channels * padded[0] * padded[1] * padded[2] * lanes * item + 128 if p.border.needed else 0
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
                        ceil_div(blocks, per_task), scratch, (xo, xrow, grow, begin))
+
+
+cdef struct Outers:
+    Operand x, g, out
+    long n[3]                           # sizes of the input
+    long outputs[3]
+    long window[3]
+    long strides[3]
+    long dilation[3]
+    long low[3]
+    long channels, filters, samples, blocks
+    long parts, channel_groups, groups, width    # ranges of rows of results and of channels; of `width` filters
+    long chunk, columns, channel_step   # pixels at a time; columns of the input for them, per remainder of the stride
+    long taps
+    int few                             # channels: all taps are multiplied together, to fill the tiles
+
+cdef void input_columns(const Outers *p, const real *row, long plane, long channels, long first,
+                        real *out) noexcept nogil:
+    """Columns of the input from `first` on, sorted by remainder modulo the stride; zeros outside of the row."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long c, s, k, x
+    cdef size_t vector = lanes * sizeof(real)
+    for c in range(channels):
+        for s in range(p.strides[2]):
+            for k in range(p.columns):
+                x = first + k * p.strides[2] + s
+                if 0 <= x < p.n[2]:
+                    memcpy(out + (s * p.columns + k) * lanes, row + x * lanes, vector)
+                else:
+                    memset(out + (s * p.columns + k) * lanes, 0, vector)
+        row += plane
+        out += p.channel_step
+
+cdef void input_taps(const Outers *p, const real *x, long z, long y, long first, long n, real *out) noexcept nogil:
+    """[tap][channel][pixel][lane] for n pixels of a row of results; zeros outside of the input."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long tap, c, k, iz, iy, ix
+    cdef const real *row
+    cdef size_t vector = lanes * sizeof(real)
+    for tap in range(p.taps):
+        iz = z * p.strides[0] - p.low[0] + tap // (p.window[1] * p.window[2]) * p.dilation[0]
+        iy = y * p.strides[1] - p.low[1] + tap // p.window[2] % p.window[1] * p.dilation[1]
+        for c in range(p.channels):
+            if iz < 0 or iz >= p.n[0] or iy < 0 or iy >= p.n[1]:
+                memset(out, 0, n * vector)
+            else:
+                row = x + ((c * p.n[0] + iz) * p.n[1] + iy) * p.n[2] * lanes
+                ix = first * p.strides[2] - p.low[2] + tap % p.window[2] * p.dilation[2]
+                for k in range(n):
+                    if 0 <= ix < p.n[2]:
+                        memcpy(out + k * lanes, row + ix * lanes, vector)
+                    else:
+                        memset(out + k * lanes, 0, vector)
+                    ix += p.strides[2]
+            out += p.channel_step
+
+cdef void outers_task(const Outers *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long in_plane = p.n[0] * p.n[1] * p.n[2] * lanes
+    cdef long lines = p.outputs[0] * p.outputs[1], out_plane = lines * p.outputs[2] * lanes
+    cdef long group = task % p.groups, channel_group = task // p.groups % p.channel_groups
+    cdef long part = task // (p.groups * p.channel_groups)
+    cdef long c0 = p.channels * channel_group // p.channel_groups
+    cdef long channels = p.channels * (channel_group + 1) // p.channel_groups - c0
+    cdef long f0 = p.width * group, filters = min(p.width, p.filters - f0), wide = ceil_div(filters, lanes) * lanes
+    cdef long chunks = ceil_div(p.outputs[2], p.chunk)
+    cdef long line, block, z, y, i, a, n, f, k, kz, ky, kx, iz, iy, valid, full, ahead
+    cdef real *sums = <real *>context.scratch
+    cdef real *q = sums + p.taps * channels * wide
+    cdef real *columns = q + p.chunk * lanes * wide
+    cdef real *out = <real *>address(&p.out, part, context)
+    cdef const real *x
+    cdef const real *g
+    cdef const real *w
+    memset(sums, 0, p.taps * channels * wide * sizeof(real))
+    for line in range(p.blocks * lines * part // p.parts, p.blocks * lines * (part + 1) // p.parts):
+        block, z, y = line // lines, line % lines // p.outputs[1], line % p.outputs[1]
+        x = <const real *>address(&p.x, block, context) + c0 * in_plane
+        g = <const real *>address(&p.g, block, context) + f0 * out_plane + line % lines * p.outputs[2] * lanes
+        valid = min(lanes, p.samples - block * lanes)
+        for i in range(chunks):
+            a = p.outputs[2] * i // chunks
+            n = p.outputs[2] * (i + 1) // chunks - a
+            for f from 0 <= f < filters by lanes:
+                ahead = lanes * out_plane if f + 2 * lanes <= filters else 0
+                for k in range(n):
+                    if real is float:
+                        transposed_f32(g + f * out_plane + (a + k) * lanes, out_plane, filters - f,
+                                       q + k * lanes * wide + f, wide, ahead)
+                    else:
+                        transposed_f64(g + f * out_plane + (a + k) * lanes, out_plane, filters - f,
+                                       q + k * lanes * wide + f, wide, ahead)
+            # Lanes without a sample may hold anything: all lanes together, or those of each pixel that count.
+            full = n if valid == lanes else 1
+            if p.few:
+                input_taps(p, x, z, y, a, n, columns)
+                for f from 0 <= f < n by full:
+                    if real is float:
+                        strided_product_f32(columns + f * lanes, p.channel_step, q + f * lanes * wide, wide, full * valid,
+                                            sums, wide, 1, p.taps * channels, wide // lanes)
+                    else:
+                        strided_product_f64(columns + f * lanes, p.channel_step, q + f * lanes * wide, wide, full * valid,
+                                            sums, wide, 1, p.taps * channels, wide // lanes)
+                continue
+            for kz in range(p.window[0]):
+                iz = z * p.strides[0] - p.low[0] + kz * p.dilation[0]
+                if iz < 0 or iz >= p.n[0]:
+                    continue
+                for ky in range(p.window[1]):
+                    iy = y * p.strides[1] - p.low[1] + ky * p.dilation[1]
+                    if iy < 0 or iy >= p.n[1]:
+                        continue
+                    input_columns(p, x + (iz * p.n[1] + iy) * p.n[2] * lanes, in_plane, channels,
+                                  a * p.strides[2] - p.low[2], columns)
+                    for kx in range(p.window[2]):
+                        k = kx * p.dilation[2]
+                        w = columns + (k % p.strides[2] * p.columns + k // p.strides[2]) * lanes
+                        k = (kz * p.window[1] + ky) * p.window[2] + kx
+                        for f from 0 <= f < n by full:
+                            if real is float:
+                                strided_product_f32(w + f * lanes, p.channel_step, q + f * lanes * wide, wide,
+                                                    full * valid, sums + k * channels * wide, wide, 1, channels,
+                                                    wide // lanes)
+                            else:
+                                strided_product_f64(w + f * lanes, p.channel_step, q + f * lanes * wide, wide,
+                                                    full * valid, sums + k * channels * wide, wide, 1, channels,
+                                                    wide // lanes)
+    for k in range(p.taps):
+        for a in range(channels):
+            memcpy(out + (k * p.channels + c0 + a) * p.filters + f0, sums + (k * channels + a) * wide,
+                   filters * sizeof(real))
+
+cdef void outers_f32(const void *p, long task, const Context *c) noexcept nogil:
+    outers_task[float](<const Outers *>p, task, c, NULL)
+
+cdef void outers_f64(const void *p, long task, const Context *c) noexcept nogil:
+    outers_task[double](<const Outers *>p, task, c, NULL)
+
+
+def kernel_gradient_wide(dtype, x, g, out, *, samples, blocks, parts, channel_groups, width, chunk, channels, filters,
+                         sizes, outputs, window, strides, dilation, low):
+    """Partial sums of the kernel's gradient, in the kernel's own order, per range of rows of results; one group.
+
+    parts, channel_groups: ranges of rows and of channels; width: filters of a task; chunk: pixels at a time.
+    """
+    cdef Outers p
+    cdef size_t item = 4 if dtype == "float32" else 8
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.x, p.g, p.out = operand(x), operand(g), operand(out)
+    for i in range(3):
+        p.n[i], p.outputs[i], p.window[i] = sizes[i], outputs[i], window[i]
+        p.strides[i], p.dilation[i], p.low[i] = strides[i], dilation[i], low[i]
+    p.channels, p.filters, p.samples, p.blocks = channels, filters, samples, blocks
+    p.parts, p.channel_groups, p.groups, p.width = parts, channel_groups, ceil_div(filters, width), width
+    p.taps, p.chunk = window[0] * window[1] * window[2], chunk
+    p.columns = chunk + (window[2] - 1) * dilation[2] // strides[2]
+    # An odd number of vectors from channel to channel, so that they lie in different lines of a cache.
+    p.channel_step = (p.columns * p.strides[2] | 1) * lanes
+    cdef long rows = ceil_div(channels, channel_groups), wide = ceil_div(min(width, filters), lanes) * lanes
+    p.few = channels < 8 and channel_groups == 1
+    if p.few:
+        p.channel_step = (chunk | 1) * lanes
+    cdef size_t scratch = (p.taps * rows * wide + chunk * lanes * wide
+                           + (p.taps if p.few else 1) * rows * p.channel_step) * item
+    return instruction(outers_f32 if dtype == "float32" else outers_f64, &p, sizeof(p),
+                       parts * channel_groups * p.groups, scratch, None)
 
 
 cdef struct Gather:

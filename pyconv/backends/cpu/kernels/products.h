@@ -1,16 +1,18 @@
 /* Small matrix products in registers, and the transpose of a square of vectors. Included once per element type, with
  * T, V, VI, LANES, NAME(x) defined.
  *
- * product: y[c][j] = sum over t of w[c] * x[j], with w scalars and x vectors, for `rows` rows (any number) and XB
- * vectors. packed: the scalars of a step t lie side by side, at w + t * ws. strided: those of a row do, at w + c * ws;
- * the sums are added to y. Step t's vectors are at x + t * xs, side by side, as are those of a row of y, at
+ * product: y[c][j] (+)= sum over t of w[c] * x[j], with w scalars and x vectors, for `rows` rows (any number) and
+ * XB vectors; `add`: to what y holds. packed: the scalars of a step t lie side by side, at w + t * ws. strided: those
+ * of a row do, at w + c * ws. Step t's vectors are at x + t * xs, side by side, as are those of a row of y, at
  * y + c * yc. */
 
 #define PRODUCT(RB, XB) \
-static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc) { \
+static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
+                                             int add) { \
     V acc[RB][XB]; \
     _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+            acc[c][j] = add ? *(const V *)(y + c * yc + j * LANES) : (V){0}; \
     for (long t = 0; t < n; t++, w += ws, x += xs) { \
         V v[XB]; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
@@ -20,10 +22,12 @@ static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
     _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * yc + j * LANES) = acc[c][j]; \
 } \
-static void NAME(strided_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc) { \
+static void NAME(strided_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
+                                             int add) { \
     V acc[RB][XB]; \
     _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = *(const V *)(y + c * yc + j * LANES); \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+            acc[c][j] = add ? *(const V *)(y + c * yc + j * LANES) : (V){0}; \
     for (long t = 0; t < n; t++, w++, x += xs) { \
         V v[XB]; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
@@ -40,7 +44,7 @@ PRODUCT(4, 3)
 PRODUCT(8, 1) PRODUCT(8, 2) PRODUCT(8, 3)
 #endif
 
-typedef void (*NAME(Product))(const T *, long, const T *, long, long, T *, long);
+typedef void (*NAME(Product))(const T *, long, const T *, long, long, T *, long, int);
 
 #define ROW(kind, RB) {NAME(kind##_product_##RB##_1), NAME(kind##_product_##RB##_2), NAME(kind##_product_##RB##_3)}
 static const NAME(Product) NAME(packed_products)[][3] = {ROW(packed, 1), ROW(packed, 2), ROW(packed, 4),
@@ -63,20 +67,21 @@ static const NAME(Product) NAME(strided_products)[][3] = {ROW(strided, 1), ROW(s
 #endif
 
 /* Any number of rows, and of vectors (in parts of nearly equal size, at most 3). */
-static void NAME(packed_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, long rows,
-                                 long vectors) {
+static void NAME(packed_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
+                                 long rows, long vectors) {
     const long parts = (vectors + 2) / 3;
     for (long i = 0; i < parts; i++) {
         const long a = vectors * i / parts, b = vectors * (i + 1) / parts;
         long c = 0;
         for (int size = MOST_ROWS; size >= 0; size--)
             for (; rows - c >= 1 << size; c += 1 << size)
-                NAME(packed_products)[size][b - a - 1](w + c, ws, x + a * LANES, xs, n, y + c * yc + a * LANES, yc);
+                NAME(packed_products)[size][b - a - 1](w + c, ws, x + a * LANES, xs, n, y + c * yc + a * LANES, yc,
+                                                       add);
     }
 }
 
-static void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, long rows,
-                                  long vectors) {
+static void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
+                                  long rows, long vectors) {
     const long parts = (vectors + 2) / 3;
     for (long i = 0; i < parts; i++) {
         const long a = vectors * i / parts, b = vectors * (i + 1) / parts;
@@ -84,7 +89,7 @@ static void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long
         for (int size = MOST_ROWS; size >= 0; size--)
             for (; rows - c >= 1 << size; c += 1 << size)
                 NAME(strided_products)[size][b - a - 1](w + c * ws, ws, x + a * LANES, xs, n, y + c * yc + a * LANES,
-                                                        yc);
+                                                        yc, add);
     }
 }
 #undef MOST_ROWS
@@ -126,10 +131,14 @@ INLINE void NAME(transpose)(V *r) {
 #undef SHUFFLE
 
 /* The transpose of LANES vectors `from` elements apart (the last one again where there are fewer `rows`), written
- * `to` elements apart. */
-static void NAME(transposed)(const T *x, long from, long rows, T *y, long to) {
+ * `to` elements apart. ahead: where, from the vectors, those of a later call lie; 0 if it is not known. */
+static void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead) {
     V r[LANES];
-    for (long i = 0; i < LANES; i++) r[i] = *(const V *)(x + (i < rows ? i : rows - 1) * from);
+    for (long i = 0; i < LANES; i++) {
+        const T *at = x + (i < rows ? i : rows - 1) * from;
+        r[i] = *(const V *)at;
+        if (ahead) __builtin_prefetch(at + ahead);
+    }
     NAME(transpose)(r);
     for (long i = 0; i < LANES; i++) *(V *)(y + i * to) = r[i];
 }

@@ -25,12 +25,12 @@ from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address
 
 cdef extern from "winograd_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
-    void packed_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
-    void packed_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
-    void strided_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
-    void strided_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
-    void transposed_f32(const float *, long, long, float *, long)
-    void transposed_f64(const double *, long, long, double *, long)
+    void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
+    void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
+    void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
+    void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
+    void transposed_f32(const float *, long, long, float *, long, long)
+    void transposed_f64(const double *, long, long, double *, long, long)
     void input_tile_f32(const float *, long, long, long, long, float *, long)
     void input_tile_f64(const double *, long, long, long, long, double *, long)
     void input_row_f32(int, const float *, long, long, long, long, float *, long)
@@ -98,10 +98,12 @@ cdef struct Winograd:
     long origin                            # of the first tap (the last one, if turned around)
     int across_filters                     # which of the two lie side by side in w: filters or channels
     int relu
-    long v_step, u_step, m_step, u_groups  # elements from one of the 36 values to the next; groups of filters in U
+    long v_step, u_step, m_step            # elements from one of the 36 values to the next
+    long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
 
-cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, real *u) noexcept nogil:
-    """U[36][slice, channel][GROUP] of `rows` filters from `first` on."""
+cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, long c0, long c1,
+                            real *u) noexcept nogil:
+    """U[36][slice, channel][GROUP] of `rows` filters from `first` on, for the channels from c0 to c1."""
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef long s, c, v, k, i, taps = p.size * p.size
     cdef const real *at
@@ -109,27 +111,27 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
     cdef real square[25 * 16 * GROUP]      # [tap][channel][filter]
     for s in range(p.depth):
         if p.across_filters:
-            for c in range(p.channels):
+            for c in range(c0, c1):
                 at = w + p.origin + s * p.w_slice + c * p.w_other + first
-                out = u + (s * p.channels + c) * GROUP
+                out = u + (s * (c1 - c0) + c - c0) * GROUP
                 for v from 0 <= v < rows by lanes:
                     if real is float:
                         weights_f32(at + v, p.w_line, p.w_tap, p.size, out + v, p.u_step)
                     else:
                         weights_f64(at + v, p.w_line, p.w_tap, p.size, out + v, p.u_step)
             continue
-        for c from 0 <= c < p.channels by lanes:
+        for c from c0 <= c < c1 by lanes:
             for v from 0 <= v < rows by lanes:
                 at = w + p.origin + s * p.w_slice + (first + v) * p.w_other + c
                 for k in range(taps):
                     if real is float:
                         transposed_f32(at + k // p.size * p.w_line + k % p.size * p.w_tap, p.w_other, rows - v,
-                                       square + k * lanes * GROUP + v, GROUP)
+                                       square + k * lanes * GROUP + v, GROUP, 0)
                     else:
                         transposed_f64(at + k // p.size * p.w_line + k % p.size * p.w_tap, p.w_other, rows - v,
-                                       square + k * lanes * GROUP + v, GROUP)
-            for i in range(min(lanes, p.channels - c)):
-                out = u + (s * p.channels + c + i) * GROUP
+                                       square + k * lanes * GROUP + v, GROUP, 0)
+            for i in range(min(lanes, c1 - c)):
+                out = u + (s * (c1 - c0) + c - c0 + i) * GROUP
                 for v from 0 <= v < rows by lanes:
                     if real is float:
                         weights_f32(square + i * GROUP + v, p.size * lanes * GROUP, lanes * GROUP, p.size, out + v,
@@ -158,7 +160,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *v = u + p.u_groups * 36 * p.u_step
     cdef real *m = v + 36 * p.v_step
     cdef real *packed
-    cdef long i, first, n, s, c, t, g, rows, k, f, d
+    cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels
     cdef Tile at[MOST_TILES]
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
@@ -181,16 +183,22 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                                        v + (s * p.channels + c) * line + t * lanes, p.v_step)
         for g in range(g0, g1):
             rows = min(GROUP, p.filters - g * GROUP)
-            packed = u + (0 if p.u_groups == 1 else g - g0) * 36 * p.u_step
-            if i == 0 or p.u_groups == 1 and g1 - g0 > 1:
-                transform_weights(p, w, g * GROUP, rows, packed)
-            for k in range(36):
-                if real is float:
-                    packed_product_f32(packed + k * p.u_step, GROUP, v + k * p.v_step, line, channels,
-                                       m + k * p.m_step, line, rows, n)
-                else:
-                    packed_product_f64(packed + k * p.u_step, GROUP, v + k * p.v_step, line, channels,
-                                       m + k * p.m_step, line, rows, n)
+            # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
+            packed = u + (0 if p.slices else g - g0) * 36 * p.u_step
+            for j in range(max(1, p.slices)):
+                c, n_channels = 0, channels
+                if p.slices:
+                    c, n_channels = channels * j // p.slices, channels * (j + 1) // p.slices
+                    n_channels -= c
+                if i == 0 or p.slices:
+                    transform_weights(p, w, g * GROUP, rows, c, c + n_channels if p.slices else p.channels, packed)
+                for k in range(36):
+                    if real is float:
+                        packed_product_f32(packed + k * p.u_step, GROUP, v + k * p.v_step + c * line, line, n_channels,
+                                           m + k * p.m_step, line, j > 0, rows, n)
+                    else:
+                        packed_product_f64(packed + k * p.u_step, GROUP, v + k * p.v_step + c * line, line, n_channels,
+                                           m + k * p.m_step, line, j > 0, rows, n)
             for f in range(rows):
                 for t in range(n):
                     y = <real *>address(&p.y, at[t].block, context) \
@@ -226,9 +234,11 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, chunk, channels, fi
     p.origin = origin
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (GROUP * chunk | 1) * lanes
+    p.u_groups, p.slices = ceil_div(ceil_div(filters, GROUP), groups), 0
     p.u_step = channels * depth * GROUP + 16
-    most = ceil_div(ceil_div(filters, GROUP), groups)
-    p.u_groups = 1 if ceil_div(p.tiles.total, parts) <= chunk else most
+    if depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
+        p.u_groups, p.slices = 1, ceil_div(channels, 128)
+        p.u_step = ceil_div(channels, p.slices) * GROUP + 16
     cdef size_t scratch = 36 * (p.u_groups * p.u_step + p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
@@ -266,7 +276,6 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef Tile at[MOST_TILES]
     memset(back, 0, taps * rows * wide * sizeof(real))
     for i in range(6):
-        memset(sums, 0, 6 * p.p_step * sizeof(real))
         for k in range(chunks):
             first = begin + (end - begin) * k // chunks
             n = begin + (end - begin) * (k + 1) // chunks - first
@@ -305,10 +314,12 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
                 for s in range(6):
                     if real is float:
                         strided_product_f32(v + s * p.v_step + t * lanes, line, q + s * p.q_step + t * lanes * wide,
-                                            wide, valid, sums + s * p.p_step, wide, rows, wide // lanes)
+                                            wide, valid, sums + s * p.p_step, wide, k > 0 or t > 0, rows,
+                                            wide // lanes)
                     else:
                         strided_product_f64(v + s * p.v_step + t * lanes, line, q + s * p.q_step + t * lanes * wide,
-                                            wide, valid, sums + s * p.p_step, wide, rows, wide // lanes)
+                                            wide, valid, sums + s * p.p_step, wide, k > 0 or t > 0, rows,
+                                            wide // lanes)
         for r from 0 <= r < rows * wide by lanes:
             if real is float:
                 weights_back_f32(i, p.size, sums + r, p.p_step, back + r, rows * wide)
