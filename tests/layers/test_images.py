@@ -439,3 +439,14 @@ def test_single_numbers_in_keras_configurations():
         seeded = {"seed": 3}
         one, two = type(layer).from_config(config | seeded), type(layer).from_config(layer.get_config() | seeded)
         np.testing.assert_array_equal(one(x, training=True), two(x, training=True))
+
+
+@pytest.mark.parametrize("case", RANDOM)
+def test_images_without_samples_and_of_one_pixel(case):
+    layer = make(case)
+    channels = CASES[case][2][-1 if layer.data_format == "channels_last" else 0]
+    for sizes in ((0, 4, 5), (2, 1, 1), (1, 1, 7), (3, 5, 1)):
+        x = np.full((*sizes, channels), 0.5, "float32")
+        x = x if layer.data_format == "channels_last" else np.moveaxis(x, -1, 1)
+        y = layer(x, training=True)
+        assert y.shape == layer.compute_output_shape(x.shape) and np.isfinite(y).all()

@@ -280,6 +280,8 @@ class RandomPerspective(_Sampled):
                 "end_points": moved}
 
     def _read(self, images, transformation, interpolation):
+        if 1 in self._sizes(images)[1:3]:            # a line has no perspective
+            return images
         moved = perspective_transform(images, transformation["start_points"], transformation["end_points"],
                                       interpolation, self.fill_value, self.data_format)
         return ops.where(ops.reshape(transformation["apply_perspective"], (-1, 1, 1, 1)), moved, images)
