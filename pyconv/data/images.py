@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..config import image_data_format
+from ..ops.images import fitting, interpolation_matrix
 from ..utils.configurable import describe
-from ..utils.images import FILTERS, MODES, pillow
+from ..utils.images import MODES, pillow
 from .folders import Folder, choice, open_folder
 
 __all__ = ["ImageFolder", "image_dataset_from_directory"]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5")
 _FUNCTION = "image_dataset_from_directory"
 
 
@@ -28,21 +32,38 @@ class ImageFolder(Folder):
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path!r} cannot be read as an image: {error}. Remove it, or save it "
                              "again.") from error
-        array = np.asarray(self._resize(image), "float32").reshape(*self.image_size, channels)
+        array = self._resized(np.asarray(image).reshape(image.height, image.width, channels))
         return array.transpose(2, 0, 1) if self.data_format == "channels_first" else array
 
-    def _resize(self, image):
-        Image = pillow(_FUNCTION)
-        height, width = self.image_size
-        kind = Image.Resampling[self.interpolation.upper()]
-        if not (self.crop_to_aspect_ratio or self.pad_to_aspect_ratio):
-            return image.resize((width, height), kind)
-        # the largest part of the image (or the smallest frame around it) with the ratio of the result
-        choose = min if self.crop_to_aspect_ratio else max
-        own_width = choose(image.width, round(image.height * width / height)) or 1
-        own_height = choose(image.height, round(image.width * height / width)) or 1
-        left, top = (image.width - own_width) // 2, (image.height - own_height) // 2
-        return image.crop((left, top, left + own_width, top + own_height)).resize((width, height), kind)
+    def _resized(self, image):
+        """The image (height, width, channels) in the size of the data set, as float32."""
+        if self.crop_to_aspect_ratio or self.pad_to_aspect_ratio:
+            top, left, height, width = fitting(*image.shape[:2], *self.image_size, outside=self.pad_to_aspect_ratio)
+            if self.pad_to_aspect_ratio:
+                image = np.pad(image, ((top, top), (left, left), (0, 0)))
+            else:
+                image = image[top:top + height, left:left + width]
+        for axis, n in enumerate(self.image_size):
+            if n != image.shape[axis]:
+                places, weights = taps(image.shape[axis], n, self.interpolation)
+                weights = weights[:, :, None, None] if axis == 0 else weights[:, None, :, None]
+                image = sum(np.take(image, at, axis) * weight for at, weight in zip(places, weights, strict=True))
+        return np.asarray(image, "float32")
+
+
+@functools.lru_cache(maxsize=256)
+def taps(size, n, interpolation):
+    """What resizes an axis: (k, n) indices of elements, and their weights as float32, to be added up in this order."""
+    if interpolation == "nearest":
+        return np.floor((np.arange(n) + 0.5) * size / n).astype("int64")[None], np.ones((1, n), "float32")
+    if interpolation == "area":          # how much of each pixel lies within one of the result
+        low, high = np.arange(n)[:, None] * size / n, (np.arange(n)[:, None] + 1) * size / n
+        matrix = np.maximum(np.minimum(high, np.arange(size) + 1) - np.maximum(low, np.arange(size)), 0) * n / size
+    else:
+        matrix = interpolation_matrix(size, n, interpolation)
+    count = int((matrix != 0).sum(1).max())
+    places = np.argsort(matrix == 0, axis=1, kind="stable")[:, :count]
+    return places.T, np.take_along_axis(matrix, places, 1).T.astype("float32")
 
 
 def image_dataset_from_directory(directory, labels="inferred", label_mode="int", class_names=None,
@@ -81,9 +102,8 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
         Which part is returned, together with `validation_split`; with `shuffle` the parts are drawn at
         random, so that two calls need the same `seed`. "both" gives a pair.
     interpolation: str
-        "bilinear" (default), "nearest", "bicubic", "lanczos", "box" or "hamming", as in Pillow: all but
-        "nearest" average over the pixels that fall together when an image is made smaller (TensorFlow's
-        bilinear does not).
+        "bilinear" (default), "nearest", "bicubic", "lanczos3", "lanczos5" or "area". As in Keras only "area"
+        averages over the pixels that fall together when an image is made smaller.
     follow_links: bool
     crop_to_aspect_ratio, pad_to_aspect_ratio: bool
         Whether images are cut or filled up with black to the ratio of `image_size` rather than distorted.
@@ -109,7 +129,7 @@ def image_dataset_from_directory(directory, labels="inferred", label_mode="int",
     ImportError
         If Pillow is not installed.
     """
-    choice(_FUNCTION, color_mode=(color_mode, tuple(MODES)), interpolation=(interpolation, FILTERS),
+    choice(_FUNCTION, color_mode=(color_mode, tuple(MODES)), interpolation=(interpolation, INTERPOLATIONS),
            data_format=(data_format, ("channels_last", "channels_first", None)))
     if not isinstance(image_size, (tuple, list)) or len(image_size) != 2 or not all(
             isinstance(n, (int, np.integer)) and n > 0 for n in image_size):
