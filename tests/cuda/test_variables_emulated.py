@@ -71,6 +71,48 @@ def test_two_variables_change_places():
     np.testing.assert_array_equal([a.numpy(), b.numpy()], [np.full(3, 7.0), np.arange(3.0)])
 
 
+def test_updates_see_old_values_only():
+    """New values that are written at once must not be seen by what reads the old ones: spread, in other chains, given
+    away, twice, or as an output."""
+    def fresh():
+        return [Variable(np.arange(4.0) + i) for i in range(5)] + [Variable(np.array(2.0))]
+
+    def function(a, b, c, d, e, scalar):
+        def step(x):
+            old = a.value
+            new = old * 2 + x
+            a.assign(new)
+            b.assign(b.value + ops.sum(old))            # through a reduction
+            c.assign(ops.reshape(old, (4, 1))[:, 0] - c.value)
+            d.assign(new)                               # the same value for two
+            e.assign(old)
+            scalar.assign(scalar.value * ops.max(x) + scalar.value)
+            return old, new * scalar.value
+        return step
+    results = []
+    for name in ("reference", "cuda"):
+        variables = fresh()
+        program = backends.get(name).compile(trace(function(*variables), [((4,), "float64")])[0])
+        outputs = [program([np.array([1.0, 2.0, 3.0, 4.0]) * k]) for k in (1, 2, 3)]
+        results.append([*outputs[0], *outputs[2], *(v.numpy() for v in variables)])
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-14)
+
+
+def test_an_update_is_one_launch():
+    w, m = Variable(np.ones(5, "float32")), Variable(np.zeros(5, "float32"))
+
+    def step(g):
+        m.assign(m.value * 0.9 + g)
+        w.assign_sub(m.value * 0.1)
+    program = backends.get("cuda").compile(trace(step, [((5,), "float32")])[0])
+    assert len(program.launches) == 2           # the status, and the chain
+    for _ in range(3):
+        program([np.ones(5, "float32")])
+    np.testing.assert_allclose(m.numpy(), 2.71, rtol=1e-6)
+    np.testing.assert_allclose(w.numpy(), 1 - 0.1 * (1 + 1.9 + 2.71), rtol=1e-6)
+
+
 @pytest.mark.parametrize("run", [1, 2, 3])      # launched one by one, captured, replayed
 def test_a_failed_run_changes_nothing(run):
     w = Variable(np.ones(3, "float32"))

@@ -94,11 +94,21 @@ class Group:
         for node in other.nodes:
             self.add(node)
 
-    def source(self, stored, codes):
-        """The kernel: (source, name, inputs as Access, geometry's numbers, whether it takes the status).
+    def reads_once(self, variable) -> bool:
+        """Whether all that the group reads of a variable for element i is the variable's element i."""
+        return all(collapsed(tensor.shape, node.output.shape) in (((self.count, 1),), ())
+                   for node in self.nodes for tensor in node.inputs
+                   if self.root(tensor).node.attrs.get("variable") is variable)
+
+    def source(self, stored, codes, through):
+        """The kernel: (source, name, inputs as Access, nodes with an output of their own, numbers of the geometry).
 
         stored: the nodes whose results are kept, in the order of the kernel's outputs. codes: id of a node ->
-        its error's code, which becomes an argument.
+        its error's code, which becomes an argument. through: id of a node -> the variable that its result is written
+        to, if no error was reported; where the group reads that variable too, it is one argument for both.
+
+        The arguments are the inputs, the outputs, the geometry, the status (with `codes` or `through`), the codes, and
+        the number of elements.
         """
         index = "int" if self.count < 2**31 - 2**20 else "long long"
         accesses, geometry, loads, at, lines = {}, [], [], {}, []
@@ -121,22 +131,31 @@ class Group:
             expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{len(lines)}")
             lines.append(f"const {out} {names[id(node.output)]} = ({out}){expression};")
         checks = [i for i, n in enumerate(self.nodes) if id(n) in codes]
-        parameters = [f"const {TYPES[a.tensor.dtype]}* __restrict__ p{name}" for name, a in accesses.values()]
-        parameters += [f"{TYPES[n.output.dtype]}* __restrict__ y{i}" for i, n in enumerate(stored)]
+        both = {id(v): f"p{name}" for v in through.values() for name, a in accesses.values()
+                if a.tensor.node.attrs.get("variable") is v}
+        parameters = [f"{TYPES[a.tensor.dtype]}* p{name}" if f"p{name}" in both.values()
+                      else f"const {TYPES[a.tensor.dtype]}* __restrict__ p{name}" for name, a in accesses.values()]
+        own = [n for n in stored if id(through.get(id(n))) not in both]
+        parameters += [f"{TYPES[n.output.dtype]}* __restrict__ y{i}" for i, n in enumerate(own)]
         parameters += [f"{index} g{i}" for i in range(len(geometry))]
-        parameters += (["i64* status"] if checks else []) + [f"int code{i}" for i in checks] + [f"{index} n"]
-        stores = [f"y{i}[i] = {names[id(n.output)]};" for i, n in enumerate(stored)]
+        parameters += ["i64* status"] if checks else ["const i64* __restrict__ status"] if through else []
+        parameters += [f"int code{i}" for i in checks] + [f"{index} n"]
+        stores = []
+        for node in stored:
+            target = both.get(id(through.get(id(node)))) or f"y{next(i for i, n in enumerate(own) if n is node)}"
+            stores.append(f"{'if (fine) ' if id(node) in through else ''}{target}[i] = {names[id(node.output)]};")
         name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes))[:40].rstrip("_")
         body = "\n        ".join(loads + lines + stores)
+        fine = "    const bool fine = status[0] == 0x7fffffff;\n" if through else ""
         source = f"""extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({', '.join(parameters)})
 {{
-    for ({index} i = ({index})blockIdx.x * {BLOCK} + threadIdx.x; i < n; i += ({index})gridDim.x * {BLOCK}) {{
+{fine}    for ({index} i = ({index})blockIdx.x * {BLOCK} + threadIdx.x; i < n; i += ({index})gridDim.x * {BLOCK}) {{
         {body}
     }}
 }}
 """
         cast = np.int32 if index == "int" else np.int64
-        return source, name, [a for _, a in accesses.values()], [cast(v) for v in geometry], cast(self.count)
+        return source, name, [a for _, a in accesses.values()], own, [cast(v) for v in (*geometry, self.count)]
 
     @staticmethod
     def _place(axes, at, geometry, lines) -> str:

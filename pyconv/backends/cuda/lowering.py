@@ -276,28 +276,42 @@ def pool_table(planner, node, x, y) -> View:
                              *three([p for p, _ in attrs["padding"]], 0)], "int32")
 
 
+def pool_key(planner, x, attrs) -> tuple:
+    """What the places of maxima follow from."""
+    return "maxima", id(planner.root(x)), tuple(sorted(attrs.items()))
+
+
+def maxima(planner, node, x, y_shape, out) -> View | None:
+    """Launch the pooling; gives the places of the maxima if a gradient of the graph will ask for them."""
+    key, n = pool_key(planner, x, node.attrs), math.prod(y_shape)
+    asked = node.op == "max_pool_gradient" or any(
+        other.op == "max_pool_gradient" and pool_key(planner, other.inputs[0], other.attrs) == key
+        for other in planner.nodes)
+    where = planner.temporary(n, "int32") if asked else None
+    args = (planner.view(x), out, where, pool_table(planner, node, x.shape, y_shape), np.int32(n))
+    planner.launch("pooling", f"max_pool<{TYPES[x.dtype]}>", blocks_for(n), (BLOCK,), args,
+                   [v for v in (out, where) if v is not None])
+    planner.found[key] = where
+    return where
+
+
 @lowers("max_pool")
 def max_pool(planner, node):
     (x,) = node.inputs
     small(node, x, node.output)
-    source, table = planner.view(x), pool_table(planner, node, x.shape, node.output.shape)
-    out, n = result(planner, node), math.prod(node.output.shape)
-    planner.launch("pooling", f"max_pool<{TYPES[x.dtype]}>", blocks_for(n), (BLOCK,),
-                   (source, out, None, table, np.int32(n)), [out])
+    planner.view(x)
+    maxima(planner, node, x, node.output.shape, result(planner, node))
 
 
 @lowers("max_pool_gradient")
 def max_pool_gradient(planner, node):
     x, grad = node.inputs
     small(node, x, grad)
-    source, incoming = planner.view(x), planner.view(grad)
-    table, c_type = pool_table(planner, node, x.shape, grad.shape), TYPES[x.dtype]
-    outputs, n = math.prod(grad.shape), math.prod(x.shape)
-    where, out = planner.temporary(outputs, "int32"), result(planner, node)
-    planner.launch("pooling", f"max_pool<{c_type}>", blocks_for(outputs), (BLOCK,),
-                   (source, None, where, table, np.int32(outputs)), [where])
-    planner.launch("pooling", f"max_pool_gradient<{c_type}>", blocks_for(n), (BLOCK,),
-                   (where, incoming, out, table, np.int32(n)), [out])
+    incoming = planner.view(grad)
+    where = planner.found.get(pool_key(planner, x, node.attrs)) or maxima(planner, node, x, grad.shape, None)
+    out, n = result(planner, node), math.prod(x.shape)
+    planner.launch("pooling", f"max_pool_gradient<{TYPES[x.dtype]}>", blocks_for(n), (BLOCK,),
+                   (where, incoming, out, pool_table(planner, node, x.shape, grad.shape), np.int32(n)), [out])
 
 
 DIVISORS = {"one": 0, "window": 1, "elements": 2}
@@ -318,10 +332,14 @@ def avg_pool(planner, node):
 
 def checked(planner, indices, size, text) -> View:
     """The indices as int32, in range; the run fails with `text` if one is not."""
+    key = ("checked", id(planner.root(indices)), size, text)
+    if key in planner.found:
+        return planner.found[key]
     n, source = math.prod(indices.shape), planner.view(indices)
     safe, status = planner.temporary(n, "int32"), planner.status_view()
     planner.launch("indexing", f"check<{TYPES[indices.dtype]}>", (1,), (256,),
                    (source, safe, status, np.int32(planner.message(text)), np.int64(size), np.int32(n)), [safe, status])
+    planner.found[key] = safe
     return safe
 
 

@@ -53,6 +53,7 @@ class Planner:
         self.launches: list[Launch] = []
         self.messages: list = []            # of errors; code 1 is the first
         self.constants = bytearray()        # what the area of constants will hold
+        self.found: dict = {}               # what lowerings leave for others: key -> View
         self._offsets: dict = {}            # bytes of a constant -> its offset
         self._buffers: dict = {}            # id of a root tensor -> Buffer
         self._roots: dict = {}              # id of a tensor -> the tensor that holds its elements
@@ -104,9 +105,13 @@ class Planner:
         if node.op == "constant":
             return self.constant(node.attrs["value"].array).buffer
         if node.op == "variable":
-            variable = node.attrs["variable"]
-            return Buffer(math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize, VARIABLE, variable=variable)
+            return self._home(node.attrs["variable"])
         raise AssertionError(f"{node} was not computed")
+
+    @staticmethod
+    def _home(variable) -> Buffer:
+        nbytes = math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
+        return Buffer(nbytes, VARIABLE, variable=variable)
 
     def constant(self, values, dtype=None) -> View:
         """Numbers that the kernels read: they are copied to the device once."""
@@ -198,8 +203,12 @@ class Planner:
         target.add(node)
         self._pending[id(node.output)] = target
 
-    def _emit(self, group):
-        """Launch a group's kernel; what is needed outside of it is stored."""
+    def _emit(self, group, through=None):
+        """Launch a group's kernel; what is needed outside of it is stored.
+
+        through: id of a node -> the variable that its result goes to at once, see `_write_through`.
+        """
+        through = through or {}
         inside = {id(n) for n in group.nodes}
         for node in group.nodes:
             del self._pending[id(node.output)]
@@ -207,14 +216,48 @@ class Planner:
                                                 for c in self._consumers.get(id(n.output), ()))]
         checked = [n for n in group.nodes if n.op == "check_finite"]
         codes = {id(n): self.message(n.attrs["message"]) for n in checked}
-        source, name, accesses, geometry, n = group.source(stored, codes)
+        source, name, accesses, own, numbers = group.source(stored, codes, through)
         args = [self.view(a.tensor) for a in accesses]
-        outputs = [View(self.define(n.output), n.output.dtype) for n in stored]
-        status = [self.status_view()] if checked else []
-        numbers = [np.int32(codes[id(node)]) for node in checked]
+        outputs = [View(self._home(through[id(n)]) if id(n) in through else self.define(n.output), n.output.dtype)
+                   for n in own]
+        status = [self.status_view()] if checked or through else []
+        writes = [*outputs, *(status if checked else ())]
+        *geometry, n = numbers
+        args += [*outputs, *geometry, *status, *(np.int32(codes[id(c)]) for c in checked), n]
         self.launches.append(Launch(self.driver.kernel_of_source(source, name), blocks_for(group.count), (BLOCK,),
-                                    (*args, *outputs, *geometry, *status, *numbers, n),
-                                    [v.buffer for v in outputs + status]))
+                                    tuple(args), [v.buffer for v in writes]))
+
+    def _write_through(self):
+        """Launch what waits last, as nothing but new values of variables needs it; these go to the variables at once.
+
+        Not those whose old value is still needed by others, and not where the group itself reports errors: an error
+        must be known before the first element is written.
+        """
+        news, sources = {}, set()           # id of a tensor -> variables that take its value; variables given to others
+        for variable, tensor in self.graph.updates:
+            root = self.root(tensor)
+            news.setdefault(id(root), []).append(variable)
+            sources.add(id(root.node.attrs.get("variable")))
+        waiting = list({id(g): g for g in self._pending.values()}.values())
+        reporting = [g for g in waiting if any(n.op == "check_finite" for n in g.nodes)]
+        for group in reporting:
+            self._emit(group)
+        waiting = [g for g in waiting if all(g is not r for r in reporting)]
+        written = set()
+        for i, group in enumerate(waiting):
+            inside, through = {id(n) for n in group.nodes}, {}
+            for node in group.nodes:
+                variables = news.get(id(node.output), ())
+                outside = [c for c in self._consumers[id(node.output)] if c is None or id(c) not in inside]
+                if len(variables) != 1 or outside != [None] or id(variables[0]) in sources:
+                    continue
+                (variable,) = variables
+                others = [t.node.attrs.get("variable") for g in waiting[i + 1:] for t in g.outside.values()]
+                if group.reads_once(variable) and all(v is not variable for v in others):
+                    through[id(node)] = variable
+                    written.add(id(variable))
+            self._emit(group, through)
+        return written
 
     # The whole ---------------------------------------------------------------------------------------------
 
@@ -261,10 +304,14 @@ class Planner:
         return copy
 
     def _updates(self):
-        """Copy new values into variables, after all that reads the old ones."""
+        """See to it that new values come into the variables, after all that reads the old ones."""
         changing = {id(v) for v, _ in self.graph.updates}
+        written = self._write_through()
         self.updated, pairs = [], []
         for variable, tensor in self.graph.updates:
+            if id(variable) in written:
+                self.updated.append(variable)
+                continue
             buffer = self.buffer(tensor)
             if buffer.area == VARIABLE and buffer.variable is variable or not buffer.nbytes:
                 continue
@@ -275,8 +322,7 @@ class Planner:
             self.updated.append(variable)
             item = np.dtype(tensor.dtype).itemsize
             bits, n = f"uint{8 * item}", buffer.nbytes // item
-            target = View(Buffer(buffer.nbytes, VARIABLE, variable=variable), bits)
-            index = self.index(n)
+            target, index = View(self._home(variable), bits), self.index(n)
             self.launch("copy", f"commit<{UNSIGNED[item]}, {index}>", blocks_for(n), (BLOCK,),
                         (View(buffer, bits), target, self.status_view(), NUMPY[index](n)), [target])
 
