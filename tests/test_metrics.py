@@ -253,3 +253,26 @@ def test_metrics_in_double_precision():
     auc = metrics.AUC(dtype="float64")
     auc.update_state(YES[0], PROBABILITIES[0])
     assert auc.result().dtype == "float64" and auc.variables[0].dtype == "float64"
+
+
+REQUIRED = {"IoU": (3, [0]), "MeanIoU": (3,), "OneHotIoU": (3, [0]), "OneHotMeanIoU": (3,),
+            "PrecisionAtRecall": (0.5,), "RecallAtPrecision": (0.5,), "SensitivityAtSpecificity": (0.5,),
+            "SpecificityAtSensitivity": (0.5,)}
+
+
+@pytest.mark.parametrize("name", sorted(metrics.CLASSES))
+def test_every_configuration_makes_the_metric_again(name):
+    own = getattr(metrics, name)(*REQUIRED.get(name, ()), name="mine", dtype="float64")
+    config = json.loads(json.dumps(metrics.serialize(own)))
+    again = metrics.deserialize(config)
+    assert type(again) is type(own) and again.get_config() == own.get_config()
+    assert again.name == "mine" and all(v.dtype == "float64" for v in again.variables)
+
+
+def test_a_metric_of_ones_own_by_its_configuration():
+    class Mine(Mean):
+        pass
+    config = metrics.serialize(Mine(name="a"))
+    assert type(metrics.deserialize(config, {"Mine": Mine})) is Mine
+    with pytest.raises(ValueError, match="'Mine' is not known"):
+        metrics.deserialize(config)

@@ -33,8 +33,11 @@ class Metric:
         self._variables: list = []
         self._initial: list = []
 
-    def add_variable(self, shape=(), initializer="zeros", dtype=None, name="variable") -> Variable:
-        """A state variable. initializer: "zeros", "ones", a number, or a function of (shape, dtype)."""
+    def add_variable(self, shape=(), initializer="zeros", dtype=None, aggregation=None, name="variable") -> Variable:
+        """A state variable. initializer: "zeros", "ones", a number, or a function of (shape, dtype).
+
+        aggregation: there for code written for Keras, and ignored.
+        """
         dtype = dtype or self.dtype
         if callable(initializer):
             value = np.asarray(initializer(shape, dtype))

@@ -311,14 +311,14 @@ class Model(Trainer, Layer):
 
     # ---- files
 
-    def save(self, filepath, overwrite=True, include_optimizer=True):
+    def save(self, filepath, overwrite=True, include_optimizer=True, zipped=None):
         """Save architecture, weights, and the state of the training to a file that ends in ".pyconv".
 
         `pyconv.models.load_model` makes the model again; for the arguments and errors see
         `pyconv.saving.save_model`.
         """
         from ..saving.model_file import save_model
-        save_model(self, filepath, overwrite, include_optimizer)
+        save_model(self, filepath, overwrite, include_optimizer, zipped)
 
     def save_weights(self, filepath, overwrite=True):
         """Save the weights to a safetensors file, such as "model.weights.safetensors".

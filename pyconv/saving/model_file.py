@@ -25,7 +25,7 @@ __all__ = ["load_model", "save_model"]
 
 # ---- saving
 
-def save_model(model, filepath, overwrite=True, include_optimizer=True):
+def save_model(model, filepath, overwrite=True, include_optimizer=True, zipped=None):
     """Save a model to one file, from which `load_model` makes it again.
 
     The file holds the architecture (as `get_config` gives it), all variables, and, if the model was compiled,
@@ -46,6 +46,8 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True):
         Whether an old file of this name is replaced (default); otherwise FileExistsError.
     include_optimizer: bool
         Whether the arguments of `compile` and the optimizer are saved; default True.
+    zipped: None or True
+        There for code written for Keras: a model is always one file.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True):
     TypeError
         If the configuration of a layer cannot be found out.
     """
+    if zipped not in (None, True):
+        raise ValueError(f"save: zipped={zipped!r} must be None or True: a model is saved as one file, not as a folder.")
     path = check_target(filepath, SUFFIX, overwrite, "save")
     need_built(model, "save")
     _refuse_code(model)

@@ -42,7 +42,7 @@ def _module_of(cls):
     return ".".join(parts[:2]) if parts[0] == "pyconv" else cls.__module__
 
 
-def deserialize_keras_object(config, custom_objects=None):
+def deserialize_keras_object(config, custom_objects=None, safe_mode=True):
     """The object that `serialize_keras_object` described.
 
     Parameters
@@ -51,12 +51,17 @@ def deserialize_keras_object(config, custom_objects=None):
         The "module" in it only says what kind of object it is; nothing is imported by its name.
     custom_objects: dict, optional
         Name -> class or function, besides the registered ones.
+    safe_mode: bool
+        There for code written for Keras: must be True. A configuration never holds code.
 
     Raises
     ------
     ValueError
         For classes that are neither part of pyconv, registered, nor among `custom_objects`.
     """
+    if safe_mode is not True:
+        raise ValueError(f"deserialize_keras_object: safe_mode={safe_mode!r} must be True: a configuration holds no "
+                         "code, so there is no other mode.")
     with CustomObjectScope(custom_objects):
         return _deserialize(config)
 

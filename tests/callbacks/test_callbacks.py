@@ -136,6 +136,46 @@ def test_early_stopping(arguments, values, epochs):
     assert run_epochs(callback, values, arguments.get("monitor", "val_loss"))[0] == epochs
 
 
+class Bare:
+    """A model as far as a callback looks at it: its weight is the number of the epoch."""
+
+    metrics, stop_training, optimizer, epoch = (), False, None, 0
+
+    def get_weights(self):
+        return [np.full(2, self.epoch)]
+
+    def set_weights(self, weights):
+        self.weights = float(weights[0][0])
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("restore", [False, True])
+@pytest.mark.parametrize(("arguments", "values"), [
+    *[(arguments, values) for arguments, values, _ in CASES if not np.isnan(values).any()],
+    ({"patience": 1, "baseline": 0.5}, [3, 2, 1, 0.4, 0.6, 0.7]),
+    ({"patience": 3, "min_delta": 0.2}, [3, 2.9, 2.8, 2.7, 2]),
+    ({"mode": "max", "min_delta": 0.5, "patience": 1}, [0, 0.4, 0.6, 0.7, 0.8]),
+    ({"start_from_epoch": 3, "patience": 1}, [9, 8, 7, 6, 7, 8, 5])])
+def test_early_stopping_as_keras_does(arguments, values, restore):
+    """The epoch that is the last, and the weights at the end."""
+    keras = pytest.importorskip("keras")
+    name, ends = arguments.get("monitor", "val_loss"), []
+    for library in (pyconv, keras):
+        model, callback = Bare(), library.callbacks.EarlyStopping(**{"mode": "min", **arguments},
+                                                                  restore_best_weights=restore)
+        callback.set_model(model)
+        callback.on_train_begin()
+        for epoch, value in enumerate(values):
+            model.epoch = epoch
+            callback.on_epoch_end(epoch, {name: value})
+            if model.stop_training:
+                break
+        callback.on_train_end()
+        ends.append((epoch, model.stop_training, getattr(model, "weights", None), callback.best_epoch))
+    assert ends[0] == ends[1]
+
+
 def test_early_stopping_brings_the_best_weights_back():
     callback = EarlyStopping(patience=2, restore_best_weights=True)
     epochs, model = run_epochs(callback, [3, 1, 2, 2, 2])

@@ -193,3 +193,7 @@ def test_there_is_only_a_safe_mode(path):
     assert load_model(path, safe_mode=True).built
     with pytest.raises(ValueError, match="a file holds no code"):
         load_model(path, safe_mode=False)
+    with pytest.raises(ValueError, match="a configuration holds no code"):
+        pyconv.saving.deserialize_keras_object({}, safe_mode=False)
+    with pytest.raises(ValueError, match="zipped=False must be"):
+        make().save(path, zipped=False)
