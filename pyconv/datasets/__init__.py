@@ -1,12 +1,12 @@
-"""Ready-made data sets, one module each with a `load_data` function: `mnist`, `fashion_mnist`, `fsdd`
-(spoken digits).
+"""Ready-made data sets, one module each with a `load_data` function: `mnist`, `fashion_mnist`, `cifar10`,
+`cifar100`, `fsdd` (spoken digits).
 
 A module is imported when it is first asked for, and a file is fetched when `load_data` first needs it.
 Files are looked for in the folder that the environment variable `PYCONV_DATA_DIR` names, then in the user's
 cache, and are downloaded into that cache if they are in neither; `mnist.load_data` tells the details.
 """
 
-__all__ = ["fashion_mnist", "fsdd", "mnist"]
+__all__ = ["cifar10", "cifar100", "fashion_mnist", "fsdd", "mnist"]
 
 
 def __getattr__(name):

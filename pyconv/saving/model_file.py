@@ -58,7 +58,7 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True, zipped=N
         If the configuration of a layer cannot be found out.
     """
     if zipped not in (None, True):
-        raise ValueError(f"save: zipped={zipped!r} must be None or True: a model is saved as one file, not as a folder.")
+        raise ValueError(f"save: zipped={zipped!r} must be None or True: a model is saved as one file, not a folder.")
     path = check_target(filepath, SUFFIX, overwrite, "save")
     need_built(model, "save")
     _refuse_code(model)
