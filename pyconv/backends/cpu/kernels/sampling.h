@@ -25,7 +25,8 @@ static inline long pixel_at(long i, long n, int mode) {
 
 /* T: the element type. A pixel's channels are `step` elements apart. With `nearest` only the first pixel counts. */
 #define SAMPLING(T, S, FLOOR) \
-typedef struct { long at[4]; T u, v; int inside; } Place_##S;      /* u, v: how far on towards the next row, column */ \
+/* u, v: how far on towards the next row, column. whole: the four pixels are neighbours in the image. */ \
+typedef struct { long at[4], row; T u, v; int whole; } Place_##S; \
 \
 static inline Place_##S place_##S(T y, T x, long height, long width, int bilinear, int mode) { \
     Place_##S p; \
@@ -37,40 +38,55 @@ static inline Place_##S place_##S(T y, T x, long height, long width, int bilinea
     p.u = y - y0; p.v = x - x0; \
     if (!bilinear) { \
         i = pixel_at(i + (p.u >= (T)0.5), height, mode); j = pixel_at(j + (p.v >= (T)0.5), width, mode); \
-        p.inside = i >= 0 && j >= 0; \
-        p.at[0] = p.inside ? i * width + j : -1; \
+        p.at[0] = i >= 0 && j >= 0 ? i * width + j : -1; \
         return p; \
     } \
+    if (i >= 0 && i + 1 < height && j >= 0 && j + 1 < width) {        /* nearly always */ \
+        p.whole = 1; p.row = width; \
+        p.at[0] = i * width + j; p.at[1] = p.at[0] + 1; p.at[2] = p.at[0] + width; p.at[3] = p.at[2] + 1; \
+        return p; \
+    } \
+    p.whole = 0; \
     const long i1 = pixel_at(i + 1, height, mode), j1 = pixel_at(j + 1, width, mode); \
     i = pixel_at(i, height, mode); j = pixel_at(j, width, mode); \
     p.at[0] = i >= 0 && j >= 0 ? i * width + j : -1; \
     p.at[1] = i >= 0 && j1 >= 0 ? i * width + j1 : -1; \
     p.at[2] = i1 >= 0 && j >= 0 ? i1 * width + j : -1; \
     p.at[3] = i1 >= 0 && j1 >= 0 ? i1 * width + j1 : -1; \
-    p.inside = i >= 0 && j >= 0 && i1 >= 0 && j1 >= 0; \
     return p; \
 } \
 \
 /* out[c] = the weighted pixels; `pixel` elements from one to the next. */ \
-static inline void read_##S(const T *x, const Place_##S *p, int bilinear, long pixel, long step, T fill, long channels, \
-                            T *out, long out_step) { \
-    const T *q[4]; \
-    long s[4]; \
-    const int taps = bilinear ? 4 : 1; \
-    for (int k = 0; k < taps; k++) { \
-        q[k] = p->at[k] < 0 ? &fill : x + p->at[k] * pixel; \
-        s[k] = p->at[k] < 0 ? 0 : step; \
-    } \
+static inline void read_##S(const T *restrict x, const Place_##S *p, int bilinear, long pixel, long step, T fill, \
+                            long channels, T *restrict out, long out_step) { \
     if (!bilinear) { \
-        for (long c = 0; c < channels; c++) out[c * out_step] = q[0][c * s[0]]; \
+        const T *q = p->at[0] < 0 ? &fill : x + p->at[0] * pixel; \
+        const long s = p->at[0] < 0 ? 0 : step; \
+        for (long c = 0; c < channels; c++) out[c * out_step] = q[c * s]; \
         return; \
     } \
-    const T d = p->u * p->v, w0 = (1 - p->u) * (1 - p->v), w1 = (1 - p->u) * p->v, w2 = p->u * (1 - p->v); \
-    if (p->inside && step == 1 && out_step == 1) \
-        for (long c = 0; c < channels; c++) out[c] = w0 * q[0][c] + w1 * q[1][c] + w2 * q[2][c] + d * q[3][c]; \
-    else \
+    const T w0 = (1 - p->u) * (1 - p->v), w1 = (1 - p->u) * p->v, w2 = p->u * (1 - p->v), w3 = p->u * p->v; \
+    if (!p->whole) { \
+        for (long c = 0; c < channels; c++) { \
+            const T *q = x + c * step; \
+            out[c * out_step] = w0 * (p->at[0] < 0 ? fill : q[p->at[0] * pixel]) \
+                              + w1 * (p->at[1] < 0 ? fill : q[p->at[1] * pixel]) \
+                              + w2 * (p->at[2] < 0 ? fill : q[p->at[2] * pixel]) \
+                              + w3 * (p->at[3] < 0 ? fill : q[p->at[3] * pixel]); \
+        } \
+        return; \
+    } \
+    const T *q0 = x + p->at[0] * pixel, *q1 = q0 + pixel, *q2 = q0 + p->row * pixel, *q3 = q2 + pixel; \
+    if (channels == 3) {              /* a number that the compiler knows needs no loop */ \
+        out[0] = w0 * q0[0] + w1 * q1[0] + w2 * q2[0] + w3 * q3[0]; \
+        out[out_step] = w0 * q0[step] + w1 * q1[step] + w2 * q2[step] + w3 * q3[step]; \
+        out[2 * out_step] = w0 * q0[2 * step] + w1 * q1[2 * step] + w2 * q2[2 * step] + w3 * q3[2 * step]; \
+    } else if (step == 1 && out_step == 1) { \
+        for (long c = 0; c < channels; c++) out[c] = w0 * q0[c] + w1 * q1[c] + w2 * q2[c] + w3 * q3[c]; \
+    } else { \
         for (long c = 0; c < channels; c++) \
-            out[c * out_step] = w0 * q[0][c * s[0]] + w1 * q[1][c * s[1]] + w2 * q[2][c * s[2]] + d * q[3][c * s[3]]; \
+            out[c * out_step] = w0 * q0[c * step] + w1 * q1[c * step] + w2 * q2[c * step] + w3 * q3[c * step]; \
+    } \
 } \
 \
 /* Adds what each pixel gets of the gradient g. */ \
