@@ -95,7 +95,7 @@ def test_groups_of_elementwise_nodes_become_one_kernel():
         return y, ops.reshape(z * z, x.shape) + ops.reshape(bias, (1, 3, 1))
     x, bias = floats(4, 3, 5), floats(3, 1)
     program = backends.get("cuda").compile(trace(function, [(x.shape, "float32"), (bias.shape, "float32")])[0])
-    assert len(program.launches) == 2           # the status, and the chain
+    assert len(program.plan) == 2           # the status, and the chain
     y, z = program([x, bias])
     np.testing.assert_allclose(y, np.tanh(x * 2 + bias), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(z, np.maximum(y, 0) ** 2 + bias, rtol=1e-6, atol=1e-6)
@@ -107,7 +107,29 @@ def test_memory_is_shared_by_arrays_whose_lives_do_not_overlap():
             x = ops.transpose(ops.exp(x))
         return ops.sum(x)
     program = backends.get("cuda").compile(trace(function, [((64, 64), "float32")])[0])
-    assert program.areas[0].nbytes <= 3 * 64 * 64 * 4
+    assert program.arena_size <= 3 * 64 * 64 * 4
+
+
+def test_programs_share_an_arena_that_grows():
+    """A larger program takes the arena's place; the smaller one finds its arrays anew, and captures anew."""
+    def compiled(n):
+        return backends.get("cuda").compile(trace(lambda x: ops.sum(ops.transpose(x) * 2, 1), [((n, n), "float32")])[0])
+
+    def run(program, n):
+        x = floats(n, n)
+        np.testing.assert_allclose(program([x])[0], 2 * x.sum(0), rtol=1e-4, atol=1e-4)
+    driver = backends.get("cuda").driver
+    driver._arena = None
+    small, large = compiled(16), compiled(200)
+    for _ in range(3):
+        run(small, 16)
+    assert small.captured is not None and driver._arena.nbytes == small.arena_size
+    for _ in range(2):
+        run(large, 200)
+    assert small.launches is None and small.captured is None and driver._arena.nbytes == large.arena_size
+    for _ in range(3):
+        run(small, 16)
+    assert small.captured is not None and driver._arena.nbytes == large.arena_size
 
 
 def test_integers_wrap_as_in_numpy():

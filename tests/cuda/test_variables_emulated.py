@@ -106,7 +106,7 @@ def test_an_update_is_one_launch():
         m.assign(m.value * 0.9 + g)
         w.assign_sub(m.value * 0.1)
     program = backends.get("cuda").compile(trace(step, [((5,), "float32")])[0])
-    assert len(program.launches) == 2           # the status, and the chain
+    assert len(program.plan) == 2           # the status, and the chain
     for _ in range(3):
         program([np.ones(5, "float32")])
     np.testing.assert_allclose(m.numpy(), 2.71, rtol=1e-6)

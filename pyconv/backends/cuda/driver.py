@@ -87,8 +87,14 @@ def reason_against(device=0) -> str | None:
 class Storage:
     """A variable's copy on a device. `version`: that of the variable whose value it has."""
 
-    def __init__(self, array):
-        self.array, self.version = array, -1
+    def __init__(self, driver, array):
+        self.driver, self.array, self.version = driver, array, -1
+
+    def fetch(self, host):
+        """Copy the value to the variable's array on the host."""
+        if host.nbytes:
+            with self.driver.lock:
+                self.driver.download(self.array, host.reshape(-1).view(np.uint8))
 
 
 class Driver:
@@ -108,6 +114,7 @@ class Driver:
         self.lock = RLock()       # one program at a time uses the stream and the variables' copies
         self._kernels: dict = {}
         self._sources: dict = {}
+        self._arena, self._tenants = None, weakref.WeakSet()
         self._storage = weakref.WeakKeyDictionary()     # variable -> Storage
 
     # Memory ------------------------------------------------------------------------------------------------
@@ -119,9 +126,22 @@ class Driver:
 
     def host(self, nbytes) -> np.ndarray:
         """Bytes on the host from which copies to the device are fast (pinned memory)."""
-        if getattr(self.cupy, "empty_pinned", None) is None:
-            return importlib.import_module("cupyx").empty_pinned((max(nbytes, 1),), np.uint8)
-        return self.cupy.empty_pinned((max(nbytes, 1),), np.uint8)
+        nbytes = max(nbytes, 1)
+        with self.device:
+            return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+
+    def arena(self, program):
+        """The memory for the arrays that live within a run, at least `program.arena_size` bytes.
+
+        Only one program runs at a time, so all share it. Where it has to grow, the programs let go of the old one.
+        """
+        if self._arena is None or self._arena.nbytes < program.arena_size:
+            for other in self._tenants:
+                other.release()
+            self._arena = None              # freed before its successor is made
+            self._arena = self.empty(program.arena_size)
+        self._tenants.add(program)
+        return self._arena
 
     def upload(self, array, host):
         with self.device:
@@ -141,7 +161,7 @@ class Driver:
         if found is None:
             Variable.travelling = True
             nbytes = int(np.prod(variable.shape, dtype=np.int64)) * np.dtype(variable.dtype).itemsize
-            found = self._storage[variable] = Storage(self.empty(nbytes))
+            found = self._storage[variable] = Storage(self, self.empty(nbytes))
         return found
 
     def refresh(self, variable):
@@ -157,12 +177,7 @@ class Driver:
     def changed(self, variable):
         """Say that the device's copy has a new value, which the host's array has not."""
         storage = self._storage[variable]
-
-        def fetch(array):
-            if array.nbytes:
-                with self.lock:
-                    self.download(storage.array, array.reshape(-1).view(np.uint8))
-        storage.version = variable.moved_to(fetch)
+        storage.version = variable.moved_to(storage.fetch)
 
     # Kernels -----------------------------------------------------------------------------------------------
 

@@ -367,7 +367,8 @@ def take_gradient(planner, node):
     small(node, grad, node.output)
     source, safe = planner.view(grad), checked_indices(planner, indices, shape[axis])
     out, inner, outer = result(planner, node), math.prod(shape[axis + 1:]), math.prod(shape[:axis])
-    planner.launch("indexing", f"take_gradient<{TYPES[grad.dtype]}>", (shape[axis], -(-outer * inner // 256)), (256,),
+    grid = (shape[axis], min(-(-outer * inner // 256), 1 << 15))
+    planner.launch("indexing", f"take_gradient<{TYPES[grad.dtype]}>", grid, (256,),
                    (source, safe, out, np.int32(shape[axis]), np.int32(math.prod(indices.shape)), np.int32(inner),
                     np.int32(outer * inner)), [out])
 

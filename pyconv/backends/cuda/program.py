@@ -33,9 +33,11 @@ class CUDAProgram(Program):
         self.variables = list({id(n.attrs["variable"]): n.attrs["variable"] for n in graph.nodes()
                                if n.op == "variable"}.values())
         self.updated = plan.updated
-        self.runs, self.captured, self.uncaptured = 0, None, None
-        self.areas = {ARENA: driver.empty(plan.arena_size), INPUT: driver.empty(plan.inputs_size),
-                      OUTPUT: driver.empty(plan.outputs_size), CONSTANT: driver.empty(len(plan.constants))}
+        self.uncaptured = None
+        self.arena_size, self.plan = plan.arena_size, plan.launches
+        self.release()
+        self.areas = {INPUT: driver.empty(plan.inputs_size), OUTPUT: driver.empty(plan.outputs_size),
+                      CONSTANT: driver.empty(len(plan.constants))}
         if plan.constants:
             driver.upload(self.areas[CONSTANT], np.frombuffer(plan.constants, np.uint8))
             driver.stream.synchronize()
@@ -49,14 +51,22 @@ class CUDAProgram(Program):
         self.outputs = [self.result[b.offset:b.offset + b.nbytes].view(t.dtype).reshape(t.shape)
                         for b, t in zip(plan.outputs, graph.outputs, strict=True)]
         self.status = self.result[:plan.status.nbytes].view(np.int64)
-        self.launches = [(launch.kernel, launch.grid, launch.block,
-                          tuple(self._array(a) if isinstance(a, View) else a for a in launch.args))
-                         for launch in plan.launches]
 
-    def _array(self, view):
+    def release(self):
+        """Let go of the arena, and of all that has its address."""
+        self.launches, self.captured, self.runs = None, None, 0
+
+    def _bind(self):
+        """Find the arrays that the launches work on."""
+        areas = {**self.areas, ARENA: self.driver.arena(self)}
+        self.launches = [(launch.kernel, launch.grid, launch.block,
+                          tuple(self._array(a, areas) if isinstance(a, View) else a for a in launch.args))
+                         for launch in self.plan]
+
+    def _array(self, view, areas):
         """The device array that an argument stands for."""
         buffer = view.buffer
-        area = self.driver.storage(buffer.variable).array if buffer.area == VARIABLE else self.areas[buffer.area]
+        area = self.driver.storage(buffer.variable).array if buffer.area == VARIABLE else areas[buffer.area]
         array = area[buffer.offset:buffer.offset + buffer.nbytes].view(np.dtype(view.dtype))
         if view.shape is not None:
             array = array.reshape(view.shape)
@@ -68,6 +78,8 @@ class CUDAProgram(Program):
             self._fill(arrays, rows)
             for variable in (*self.variables, *self.updated):
                 driver.refresh(variable)
+            if self.launches is None:
+                self._bind()
             if self.inputs:
                 driver.upload(self.areas[INPUT], self.staging)
             with driver.device, driver.stream:

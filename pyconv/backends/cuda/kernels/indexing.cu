@@ -38,26 +38,29 @@ __global__ void __launch_bounds__(256) take(const T* __restrict__ x, const int* 
 }
 
 // grad: (outer, count, inner); dx: (outer, size, inner), the sum of what was taken from each place, in the order of the
-// indices. blockIdx.x: the place; blockIdx.y: 256 of the outer * inner elements there. The block goes through all
-// indices, 256 at a time, and notes which of them point to its place.
+// indices. blockIdx.x: the place; blockIdx.y: 256 of the `each` = outer * inner elements there, and every gridDim.y-th
+// 256 after them. The block goes through all indices, 256 at a time, and notes which of them point to its place.
 template <typename T>
 __global__ void __launch_bounds__(256) take_gradient(const T* __restrict__ grad, const int* __restrict__ indices,
                                                      T* __restrict__ dx, int size, int count, int inner, int each)
 {
     __shared__ unsigned hits[8];
-    const int t = threadIdx.x, at = blockIdx.x, e = blockIdx.y * 256 + t;
-    const i64 o = e / inner, k = e % inner;
-    T sum = (T)0;
-    for (int start = 0; start < count; start += 256) {
-        const bool hit = start + t < count && indices[start + t] == at;
-        const unsigned mask = __ballot_sync(0xffffffffu, hit);
-        __syncthreads();
-        if (t % 32 == 0) hits[t / 32] = mask;
-        __syncthreads();
-        if (e < each)
-            for (int w = 0; w < 8; ++w)
-                for (unsigned m = hits[w]; m; m &= m - 1)
-                    sum += grad[(o * count + start + w * 32 + __ffs((int)m) - 1) * inner + k];
+    const int t = threadIdx.x, at = blockIdx.x;
+    for (int first = blockIdx.y * 256; first < each; first += gridDim.y * 256) {
+        const int e = first + t;
+        const i64 o = e / inner, k = e % inner;
+        T sum = (T)0;
+        for (int start = 0; start < count; start += 256) {
+            const bool hit = start + t < count && indices[start + t] == at;
+            const unsigned mask = __ballot_sync(0xffffffffu, hit);
+            __syncthreads();
+            if (t % 32 == 0) hits[t / 32] = mask;
+            __syncthreads();
+            if (e < each)
+                for (int w = 0; w < 8; ++w)
+                    for (unsigned m = hits[w]; m; m &= m - 1)
+                        sum += grad[(o * count + start + w * 32 + __ffs((int)m) - 1) * inner + k];
+        }
+        if (e < each) dx[(o * size + at) * inner + k] = sum;
     }
-    if (e < each) dx[(o * size + at) * inner + k] = sum;
 }
