@@ -293,4 +293,4 @@ class RandomPerspective(_Sampled):
 
 
 for _cls in (RandomTranslation, RandomRotation, RandomZoom, RandomShear):
-    _cls.__doc__ += _SHARED
+    _cls.__doc__ = (_cls.__doc__ or "") + _SHARED       # none with python -OO
