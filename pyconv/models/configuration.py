@@ -137,6 +137,8 @@ def network_from_config(config, custom_objects=None):
             if done.get(name, 0) != index or not _known(node, tensors):
                 later.append((name, index, target, node))
                 continue
+            if not _places(node["args"]) and not _places(node["kwargs"]):
+                raise ValueError(f"the configuration of the model calls {name!r} on no tensor.")
             results = target(*_decode(node["args"], tensors), **_decode(node["kwargs"], tensors))
             for i, tensor in enumerate(flatten(results)):
                 tensors[name, index, i] = tensor
@@ -155,10 +157,15 @@ def network_from_config(config, custom_objects=None):
     return tensors_at(config["input_layers"]), tensors_at(config["output_layers"])
 
 
+def _places(value) -> list:
+    """Where the tensors stand that a call's arguments name."""
+    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
+        return [tuple(value["config"]["keras_history"])]
+    if is_nest(value):
+        return [place for v in (value.values() if isinstance(value, dict) else value) for place in _places(v)]
+    return []
+
+
 def _known(value, tensors) -> bool:
     """Whether all tensors that a call's arguments name have been made."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        return tuple(value["config"]["keras_history"]) in tensors
-    if isinstance(value, dict):
-        return all(_known(v, tensors) for v in value.values())
-    return all(_known(v, tensors) for v in value) if is_nest(value) else True
+    return all(place in tensors for place in _places(value))

@@ -91,6 +91,18 @@ def test_a_configuration_that_wants_memory(path):
         refused(path, r"weight 'kernel' of shape .* needs far more memory than the weights in the file")
 
 
+def test_functions_are_called_on_tensors_only(tmp_path):
+    """Otherwise a configuration could have them make arrays while it is read."""
+    inputs = pyconv.Input((3,))
+    pyconv.Model(inputs, pyconv.ops.exp(layers.Dense(2)(inputs))).save(tmp_path / "m.pyconv")
+
+    def call(c):
+        c["config"]["layers"][-1]["config"]["function"] = "ops.ones_like"
+        c["config"]["layers"][-1]["inbound_nodes"][0]["args"] = [[[1.0] * 1000] * 1000]
+    config_of(tmp_path / "m.pyconv", call)
+    refused(tmp_path / "m.pyconv", "calls 'exp' on no tensor")
+
+
 def test_deep_nesting(path):
     contents = members(path)
     deep = b'{"class_name": "Sequential", "config": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

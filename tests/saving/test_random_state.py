@@ -35,6 +35,20 @@ def test_resumed_with_shuffling(tmp_path):
         np.testing.assert_array_equal(a.array, b.array)
 
 
+def test_two_epochs_a_file_and_two_more_are_four(tmp_path):
+    """In one process nothing needs to be kept beside the file: loading draws nothing."""
+    straight = make()
+    straight.fit(X, Y, batch_size=8, epochs=4, verbose=0)
+    stopped = make()
+    for _ in range(2):
+        stopped.fit(X, Y, batch_size=8, epochs=2, verbose=0)
+        stopped.save(tmp_path / "m.pyconv")
+        stopped = saving.load_model(tmp_path / "m.pyconv")
+    for a, b in zip(straight.variables + straight.optimizer.variables,
+                    stopped.variables + stopped.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a.array, b.array)
+
+
 @pytest.mark.parametrize("state", [None, {}, {"bit_generator": "PCG64"},
                                    {"bit_generator": "Philox", "state": 3}])
 def test_other_things(state):
