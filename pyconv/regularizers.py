@@ -91,9 +91,7 @@ class OrthogonalRegularizer(Regularizer):
 l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
 
 
-def l1_l2(l1=0.01, l2=0.01):
-    """An `L1L2` with both penalties, 0.01 by default."""
-    return L1L2(l1, l2)
+l1_l2 = L1L2
 
 
 def get(identifier):

@@ -48,7 +48,7 @@ class Progbar:
         0: nothing. 1: a line that is written over again and again where that is possible, and otherwise once
         at the end. 2: one line at the end.
     interval: float
-        Seconds between two changes of the line at least; default 0.1.
+        Seconds between two changes of the line at least; default 0.05.
     stateful_metrics: iterable of str, optional
         Names of values that are shown as they are; of all others the mean over the steps is shown.
     stateless_metrics: iterable of str, optional
@@ -62,7 +62,7 @@ class Progbar:
         If both `stateful_metrics` and `stateless_metrics` are given.
     """
 
-    def __init__(self, target, width=20, verbose=1, interval=0.1, stateful_metrics=None,
+    def __init__(self, target, width=20, verbose=1, interval=0.05, stateful_metrics=None,
                  stateless_metrics=None, unit_name="step"):
         if stateful_metrics is not None and stateless_metrics is not None:
             raise ValueError("Give stateful_metrics or stateless_metrics, not both: each says the other.")
