@@ -71,6 +71,11 @@ class Simplifier:
         if inner.op == "negative":
             sums = self.sum(inner.inputs[0], attrs, layer)
             return self.node("negative", [sums], {}, [spec], layer).output
+        if inner.op == "max_pool_gradient":
+            # Each element of the incoming gradient is added to exactly one element.
+            rank = len(inner.output.shape)
+            spatial = range(1, rank - 1) if inner.attrs["channels_last"] else range(2, rank)
+            return self.sum(inner.inputs[1], attrs, layer) if set(spatial) <= set(axes) else None
         if inner.op != "multiply" or not is_float(spec.dtype) or not axes:
             return None
         shape = inner.output.shape
@@ -83,6 +88,24 @@ class Simplifier:
                 sums = self.sum(other, attrs, layer)
                 return self.node("multiply", [sums, factor], {}, [spec], layer).output
         return None
+
+    def before_pooling(self, inputs, layer):
+        """The gradient of ``max_pool(relu(z))``, masked where y = relu(z) is not above 0: masked before it is spread.
+
+        A window's gradient goes to an element that equals the window's maximum, so one mask stands for the other.
+        """
+        mask, spread, zero = inputs
+        if mask.node.op != "greater" or spread.node.op != "max_pool_gradient" or not _is_constant(zero, 0):
+            return None
+        x, grad = spread.node.inputs
+        y, bound = mask.node.inputs
+        if y is not x or not _is_constant(bound, 0) or zero.shape != ():
+            return None
+        attrs, spec = spread.node.attrs, grad.spec
+        top = self.node("max_pool", [x], attrs, [spec], layer).output
+        mask = self.node("greater", [top, bound], {}, [Spec(spec.shape, "bool")], layer).output
+        grad = self.node("where", [mask, grad, zero], {}, [spec], layer).output
+        return self.node("max_pool_gradient", [x, grad], attrs, [x.spec], spread.node.layer).output
 
     def sum(self, x, attrs, layer):
         shape = tuple(1 if i in attrs["axes"] else n for i, n in enumerate(x.shape)
@@ -111,6 +134,10 @@ def simplify(graph: Graph) -> Graph:
                 continue
         elif len(inputs) > 1 and op in _SPREADING:
             inputs = _unspread(inputs, node.output.shape)
+            found = simplifier.before_pooling(inputs, node.layer) if op == "where" else None
+            if found is not None and found.spec == node.output.spec:
+                new[id(node.output)] = found
+                continue
         if op in ("reshape", "transpose") and inputs[0].node.op == op:
             below = inputs[0].node
             if op == "transpose":

@@ -116,3 +116,21 @@ def test_even_factors_leave_sums():
 def test_broadcasting_is_left_to_the_op_that_follows():
     assert kept(lambda x, y: x + ops.broadcast_to(y, (4, 6)), F4, ((6,), "float32")) == ["add"]
     assert kept(lambda y: ops.broadcast_to(y, (4, 6)) + 1.0, ((6,), "float32")) == ["broadcast_to", "add"]
+
+
+def test_gradient_of_relu_and_pooling_is_masked_before_it_is_spread():
+    def function(z, g):
+        y = ops.max_pool(ops.relu(z), 2)
+        (dz,) = gradients(ops.sum(y * g), [z])
+        return y, dz, ops.sum(dz, (0, 1, 2))
+    specs = [((3, 5, 6, 2), "float64"), ((3, 2, 3, 2), "float64")]
+    graph, _ = trace(function, specs)
+    simple = simplify(graph)
+    assert [n.output.shape for n in simple.nodes() if n.op == "where"] == [(3, 2, 3, 2)]
+    assert [n.inputs[0].shape for n in simple.nodes() if n.op == "sum"] == [(3, 2, 3, 2)]
+    z = np.random.default_rng(0).integers(-2, 3, specs[0][0]).astype("float64")
+    z[0, 0, 0, 0], z[1, 2, 3, 1] = np.nan, np.inf
+    g = np.random.default_rng(1).normal(size=specs[1][0])
+    reference = backends.get("reference")
+    for a, b in zip(reference.compile(simple)([z, g]), reference.compile(graph)([z, g]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-13)

@@ -120,8 +120,19 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
             SCALAR(OP_POWER, NAME(m_pow)(x, y))
             EACH(OP_ISFINITE, TRUTH(x - x == 0))
             case OP_CHECK:
-                for (long i = 0; i < n; i++) { bad |= !(a[i] - a[i] == 0); d[i] = a[i]; }
+            {
+                /* Whole vectors first: beyond the last number there may be anything. */
+                long i = 0;
+                M wrong = (M){0};
+                for (; i + LANES <= n; i += LANES) {
+                    const V x = *(const V *)(a + i);
+                    wrong |= ~(x - x == 0);
+                    *(V *)(d + i) = x;
+                }
+                for (int l = 0; l < LANES; l++) bad |= wrong[l] != 0;
+                for (; i < n; i++) { bad |= !(a[i] - a[i] == 0); d[i] = a[i]; }
                 break;
+            }
 #else
             SCALAR(OP_FLOOR, x)
 #endif
