@@ -322,7 +322,8 @@ class Chains:
             number = memory.Buffer.of_array(array)
             operands.append((number, "float64", zero, [0] * len(shape)))
         stores = [(buffer, t.dtype, where[id(t)]) for t, buffer in chain.stored.values()]
-        shape, steps = collapse(shape, [*(o[3] for o in operands), *(s.strides for s in chain.sums)])
+        shape, steps = collapse(shape, [*(o[3] for o in operands), *(s.strides for s in chain.sums)],
+                                chain.layout.lanes if chain.layout else 0, len(operands))
         code = planner.table(np.array(code, np.int32).ravel())
 
         def make():
@@ -342,8 +343,18 @@ class Chains:
             and all(id(n) in twice.lazy for n in chain.nodes)
 
 
-def collapse(shape, steps):
-    """Join neighbouring axes that every operand steps through as one."""
+PERIODIC = -1          # as a step: the same vector again and again
+
+
+def collapse(shape, steps, lanes=0, operands=0):
+    """Join neighbouring axes that every operand steps through as one.
+
+    lanes: the length of the last axis if it is that of the lanes. It is joined too, where each of the first `operands`
+    is either contiguous, or one number, or one vector (`PERIODIC`) along the axis before it; the others are sums.
+    """
+    last = []
+    if lanes:
+        shape, last, steps = shape[:-1] or [1], [s[-1] for s in steps], [s[:-1] or [0] for s in steps]
     shape, steps = list(shape), [list(s) for s in steps]
     axis = len(shape) - 1
     while axis > 0:
@@ -355,4 +366,13 @@ def collapse(shape, steps):
             shape[axis - 1] *= n
             del shape[axis]
         axis -= 1
-    return shape, steps
+    if not lanes:
+        return shape, steps
+    fits = ((lanes, 1), (0, 0), (0, 1))
+    if shape[-1] == 1 or all((s[-1], step) in fits if i < operands else s[-1] == 0
+                             for i, (s, step) in enumerate(zip(steps, last, strict=True))):
+        for i, (s, step) in enumerate(zip(steps, last, strict=True)):
+            s[-1] = 0 if i >= operands else step if step == 0 or s[-1] or shape[-1] == 1 else PERIODIC
+        shape[-1] *= lanes
+        return shape, steps
+    return [*shape, lanes], [[*s, step] for s, step in zip(steps, last, strict=True)]

@@ -43,7 +43,7 @@ ctypedef fused number:
     int64_t
 
 cdef enum:
-    STRIP = 512
+    STRIP = 256
     DIMS = 8
     REGISTERS = 48
     LOADS = 32
@@ -140,6 +140,11 @@ cdef inline long offset_at(const Chain *p, const int64_t *strides, long at) noex
         at //= p.shape[d]
     return offset
 
+cdef inline long row_offset(const Chain *p, const Load *l, long at) noexcept nogil:
+    """Where an operand's elements of the row of position `at` begin, such that `at` times the last stride is added."""
+    cdef long last = l.strides[p.dims - 1], inside = at % p.shape[p.dims - 1]
+    return offset_at(p, l.strides, at) - inside * last - (0 if last < 0 else (at - inside) * last)
+
 cdef void chain_task(const Chain *p, long task, const Context *context, number *tag) noexcept nogil:
     cdef number *buffers = <number *>context.scratch
     cdef number *registers[REGISTERS]
@@ -180,9 +185,15 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                 for i in range(p.loads):
                     l = &p.load[i]
                     if l.kind == 2:
-                        rows[i] = inputs[i] + (offset_at(p, l.strides, at) - at * l.strides[p.dims - 1]) * l.item
+                        rows[i] = inputs[i] + row_offset(p, l, at) * l.item
                         if l.strides[p.dims - 1] == 0:
                             read_strip(registers[l.register], rows[i], l.type, 0, min(STRIP, row_end - at))
+                        elif l.strides[p.dims - 1] < 0:
+                            read_strip(registers[l.register], rows[i], l.type, 1, lanes)
+                            k = lanes
+                            while k < min(STRIP, row_end - at):
+                                memcpy(registers[l.register] + k, registers[l.register], lanes * sizeof(number))
+                                k += lanes
             n = min(n, row_end - at)
         for i in range(p.loads):
             l = &p.load[i]
@@ -197,7 +208,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                     read_strided(p, l, inputs[i], registers[l.register], at, n)
                 elif l.strides[p.dims - 1] == 1 and l.type == own and n % lanes == 0:
                     registers[l.register] = <number *>(rows[i] + at * sizeof(number))
-                elif l.strides[p.dims - 1]:
+                elif l.strides[p.dims - 1] > 0:
                     registers[l.register] = buffers + l.register * STRIP
                     read_strip(registers[l.register], rows[i] + at * l.strides[p.dims - 1] * l.item, l.type,
                                l.strides[p.dims - 1], n)
@@ -262,7 +273,8 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     """A fused chain over positions of `shape`.
 
     dtype: "float32", "float64" or "int64", the type that it computes in.
-    loads: (operand, type, register, strides in elements per axis of shape).
+    loads: (operand, type, register, strides in elements per axis of shape; -1 along the last axis: the same vector
+    again and again).
     stores: (operand, type, register, whether a load reads the same array). Each has a register of its own, that no
     load has.
     code: five ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
@@ -279,7 +291,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
         raise ValueError("the chain is too long")
     p.total = 1
     p.dims = len(shape)
-    contiguous = []
+    contiguous, periodic = [], False
     for n in reversed(shape):
         contiguous.insert(0, p.total)
         p.total *= n
@@ -292,13 +304,14 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
         strides = [0 if n == 1 else s for s, n in zip(strides, shape)]
         dense = [0 if n == 1 else s for s, n in zip(contiguous, shape)]
         p.load[i].kind = 0 if not any(strides) else 1 if strides == dense else 2
+        periodic = periodic or any(s < 0 for s in strides)
         for d in range(p.dims):
             p.load[i].strides[d] = strides[d]
     for i, (at, type_, register, buffered) in enumerate(stores):
         p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
         p.store[i].register, p.store[i].buffered = register, buffered
-    p.aligned = p.dims > 0 and p.shape[p.dims - 1] >= ALIGNED and bool(
-        sums or any(p.load[i].kind == 2 for i in range(p.loads)))
+    p.aligned = p.dims > 0 and (periodic or p.shape[p.dims - 1] >= ALIGNED and bool(
+        sums or any(p.load[i].kind == 2 for i in range(p.loads))))
     p.sums = len(sums)
     results = 0
     for i, (at, register, count, strides, samples) in enumerate(sums):
