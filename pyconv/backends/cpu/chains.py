@@ -59,7 +59,7 @@ class ChainSum(NamedTuple):
 
 def chain_operations(kernels) -> set:
     """The ops that chains can take."""
-    return {*kernels.elementwise.OPERATIONS, "cast"} - {"copy", "truth"}
+    return {*kernels.elementwise.OPERATIONS, "cast"} - {"copy", "truth", "gate", "multiply_add"}
 
 
 class Chains:
@@ -272,32 +272,31 @@ class Chains:
 
     def _code(self, chain, loads):
         """Instructions and registers. Registers of results that nobody reads any more are used again."""
+        lines = fused(chain)
         last = {}
-        for i, node in enumerate(chain.nodes):
-            for tensor in node.inputs:
-                last[id(tensor)] = i
-        last.update((id(s.tensor), len(chain.nodes)) for s in chain.sums)
+        for i, (_, _, sources) in enumerate(lines):
+            last.update((id(t), i) for t in sources)
+        last.update((id(s.tensor), len(lines)) for s in chain.sums)
         where = {id(t): r for r, (t, _) in enumerate(loads)}
         count, free, code = len(loads), [], []
         for key in chain.stored:
             where[key] = count
             count += 1
         zero = None
-        for i, node in enumerate(chain.nodes):
-            sources = [where[id(t)] for t in node.inputs]
-            op = node.op
+        for i, (op, out, operands) in enumerate(lines):
+            sources = [where[id(t)] for t in operands]
             if op == "cast":
                 # To bool, or from float to integer inside a register: the store does the rest.
-                op = "truth" if node.output.dtype == "bool" and node.inputs[0].dtype != "bool" else "copy"
+                op = "truth" if out.dtype == "bool" and operands[0].dtype != "bool" else "copy"
             if op == "truth":
                 if zero is None:
                     zero = count
                     count += 1
                 sources.append(zero)
-            for tensor in {id(t): t for t in node.inputs}.values():
+            for tensor in {id(t): t for t in operands}.values():
                 if last[id(tensor)] == i and id(tensor) in chain.inside and id(tensor) not in chain.stored:
                     free.append(where[id(tensor)])
-            key = id(node.output)
+            key = id(out)
             if key not in where:
                 where[key] = free.pop() if free else count
                 count += where[key] == count
@@ -341,6 +340,50 @@ class Chains:
                                  cost=positions * (len(code) // 5 + len(operands)) / 10)
         chain.work.lazy = twice is not None and bool(blocks) and not chain.sums \
             and all(id(n) in twice.lazy for n in chain.nodes)
+
+
+def fused(chain) -> list:
+    """The chain's instructions as (operation, result, operands), with some pairs of nodes made one.
+
+    A product that is only added to something becomes `multiply_add`. The mask of relu's gradient becomes `gate`, and
+    looks at what relu read, so that relu itself is left out where only the mask needed it.
+    """
+    lines = [(n.op, n.output, list(n.inputs)) for n in chain.nodes]
+    made = {id(out): (op, sources) for op, out, sources in lines}
+    wanted = {*chain.stored, *(id(s.tensor) for s in chain.sums)}
+
+    def counted():
+        uses = {}
+        for _, _, sources in lines:
+            for t in sources:
+                uses[id(t)] = uses.get(id(t), 0) + 1
+        return uses
+
+    def is_zero(tensor):
+        return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
+
+    uses = counted()
+    for k, (op, out, sources) in enumerate(lines):
+        if op == "where" and is_zero(sources[2]):
+            below, operands = made.get(id(sources[0]), (None, None))
+            if below == "greater" and is_zero(operands[1]) and operands[0].dtype == sources[1].dtype:
+                x = operands[0]
+                if id(x) not in wanted and made.get(id(x), (None,))[0] == "relu":
+                    (x,) = made[id(x)][1]
+                lines[k] = ("gate", out, [x, sources[1]])
+        elif op == "add":
+            for product, other in (sources, sources[::-1]):
+                below, operands = made.get(id(product), (None, None))
+                single = uses[id(product)] == 1 and id(product) not in wanted and product is not other
+                if below == "multiply" and single:
+                    lines[k] = ("multiply_add", out, [*operands, other])
+                    break
+    while True:
+        uses = counted()
+        kept = [line for line in lines if id(line[1]) in wanted or id(line[1]) in uses or line[0] == "check_finite"]
+        if len(kept) == len(lines):
+            return lines
+        lines = kept
 
 
 PERIODIC = -1          # as a step: the same vector again and again

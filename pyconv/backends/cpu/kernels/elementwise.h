@@ -98,6 +98,11 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
             EACH(OP_GREATER_EQUAL, TRUTH(x >= y))
             EACH(OP_AND, TRUTH((x != 0) & (y != 0)))
             EACH(OP_OR, TRUTH((x != 0) | (y != 0)))
+            EACH(OP_GATE, (V)((M)(x > 0) & (M)y))
+            case OP_MULTIPLY_ADD:
+                for (long i = 0; i < n; i += LANES)
+                    *(V *)(d + i) = *(const V *)(a + i) * *(const V *)(b + i) + *(const V *)(c + i);
+                break;
             case OP_WHERE:
                 for (long i = 0; i < n; i += LANES)
                     *(V *)(d + i) = NAME(pick)(*(const V *)(a + i) != 0, *(const V *)(b + i), *(const V *)(c + i));

@@ -35,7 +35,7 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY
     const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
     const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
-    const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK, OP_SIN, OP_COS, OP_ARCTAN2, OP_ROUND
+    const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS, OP_ARCTAN2, OP_ROUND
 
 ctypedef fused number:
     float
@@ -59,7 +59,8 @@ OPERATIONS = {
     "divide": OP_DIVIDE, "sigmoid": OP_SIGMOID, "exp": OP_EXP, "expm1": OP_EXPM1, "log": OP_LOG, "log1p": OP_LOG1P,
     "sqrt": OP_SQRT, "floor": OP_FLOOR, "tanh": OP_TANH, "erf": OP_ERF, "power": OP_POWER, "isfinite": OP_ISFINITE,
     "sin": OP_SIN, "cos": OP_COS, "arctan2": OP_ARCTAN2, "round": OP_ROUND,
-    "check_finite": OP_CHECK, "copy": OP_COPY, "truth": OP_NOT_EQUAL,
+    "check_finite": OP_CHECK, "copy": OP_COPY, "truth": OP_NOT_EQUAL, "gate": OP_GATE,
+    "multiply_add": OP_MULTIPLY_ADD,
 }
 TYPES = {name: code for code, name in enumerate(
     ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
