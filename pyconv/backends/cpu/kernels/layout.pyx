@@ -12,6 +12,11 @@ from libc.string cimport memcpy, memset
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
                                            operand)
 
+cdef extern from "layout.h" nogil:
+    const int LANES_F32
+    long to_lanes_squares(const int32_t **, int32_t *, const int32_t *, long)
+    long from_lanes_squares(const int32_t *, int32_t **, const int32_t *, long)
+
 ctypedef fused item:
     int8_t
     int16_t
@@ -32,11 +37,18 @@ cdef void to_lanes_task(const Lanes *p, long task, const Context *context, item 
     cdef item *y = <item *>address(&p.blocked, task, context)
     cdef const int64_t *rows = NULL
     cdef const item *src
-    cdef long l, f, at, n, lanes = p.lanes, first = task * p.lanes
+    cdef long l, f, at, n, done = 0, lanes = p.lanes, first = task * p.lanes
+    cdef const int32_t *whole[16]
     if p.use_rows:
         rows = <const int64_t *>address(&p.rows, 0, context)
+    if item is int32_t:
+        # A full block of samples: squares of elements are turned over in registers.
+        if lanes == LANES_F32 and first + lanes <= p.samples:
+            for l in range(lanes):
+                whole[l] = x + (rows[first + l] if rows else first + l) * p.features
+            done = to_lanes_squares(whole, y, p.order, p.features)
     # A few features at a time, so that the cache lines that the lanes share stay at hand.
-    for at in range(0, p.features, 64):
+    for at in range(done, p.features, 64):
         n = min(64, p.features - at)
         for l in range(lanes):
             if first + l >= p.samples:
@@ -55,8 +67,14 @@ cdef void from_lanes_task(const Lanes *p, long task, const Context *context, ite
     cdef item *x = <item *>address(&p.plain, 0, context)
     cdef const item *y = <const item *>address(&p.blocked, task, context)
     cdef item *dst
-    cdef long l, f, at, n, lanes = p.lanes, first = task * p.lanes
-    for at in range(0, p.features, 64):
+    cdef long l, f, at, n, done = 0, lanes = p.lanes, first = task * p.lanes
+    cdef int32_t *whole[16]
+    if item is int32_t:
+        if lanes == LANES_F32 and first + lanes <= p.samples:
+            for l in range(lanes):
+                whole[l] = x + (first + l) * p.features
+            done = from_lanes_squares(y, whole, p.order, p.features)
+    for at in range(done, p.features, 64):
         n = min(64, p.features - at)
         for l in range(min(lanes, p.samples - first)):
             dst = x + (first + l) * p.features
