@@ -70,7 +70,7 @@ REASONS = [
     ("layers.*Attention layers.*Embedding", SEQUENCES),
     ("initializers.stft initializers.STFT* layers.*Spectrogram ops.*stft ops.*fft* ops.complex* ops.conj* ops.imag "
      "ops.real ops.view_as_* ops.angle ops.isreal", NO_COMPLEX),
-    ("losses.ctc losses.CTC ops.ctc_*", SEQUENCES),
+    ("losses.ctc losses.CTC ops.ctc_*", LATER),
     ("ops.cond ops.while_loop ops.fori_loop ops.scan ops.associative_scan ops.map ops.switch ops.vectorize* "
      "ops.custom_gradient ops.jvp", RECORDED),
     ("callbacks.RemoteMonitor", "nothing is sent to other computers; `LambdaCallback` can"),

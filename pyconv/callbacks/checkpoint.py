@@ -107,7 +107,8 @@ class ModelCheckpoint(Monitor):
 class BackupAndRestore(Callback):
     """Keep the state of the training in a file; a `fit` that was cut short goes on where it was.
 
-    The state is the weights, the optimizer, the states of random layers, and the generator that shuffles:
+    The state is the weights, the optimizer (and further ones that the model has as attributes for a training step of
+    its own), the states of random layers, and the generator that shuffles:
     with the same arguments and data, a training that was cut short and resumed ends with the same bits as one
     that was not. Exceptions are data that remember by themselves where they are (generators, and arrays with
     steps_per_epoch other than a pass). Other callbacks begin anew, `History` has the epochs since, and the
@@ -180,12 +181,12 @@ class BackupAndRestore(Callback):
     def _save(self, epoch, batch, generator):
         from ..saving.names import named_variables
         from ..saving.safetensors import save_file
-        from ..saving.training_state import optimizer_arrays
+        from ..saving.training_state import optimizer_arrays, optimizers_of
         os.makedirs(self.backup_dir, exist_ok=True)
         arrays = {f"model/{name}": v.peek() for name, v in named_variables(self.model).items()}
-        if self.model.optimizer is not None:
-            state = optimizer_arrays(self.model.optimizer, self.model)
-            arrays.update({f"optimizer/{name}": array for name, array in state.items()})
+        for attribute, optimizer in optimizers_of(self.model).items():
+            state = optimizer_arrays(optimizer, self.model)
+            arrays.update({f"{attribute}/{name}": array for name, array in state.items()})
         if self.double_checkpoint and os.path.exists(self.path):
             shutil.copyfile(self.path, self.previous)
         save_file(arrays, self.path, {"epoch": str(epoch), "batch": str(batch),
@@ -196,25 +197,27 @@ class BackupAndRestore(Callback):
         from ..saving.names import named_variables
         from ..saving.random_state import set_random_state
         from ..saving.safetensors import load_file, read_metadata
-        from ..saving.training_state import restore_optimizer
+        from ..saving.training_state import optimizers_of, restore_optimizer
         arrays, metadata, label = load_file(path), read_metadata(path), f"the file {path!r}"
         try:
             epoch, batch = int(metadata["epoch"]), int(metadata["batch"])
             state = json.loads(metadata["generator"])
         except (KeyError, ValueError, RecursionError):
             raise ValueError(f"BackupAndRestore: {label} is no state of a training.") from None
-        parts = {kind: {name.removeprefix(kind): a for name, a in arrays.items() if name.startswith(kind)}
-                 for kind in ("model/", "optimizer/")}
+        optimizers = optimizers_of(self.model)
+        parts = {kind: {name.removeprefix(f"{kind}/"): a for name, a in arrays.items() if name.startswith(f"{kind}/")}
+                 for kind in ("model", *optimizers)}
         variables, before = named_variables(self.model), _random_state()
-        check_all(parts["model/"], variables, label)       # all is compared before anything is changed
+        check_all(parts["model"], variables, label)       # all is compared before anything is changed
         set_random_state(state)
         try:
-            if self.model.optimizer is not None and parts["optimizer/"]:
-                restore_optimizer(self.model.optimizer, self.model, parts["optimizer/"], label)
+            for attribute, optimizer in optimizers.items():
+                if parts[attribute]:
+                    restore_optimizer(optimizer, self.model, parts[attribute], label)
         except ValueError:
             set_random_state(before)
             raise
-        assign_all(parts["model/"], variables, label)
+        assign_all(parts["model"], variables, label)
         self.model._initial_epoch, self.model._initial_batch = epoch, batch
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from .. import ops
 from ..config import floatx
 from ..graph import Variable, current_trace
-from ..utils.naming import snake_case, unique_name
+from ..utils.naming import find, snake_case, unique_name
 from . import schedules
 
 __all__ = ["Optimizer"]
@@ -460,9 +460,11 @@ class Optimizer:
     @classmethod
     def from_config(cls, config: dict):
         """An optimizer made from what `get_config` gave; its state starts anew."""
-        config = dict(config)
-        if isinstance(config.get("learning_rate"), dict):
-            config["learning_rate"] = schedules.deserialize(config["learning_rate"])
+        config, rate = dict(config), config.get("learning_rate")
+        if isinstance(rate, dict):
+            config["learning_rate"] = schedules.deserialize(rate)
+        elif isinstance(rate, str):         # a user's own function, by its registered name
+            config["learning_rate"] = find("learning rate function", rate, {})
         return cls(**config)
 
     def __repr__(self):

@@ -191,6 +191,9 @@ def _as_value_error(archive, what):
         hint = ("\nIf it is your own, import the module that defines it before loading, register it with "
                 "@pyconv.saving.register_serializable(), or give load_model(..., custom_objects={name: class})."
                 if "is not known" in str(error) else "")
+        if what == "compiled as it was":
+            hint = ("\nWith compile=False it is loaded without. A model whose compile() takes arguments of its own "
+                    f"must override get_compile_config() and compile_from_config() too.{hint}")
         kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
         raise ValueError(f"{archive.label} cannot be {what}: {kind}{error}{hint}") from error
 

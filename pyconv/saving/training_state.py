@@ -6,9 +6,19 @@ from ..graph import Variable
 from .matching import assign_all
 from .names import named_variables
 
-__all__ = ["optimizer_arrays", "restore_optimizer", "undecayed"]
+__all__ = ["optimizer_arrays", "optimizers_of", "restore_optimizer", "undecayed"]
 
 _SEPARATOR = "//"        # between a weight's name and that of a state variable of it
+
+
+def optimizers_of(model) -> dict:
+    """Attribute -> optimizer of all that a model has: that of `compile`, and those of its own training step."""
+    from ..optimizers import Optimizer
+    found = {}
+    for attribute, value in sorted(vars(model).items(), key=lambda item: item[0] != "optimizer"):
+        if isinstance(value, Optimizer) and all(value is not other for other in found.values()):
+            found[attribute] = value
+    return found
 
 
 def _names_of_weights(model) -> dict:

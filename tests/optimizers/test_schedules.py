@@ -9,10 +9,12 @@ import os
 import numpy as np
 import pytest
 
-from pyconv import optimizers
+import pyconv
+from pyconv import ops, optimizers
 from pyconv.graph import Variable
 from pyconv.ops.function import Function
 from pyconv.optimizers import SGD, schedules
+from pyconv.saving import register_serializable
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")    # in Keras
@@ -124,6 +126,26 @@ def test_a_schedule_of_ones_own():
     assert type(schedules.deserialize(schedules.serialize(Halving()))) is Halving
     with pytest.raises(NotImplementedError, match="__call__"):
         schedules.LearningRateSchedule()(1)
+
+
+@register_serializable("rates")
+def falling(step):
+    return 1.0 / (ops.cast(step, "float32") + 1.0)
+
+
+def test_a_function_as_rate_in_a_file(tmp_path):
+    model = pyconv.Sequential([pyconv.Input((2,)), pyconv.layers.Dense(1)])
+    model.compile(SGD(falling), "mse")
+    x, y = np.ones((4, 2), "float32"), np.ones((4, 1), "float32")
+    model.fit(x, y, batch_size=2, verbose=0)
+    model.save(tmp_path / "m.pyconv")
+    loaded = pyconv.saving.load_model(tmp_path / "m.pyconv")
+    assert float(loaded.optimizer.learning_rate) == float(model.optimizer.learning_rate) == pytest.approx(1 / 3)
+    model.compile(SGD(lambda step: 0.1), "mse")
+    with pytest.raises(ValueError, match="is a lambda, and files hold no code"):
+        model.save(tmp_path / "m.pyconv")
+    with pytest.raises(ValueError, match="learning rate function 'rising' is not known"):
+        SGD.from_config({"learning_rate": "rising"})
 
 
 @pytest.mark.parametrize(("make", "message"), [
