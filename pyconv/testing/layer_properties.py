@@ -438,8 +438,10 @@ def seed(case):
         same_bits(a, b, "two layers with the same `seed`, after set_random_seed with different ones")
     if all(a.tobytes() == b.tobytes() for a, b in zip(*first, strict=True)):
         return        # not random in training
-    if all(a.tobytes() == b.tobytes() for a, b in zip(first[0], outputs(8, 1)[0], strict=True)):
-        raise AssertionError("layers with seed=7 and seed=8 give the same random numbers.")
+    # Where a layer chooses among a few possibilities, other seeds may come to the same by chance, but not all.
+    if all(a.tobytes() == b.tobytes() for value in range(8, 28)
+           for a, b in zip(flatten(first), flatten(outputs(value, 1)), strict=True)):
+        raise AssertionError("layers with other values of `seed` give the same random numbers.")
 
 
 def data_format(case):
