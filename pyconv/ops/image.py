@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import is_float
 from .base import match, operation, spec_of
 from .convolution import depthwise_conv, is_channels_last
-from .elementwise import absolute, cast, clip, divide, exp, floor, maximum, minimum, where
+from .elementwise import absolute, cast, clip, divide, exp, floor, maximum, minimum, round, where
 from .images import resize
 from .reductions import sum as total
 from .sampling import FILL_MODES, SAMPLING, choose, sample_images
@@ -43,13 +43,11 @@ def _as_float(images):
 
 def to_integers(x, dtype):
     """Floats rounded to whole numbers, halves to even ones, within the range of an integer type."""
-    # Above 2**(number of fraction bits) there are only whole numbers: adding such a number rounds.
-    magic = 1.5 * 2.0**(23 if spec_of(x).dtype == "float32" else 52)
     if dtype == "bool":
         return x >= 0.5
     limits = np.iinfo(dtype)
     inside = clip(x, float(limits.min), float(limits.max) if limits.max < 2**24 else limits.max * (1 - 2.0**-24))
-    return cast(where(absolute(inside) < magic / 3, (inside + magic) - magic, inside), dtype)
+    return cast(round(inside), dtype)
 
 
 @operation

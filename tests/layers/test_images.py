@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import pyconv
 from pyconv import layers, ops
-from pyconv.layers.images.geometry import cos_sin
 from pyconv.layers.images.mixing import TRIES, beta, shuffled
 
 from layer_cases import CASES, make
@@ -19,6 +18,8 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 RANDOM = [case for case in CASES if case.startswith("random_")]
 # One decision for the whole batch, as in Keras.
 TOGETHER = ("random_crop", "random_crop_first")
+# Without random numbers.
+FIRM = ("random_equalization",)
 # In which most samples are left as they are, or that do the same to all that they change.
 SELDOM = ("random_flip", "random_flip_first", "random_invert", "random_grayscale", "random_posterization",
           "random_mix_up", "random_cut_mix", "random_erasing_fill", "random_perspective", "random_gaussian_blur",
@@ -68,7 +69,7 @@ def test_a_seed_decides_all(case, rng):
     finally:
         pyconv.config.set_num_threads(before)
     assert found[0] == found[1] == found[2]
-    assert len(set(found[0])) > 1
+    assert (len(set(found[0])) > 1) != (case in FIRM)
 
 
 @pytest.mark.parametrize("case", RANDOM)
@@ -89,7 +90,7 @@ def test_each_sample_is_changed_in_its_own_way(case, rng):
     layer = make(case)
     y = np.concatenate([layer(equal_images(case, rng), training=True).reshape(8, -1) for _ in range(2)])
     different = len({row.tobytes() for row in np.round(y[:8], 4)})
-    if case in TOGETHER or "mix" in case:
+    if case in (*TOGETHER, *FIRM) or "mix" in case:
         assert different == 1
     elif case in SELDOM:
         assert different > 1
@@ -169,13 +170,6 @@ def test_flips_are_exact(rng, backend):
         y = layers.RandomFlip(mode, seed=1)(x, training=True)
         kinds = [1 if (a == f).all() else 0 if (a == b).all() else None for a, b, f in zip(y, x, flipped, strict=True)]
         assert set(kinds) == {0, 1} and 8 <= sum(kinds) <= 32
-
-
-@given(turns=st.lists(st.floats(-1.5, 1.5), min_size=1, max_size=5))
-def test_cosine_and_sine(turns):
-    cos, sin = cos_sin(np.array(turns))
-    np.testing.assert_allclose(cos, np.cos(2 * np.pi * np.array(turns)), atol=3e-15)
-    np.testing.assert_allclose(sin, np.sin(2 * np.pi * np.array(turns)), atol=3e-15)
 
 
 def test_a_quarter_turn_is_counter_clockwise(rng, backend):
@@ -301,6 +295,35 @@ def test_changes_that_were_drawn_give_keras_numbers(rng):
         expected = getattr(keras.layers, name)(*arguments).transform_images(
             keras.ops.convert_to_tensor(x), {k: keras.ops.convert_to_tensor(v) for k, v in (theirs or drawn).items()})
         np.testing.assert_allclose(y, keras.ops.convert_to_numpy(expected), atol=5e-3, err_msg=name)
+
+
+@pytest.mark.peers
+def test_equalization_equals_keras(rng, backend):
+    """Image by image; in a batch Keras counts them together."""
+    keras = pytest.importorskip("keras")
+    x = np.round(255 * rng.random((2, 6, 7, 2)) ** 2).astype("float32")
+    x[1, ..., 0] = 40
+    for bins in (256, 32):
+        y = layers.Equalization(bins=bins)(x, training=True)
+        for found, image in zip(y, x, strict=True):
+            expected = keras.ops.convert_to_numpy(keras.layers.Equalization(bins=bins)(image[None], training=True))
+            np.testing.assert_allclose(found, expected[0], atol=1e-3)
+    first = layers.Equalization(bins=bins, data_format="channels_first")(x.transpose(0, 3, 1, 2), training=True)
+    np.testing.assert_array_equal(first.transpose(0, 2, 3, 1), y)
+
+
+def test_a_choice_of_changes(rng):
+    """With one change per image, each image is what one of the layers makes of it."""
+    x = rng.uniform(0, 255, (12, 6, 5, 3)).astype("float32")
+    layer = layers.RandAugment(num_ops=1, factor=0.5, seed=3)
+    drawn = layer.get_random_transformation({"images": x})
+    y, chosen = layer.transform_images(x, drawn), drawn["layer_idxes"].ravel().astype(int)
+    assert len(set(chosen)) > 4 and chosen.max() <= 10
+    for i, k in enumerate(chosen):
+        alone = layer._steps[k].transform_images(x, drawn["transforms"][k])
+        np.testing.assert_allclose(y[i], alone[i], atol=1e-4)
+    masks = (x[..., :1] > 128).astype("uint8")
+    assert layers.RandAugment()({"images": x, "segmentation_masks": masks}, training=True)["images"].shape == x.shape
 
 
 def test_bits_that_are_kept(rng):

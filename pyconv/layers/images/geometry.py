@@ -146,23 +146,10 @@ class RandomRotation(_Sampled):
 
     def get_random_transformation(self, data, training=True, seed=None):
         batch, height, width, _ = self._sizes(data["images"])
-        cos, sin = cos_sin(self._uniform((batch, 1), *self.factor))
+        angle = self._uniform((batch, 1), *self.factor) * (2 * math.pi)
+        cos, sin = ops.cos(angle), ops.sin(angle)
         x, y = (width - 1) / 2, (height - 1) / 2
         return {"transform": self._matrix(batch, cos, -sin, x - x * cos + y * sin, sin, cos, y - x * sin - y * cos)}
-
-
-def cos_sin(turns):
-    """Cosine and sine of angles in full turns."""
-    # A Taylor series between -1/8 and 1/8 turn, where 8 terms are exact to rounding, and the angle doubled twice.
-    angle = (turns - ops.floor(turns + 0.5)) * (math.pi / 2)
-    square, cos, sin = angle * angle, 0.0, 0.0
-    for k in range(8, -1, -1):
-        cos = square * cos + (-1) ** k / math.factorial(2 * k)
-        sin = square * sin + (-1) ** k / math.factorial(2 * k + 1)
-    sin = angle * sin
-    for _ in range(2):
-        cos, sin = 1.0 - 2.0 * sin * sin, 2.0 * sin * cos
-    return cos, sin
 
 
 class RandomZoom(_Sampled):
