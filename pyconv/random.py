@@ -6,7 +6,8 @@ where each run of the compiled program draws anew. Their `seed` is
 - a `SeedGenerator`: every draw moves it on. In a layer, make one in ``__init__`` and keep it as an attribute: its state
   then belongs to the model, is saved with it, and a training that is resumed draws the same numbers;
 - an int: the same numbers at every call;
-- None: a generator of the process, which `set_random_seed` starts anew. No file keeps its state.
+- None: a generator of the process, which `set_random_seed` starts anew. `BackupAndRestore` keeps its state, and
+  `pyconv.saving.get_random_state` gives it; a model's file has none of it.
 """
 
 from __future__ import annotations
@@ -81,18 +82,23 @@ class SeedGenerator:
         return cls(**config)
 
 
+def default_generator() -> SeedGenerator:
+    """The process's generator of draws without a seed."""
+    global _default
+    if _default is None:
+        _default = SeedGenerator(0, name="default")
+        _default.state.array[...] = _of_default()
+    return _default
+
+
 # ---- arrays
 
 def _state(seed):
     """The state for one draw."""
-    global _default
     if isinstance(seed, SeedGenerator):
         return seed.next()
     if seed is None:
-        if _default is None:
-            _default = SeedGenerator(0, name="default")
-            _default.state.array[...] = _of_default()
-        return _default.next()
+        return default_generator().next()
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise ValueError(f"seed={seed!r} must be an int from 0 to 2**63 - 1, a SeedGenerator, or None.")
     return np.array([int(seed), 0], "int64")

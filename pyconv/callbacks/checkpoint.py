@@ -182,6 +182,9 @@ class BackupAndRestore(Callback):
         from ..saving.names import named_variables
         from ..saving.safetensors import save_file
         from ..saving.training_state import optimizer_arrays, optimizers_of
+        from ..saving.random_state import draws_state
+        # The order of samples is that of the epoch, numbers without a seed go on from where they are.
+        generator = {**generator, "draws": draws_state()}
         os.makedirs(self.backup_dir, exist_ok=True)
         arrays = {f"model/{name}": v.peek() for name, v in named_variables(self.model).items()}
         for attribute, optimizer in optimizers_of(self.model).items():

@@ -26,7 +26,12 @@ def get_random_state() -> dict:
         if isinstance(value, dict):
             return {k: plain(v) for k, v in value.items()}
         return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
-    return plain(random.host_generator().bit_generator.state)
+    return {**plain(random.host_generator().bit_generator.state), "draws": draws_state()}
+
+
+def draws_state() -> list:
+    """The state of the generator of draws without a seed."""
+    return random.default_generator().state.array.tolist()
 
 
 def set_random_state(state):
@@ -37,6 +42,9 @@ def set_random_state(state):
             if isinstance(value, dict):
                 return {k: arrays(v) for k, v in value.items()}
             return np.array(value, "uint64") if isinstance(value, list) else value
+        state = dict(state)
+        draws = np.array(state.pop("draws"), "int64").reshape(2)
         generator.bit_generator.state = arrays(state)
+        random.default_generator().state.array[...] = draws
     except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f"this is no state that get_random_state() gave: {error}.") from None

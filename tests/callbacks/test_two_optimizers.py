@@ -37,7 +37,8 @@ class Adversarial(pyconv.Model):
         real = data[0]
         n = ops.shape(real)[0]
         labels = ops.concatenate([ops.ones((n, 1)), ops.zeros((n, 1))], 0)
-        noise = [random.normal((n, 3), seed=self.seed) for _ in range(2)]
+        # one of the model's own generator, one of the process's
+        noise = [random.normal((n, 3), seed=self.seed), random.normal((n, 3))]
         both = ops.concatenate([self.generator(noise[0]), real], 0)
         loss, grads = value_and_grad(lambda: self.crossentropy(labels, self.discriminator(both)),
                                      self.discriminator.trainable_variables)()
