@@ -45,7 +45,7 @@ RENAMED = {"applications.VGG16": "applications.vgg16", "applications.VGG19": "ap
 # Made from other arguments than Keras's.
 ANOTHER_FORM = ("Variable", "Function")
 
-NO_TEXT = "texts and tables are not pyconv's subject"
+NO_TEXT = "tables are not pyconv's subject; for texts there is `TextVectorization`"
 NO_COMPLEX = "there are no complex numbers"
 NO_HALF = "computations are in float32 or float64"
 SEQUENCES = "sequence models other than convolutional ones are not pyconv's subject"
@@ -64,11 +64,11 @@ REASONS = [
     ("layers.FlaxLayer layers.JaxLayer layers.TFSMLayer layers.TorchModuleWrapper callbacks.OrbaxCheckpoint "
      "saving.KerasFileEditor", OTHER_FRAMEWORK),
     ("layers.*RNN* layers.*LSTM* layers.*GRU* layers.Bidirectional", SEQUENCES),
-    ("layers.TextVectorization layers.*Lookup layers.Hash* layers.CategoryEncoding layers.Discretization "
+    ("layers.*Lookup layers.Hash* layers.CategoryEncoding layers.Discretization "
      "utils.FeatureSpace utils.text_dataset_from_directory datasets.imdb datasets.reuters datasets.*housing", NO_TEXT),
     ("layers.*BoundingBoxes utils.bounding_boxes", "bounding boxes are not pyconv's subject"),
-    ("layers.*Attention layers.*Embedding", SEQUENCES),
-    ("initializers.stft initializers.STFT* layers.*Spectrogram ops.*stft ops.*fft* ops.complex* ops.conj* ops.imag "
+    ("layers.GroupQueryAttention layers.ReversibleEmbedding", SEQUENCES),
+    ("initializers.stft initializers.STFT* ops.*stft ops.*fft* ops.complex* ops.conj* ops.imag "
      "ops.real ops.view_as_* ops.angle ops.isreal", NO_COMPLEX),
     ("losses.ctc losses.CTC ops.ctc_*", LATER),
     ("ops.cond ops.while_loop ops.fori_loop ops.scan ops.associative_scan ops.map ops.switch ops.vectorize* "

@@ -2,8 +2,11 @@
 
 from ..utils.configurable import serialize as serialize
 from ..utils.naming import find as _find
-from . import (convolution, convolution_transpose, core, depthwise, images, merging, normalization,
-               pooling, preprocessing, regularization, reshaping, wrappers)
+from . import (activation, attention, audio, convolution, convolution_transpose, core, depthwise, images,
+               merging, normalization, pooling, preprocessing, regularization, reshaping, text, upsampling, wrappers)
+from .activation import *
+from .attention import *
+from .audio import *
 from .convolution import *
 from .convolution_transpose import *
 from .core import *
@@ -18,10 +21,12 @@ from .pooling import *
 from .preprocessing import *
 from .regularization import *
 from .reshaping import *
+from .text import *
+from .upsampling import *
 from .wrappers import *
 
-_FAMILIES = (convolution, convolution_transpose, core, depthwise, images, merging, normalization, pooling,
-             preprocessing, regularization, reshaping, wrappers)
+_FAMILIES = (activation, attention, audio, convolution, convolution_transpose, core, depthwise, images, merging,
+             normalization, pooling, preprocessing, regularization, reshaping, text, upsampling, wrappers)
 
 __all__ = sorted([name for family in _FAMILIES for name in family.__all__]
                  + ["InputSpec", "Layer", "deserialize", "serialize"])

@@ -1,16 +1,26 @@
-"""Dense, activations, identity, and the entrance of a model."""
+"""Dense layers, embeddings, functions as layers, identity, and the entrance of a model."""
 
 from __future__ import annotations
+
+import inspect
+import math
+import re
+
+import numpy as np
 
 from .. import activations, constraints, initializers, ops, regularizers
 from ..config import floatx
 from ..graph import FunctionalTensor, canonical
 from ..utils.configurable import describe
+from ..utils.registry import get_registered_name, get_registered_object
 from . import checks
 from .input_spec import InputSpec, is_shape, show
 from .layer import Layer
 
-__all__ = ["Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Softmax", "Identity", "InputLayer", "Input"]
+__all__ = ["Dense", "EinsumDense", "Embedding", "Lambda", "Identity", "InputLayer", "Input"]
+
+_EINSUM = re.compile(r"(?P<left_x>\.\.\.)?(?P<x>[a-zA-Z]+)(?P<right_x>\.\.\.)?,(?P<y>[a-zA-Z]+)->"
+                     r"(?P<left_z>\.\.\.)?(?P<z>[a-zA-Z]+)(?P<right_z>\.\.\.)?")
 
 
 class Dense(Layer):
@@ -72,92 +82,263 @@ class Dense(Layer):
         return (*input_shape[:-1], self.units)
 
 
-class _Elementwise(Layer):
-    """Base of the layers below that take one tensor and keep its shape."""
+class EinsumDense(Layer):
+    """``activation(einsum(equation, inputs, kernel) + bias)``: a dense layer over any axes.
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.input_spec = InputSpec()
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
-
-class Activation(_Elementwise):
-    """An activation function as a layer. Input and output have the same shape.
-
-    activation: a name ("relu", "tanh", ...) or a callable.
-    """
-
-    def __init__(self, activation, **kwargs):
-        super().__init__(**kwargs)
-        self.activation = self._get(activations, "activation", activation)
-
-    def call(self, inputs):
-        return self.activation(inputs)
-
-
-class ReLU(_Elementwise):
-    """The rectifier: `x` from `threshold` up to `max_value`, ``negative_slope * (x - threshold)`` below.
+    ``EinsumDense("abc,cd->abd", (None, 64), bias_axes="d")`` is Dense(64) on (batch, steps, n). Input: as the first
+    term of the equation says. Output: the last. Weights: kernel (second term), and with `bias_axes` a bias with the
+    axes of the output from the first of these letters on, of length 1 where a letter is not among them.
 
     Parameters
     ----------
-    max_value: float, optional
-        At least 0; default no limit.
-    negative_slope, threshold: float
-        At least 0; default 0.
+    equation: str
+        ``"X,Y->Z"`` with a letter for each axis; "..." may stand in X and Z for leading or for trailing axes.
+    output_shape: int or tuple
+        The sizes of Z without the batch and without what "..." stands for; None where it is the input's.
+    activation: str or callable
+        Default none.
+    bias_axes: str, optional
+        Letters of Z; default no bias.
+    kernel_initializer, bias_initializer: str, callable or dict
+        Defaults "glorot_uniform" and "zeros". Inputs of a unit are the letters that the kernel shares with X, its
+        outputs those that it shares with Z.
+    kernel_regularizer, bias_regularizer, kernel_constraint, bias_constraint: optional
+    name, dtype, trainable: see `Layer`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For equations of another form, and shapes that do not fit.
     """
 
-    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
+    def __init__(self, equation, output_shape, activation=None, bias_axes=None, kernel_initializer="glorot_uniform",
+                 bias_initializer="zeros", kernel_regularizer=None, bias_regularizer=None, kernel_constraint=None,
+                 bias_constraint=None, **kwargs):
         super().__init__(**kwargs)
-        self.max_value = None if max_value is None else checks.number(self, "max_value", max_value, 0)
-        self.negative_slope = checks.number(self, "negative_slope", negative_slope, 0)
-        self.threshold = checks.number(self, "threshold", threshold, 0)
+        found = _EINSUM.fullmatch(equation.replace(" ", "")) if isinstance(equation, str) else None
+        terms = found and found.group("x", "y", "z")
+        if terms is None or found.group("left_x", "right_x") != found.group("left_z", "right_z") \
+                or found.group("left_x") and found.group("right_x") \
+                or any(len(set(t)) != len(t) for t in terms) or not set(terms[2]) <= set(terms[0] + terms[1]):
+            raise ValueError(f"{self._title()}: equation must be 'X,Y->Z', '...X,Y->...Z' or 'X...,Y->Z...', each term "
+                             f"made of different letters, got {describe(equation)}.")
+        self.equation = equation
+        sizes = output_shape if isinstance(output_shape, (tuple, list)) else (output_shape,)
+        if any(isinstance(n, bool) or not (n is None or isinstance(n, int) and n > 0) for n in sizes):
+            raise TypeError(f"{self._title()}: output_shape must be made of ints of at least 1 and None, got "
+                            f"{describe(output_shape)}.")
+        self.output_shape = tuple(sizes)
+        self.activation = self._get(activations, "activation", activation)
+        self.bias_axes = bias_axes
+        if bias_axes is not None and not (isinstance(bias_axes, str) and set() < set(bias_axes) <= set(terms[2])):
+            raise ValueError(f"{self._title()}: bias_axes must be letters of the result {terms[2]!r}, got "
+                             f"{describe(bias_axes)}.")
+        self.kernel_initializer = self._get(initializers, "kernel_initializer", kernel_initializer)
+        self.bias_initializer = self._get(initializers, "bias_initializer", bias_initializer)
+        self.kernel_regularizer = self._get(regularizers, "kernel_regularizer", kernel_regularizer)
+        self.bias_regularizer = self._get(regularizers, "bias_regularizer", bias_regularizer)
+        self.kernel_constraint = self._get(constraints, "kernel_constraint", kernel_constraint)
+        self.bias_constraint = self._get(constraints, "bias_constraint", bias_constraint)
+
+    def _analysed(self, input_shape):
+        """(terms, size of each letter, shape of the output)."""
+        found = _EINSUM.fullmatch(self.equation.replace(" ", ""))
+        x, y, z = found.group("x", "y", "z")
+        left, right = found.group("left_x"), found.group("right_x")
+        dots = len(input_shape) - len(x)
+        # With leading dots the batch is among them.
+        given = self.output_shape if left else (None, *self.output_shape)
+        if not is_shape(input_shape) or dots < 0 or dots and not (left or right) or left and dots < 1:
+            raise ValueError(f"{self._title()}: an input of shape {show(input_shape)} does not fit the equation "
+                             f"{self.equation!r}.")
+        if len(given) != len(z):
+            raise ValueError(f"{self._title()}: output_shape={show(self.output_shape)} must have {len(z) - (not left)} "
+                             f"sizes for the equation {self.equation!r}.")
+        elided = input_shape[:dots] if left else input_shape[len(x):]
+        sizes = dict(zip(x, input_shape[dots:] if left else input_shape[:len(x)], strict=True))
+        out = []
+        for letter, n in zip(z, given, strict=True):
+            known = sizes.get(letter)
+            if n is not None and known is not None and n != known:
+                raise ValueError(f"{self._title()}: output_shape={show(self.output_shape)} says {n} for {letter!r} of "
+                                 f"{self.equation!r}, but the input of shape {show(input_shape)} has {known} there.")
+            out.append(known if n is None else n)
+            sizes.setdefault(letter, n)
+        return (x, y, z), sizes, (*elided, *out) if left else (*out, *elided)
+
+    def build(self, input_shape):
+        (x, y, z), sizes, output_shape = self._analysed(input_shape)
+        if not all(sizes.get(c) for c in y):
+            raise ValueError(f"{self._title()}: the sizes of the kernel's axes {y!r} in {self.equation!r} must be "
+                             f"known and at least 1, but the input has shape {show(input_shape)} and the output "
+                             f"{show(output_shape)}.")
+        inputs, outputs = [c for c in y if c in x and c not in z], [c for c in y if c in z and c not in x]
+        order = [c for c in y if c not in inputs + outputs] + inputs + outputs
+
+        def initial(shape, dtype=None):
+            if not isinstance(self.kernel_initializer, initializers.VarianceScaling):
+                return self.kernel_initializer(shape, dtype=dtype)
+            flat = (*(sizes[c] for c in order if c not in inputs + outputs),
+                    math.prod(sizes[c] for c in inputs), math.prod(sizes[c] for c in outputs))
+            value = np.asarray(self.kernel_initializer(flat, dtype=dtype)).reshape([sizes[c] for c in order])
+            return value.transpose([order.index(c) for c in y])
+        self.kernel = self.add_weight(tuple(sizes[c] for c in y), initial, name="kernel",
+                                      regularizer=self.kernel_regularizer, constraint=self.kernel_constraint)
+        self.bias = None
+        if self.bias_axes is not None:
+            first = min(z.index(c) for c in self.bias_axes)
+            shape = [sizes[c] if c in self.bias_axes else 1 for c in z[first:]]
+            trailing = len(input_shape) - len(x) if "...," in self.equation.replace(" ", "") else 0
+            self.bias = self.add_weight((*shape, *[1] * trailing), self.bias_initializer, name="bias",
+                                        regularizer=self.bias_regularizer, constraint=self.bias_constraint)
+        self.input_spec = InputSpec(ndim=len(input_shape))
 
     def call(self, inputs):
-        return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
+        y = ops.einsum(self.equation, inputs, self.kernel)
+        return self.activation(y if self.bias is None else y + self.bias)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(self._analysed(tuple(input_shape))[2])
 
 
-class LeakyReLU(_Elementwise):
-    """``x`` where positive, ``negative_slope * x`` elsewhere; negative_slope: at least 0, default 0.3.
+class Embedding(Layer):
+    """A vector for each integer: rows of a matrix picked by number.
 
-    Source: Maas et al., *Rectifier nonlinearities improve neural network acoustic models*, 2013.
+    Input: (batch, ...) of integers from 0 to input_dim - 1; others raise ValueError. Floats are cut to integers.
+    Output: (batch, ..., output_dim). Weight: embeddings (input_dim, output_dim).
+
+    Parameters
+    ----------
+    input_dim: int
+        How many numbers there are, the largest one plus 1.
+    output_dim: int
+        The length of the vectors.
+    embeddings_initializer: str, callable or dict
+        Default "uniform".
+    embeddings_regularizer, embeddings_constraint: optional
+    mask_zero: bool
+        Only False: no masks travel with tensors here. Make one where it is needed, ``ops.not_equal(tokens, 0)``.
+    weights: array or list of one, optional
+        The first values.
+    name, dtype, trainable: see `Layer`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit.
     """
 
-    def __init__(self, negative_slope=0.3, **kwargs):
+    _not_configured = ("autocast", "weights")
+
+    def __init__(self, input_dim, output_dim, embeddings_initializer="uniform", embeddings_regularizer=None,
+                 embeddings_constraint=None, mask_zero=False, weights=None, **kwargs):
         super().__init__(**kwargs)
-        self.negative_slope = checks.number(self, "negative_slope", negative_slope, 0)
+        self.input_dim = checks.integer(self, "input_dim", input_dim)
+        self.output_dim = checks.integer(self, "output_dim", output_dim)
+        self.embeddings_initializer = self._get(initializers, "embeddings_initializer", embeddings_initializer)
+        self.embeddings_regularizer = self._get(regularizers, "embeddings_regularizer", embeddings_regularizer)
+        self.embeddings_constraint = self._get(constraints, "embeddings_constraint", embeddings_constraint)
+        self.mask_zero = checks.boolean(self, "mask_zero", mask_zero)
+        if mask_zero:
+            raise ValueError(f"{self._title()}: mask_zero=True is not supported: no masks travel with tensors here. "
+                             f"Leave it out, and give a mask where it is needed: pyconv.ops.not_equal(tokens, 0).")
+        if weights is not None:
+            self.build()
+            self.set_weights(weights if isinstance(weights, (list, tuple)) and len(weights) == 1 else [weights])
+
+    def build(self, input_shape=None):
+        self.embeddings = self.add_weight((self.input_dim, self.output_dim), self.embeddings_initializer,
+                                          name="embeddings", regularizer=self.embeddings_regularizer,
+                                          constraint=self.embeddings_constraint)
 
     def call(self, inputs):
-        return activations.leaky_relu(inputs, self.negative_slope)
+        return ops.take(self.embeddings, inputs if inputs.dtype == "int64" else ops.cast(inputs, "int32"), 0)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.output_dim)
 
 
-class ELU(_Elementwise):
-    """``x`` where positive, ``alpha * (exp(x) - 1)`` elsewhere; alpha: default 1.
+class Lambda(Layer):
+    """A function as a layer, written with `pyconv.ops`.
 
-    Source: Clevert et al., *Fast and accurate deep network learning by exponential linear units*, 2016.
+    Files hold no code: a model with such a layer is saved only if the function is registered, and then its name is
+    what is saved::
+
+        @pyconv.saving.register_serializable("my_lab")
+        def double(x):
+            return 2 * x
+
+        model.add(layers.Lambda(double))
+
+    Parameters
+    ----------
+    function: callable
+        Takes the inputs, the `arguments`, and if it has an argument `training` that too.
+    output_shape: tuple or callable, optional
+        Without the batch, or a function of the input's shape; found by tracing the function if it is not given.
+    mask: None
+        Masks are not supported.
+    arguments: dict, optional
+        More arguments for the function.
+    name, dtype, trainable: see `Layer`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit; when it is saved, for functions that are not registered.
     """
 
-    def __init__(self, alpha=1.0, **kwargs):
+    def __init__(self, function, output_shape=None, mask=None, arguments=None, **kwargs):
         super().__init__(**kwargs)
-        self.alpha = checks.number(self, "alpha", alpha)
+        function, output_shape = self._named("function", function), self._named("output_shape", output_shape)
+        if not callable(function):
+            raise TypeError(f"{self._title()}: function must be callable, got {describe(function)}.")
+        if mask is not None:
+            raise ValueError(f"{self._title()}: masks are not supported; mask must be None.")
+        if arguments is not None and not isinstance(arguments, dict):
+            raise TypeError(f"{self._title()}: arguments must be a dictionary, got {describe(arguments)}.")
+        self.function, self.mask, self.arguments = function, None, dict(arguments or {})
+        self.output_shape = output_shape
+        try:
+            self._trains = "training" in inspect.signature(function).parameters
+        except (TypeError, ValueError):
+            self._trains = False
 
-    def call(self, inputs):
-        return activations.elu(inputs, self.alpha)
+    def _named(self, argument, value):
+        """The function of a name, as configurations have it; other values as they are."""
+        found = _function(value) if isinstance(value, str) else value
+        if found is None and value is not None:
+            raise ValueError(f"{self._title()}: {argument}: the function {value!r} is not known here; import the "
+                             f"module that registers it with @pyconv.saving.register_serializable(), or "
+                             "give custom_objects.")
+        return found
+
+    def call(self, inputs, training=False):
+        return self.function(inputs, **self.arguments, **({"training": training} if self._trains else {}))
+
+    def compute_output_shape(self, input_shape):
+        if self.output_shape is None:
+            return super().compute_output_shape(input_shape)
+        if callable(self.output_shape):
+            return tuple(self.output_shape(input_shape))
+        first = input_shape if is_shape(input_shape) else input_shape[0]
+        return (first[0], *self.output_shape)
+
+    def get_config(self):
+        config = super().get_config()
+        for argument in ("function", "output_shape"):
+            value = getattr(self, argument)
+            if callable(value):
+                name = get_registered_name(value) if hasattr(value, "__name__") else None
+                # A function that no name leads to stands for itself in this process; `saving` refuses it.
+                config[argument] = name if name and _function(name) is value else value
+        return config
 
 
-class Softmax(_Elementwise):
-    """``exp(x) / sum(exp(x))`` along `axis`: an int, or a tuple of ints for a common sum; default -1."""
-
-    def __init__(self, axis=-1, **kwargs):
-        super().__init__(**kwargs)
-        axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-        if not axes or any(isinstance(a, bool) or not isinstance(a, int) for a in axes):
-            raise TypeError(f"{self._title()}: axis must be an int or a tuple of ints, got {describe(axis)}.")
-        self.axis = axis
-
-    def call(self, inputs):
-        return ops.softmax(inputs, tuple(self.axis) if isinstance(self.axis, list) else self.axis)
+def _function(name):
+    """A registered function, or one of `pyconv.ops` or `pyconv.activations`; None if there is none of the name."""
+    return get_registered_object(name) or next((getattr(module, name) for module in (ops, activations)
+                                                if name in module.__all__), None)
 
 
 class Identity(Layer):

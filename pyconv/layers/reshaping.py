@@ -1,4 +1,4 @@
-"""Layers that move elements and compute nothing: Flatten, Reshape, Permute, zero padding, cropping."""
+"""Layers that move elements and compute nothing: Flatten, Reshape, Permute, RepeatVector, zero padding, cropping."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from . import checks
 from .input_spec import InputSpec, show
 from .layer import Layer
 
-__all__ = ["Flatten", "Reshape", "Permute", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "Cropping1D",
-           "Cropping2D", "Cropping3D"]
+__all__ = ["Flatten", "Reshape", "Permute", "RepeatVector", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
+           "Cropping1D", "Cropping2D", "Cropping3D"]
 
 
 class Flatten(Layer):
@@ -103,6 +103,22 @@ class Permute(Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], *(input_shape[d] for d in self.dims))
+
+
+class RepeatVector(Layer):
+    """Each sample `n` times in a row: (batch, features) to (batch, n, features). n: an int of at least 1."""
+
+    def __init__(self, n, **kwargs):
+        super().__init__(**kwargs)
+        self.n = checks.integer(self, "n", n)
+        self.input_spec = InputSpec(ndim=2)
+
+    def call(self, inputs):
+        batch, size = inputs.shape
+        return ops.broadcast_to(ops.reshape(inputs, (batch, 1, size)), (batch, self.n, size))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.n, input_shape[1])
 
 
 class _Border(Layer):

@@ -2,7 +2,14 @@
 
 import functools
 
+import pyconv
 from pyconv import layers
+
+
+@pyconv.saving.register_serializable("layer_cases")
+def scaled(x, factor):
+    return x * factor
+
 
 # id -> (class, arguments, input shape or list of shapes)
 CASES = {
@@ -15,6 +22,38 @@ CASES = {
     "relu_leaky": (layers.ReLU, {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, (4, 2)),
     "leaky_relu": (layers.LeakyReLU, {"negative_slope": 0.2}, (5,)),
     "elu": (layers.ELU, {"alpha": 0.5}, (5,)),
+    "prelu": (layers.PReLU, {"alpha_initializer": "uniform"}, (3, 2)),
+    "prelu_shared": (layers.PReLU, {"alpha_initializer": "ones", "shared_axes": [1, 2]}, (3, 2, 4)),
+    "einsum_dense": (layers.EinsumDense, {"equation": "abc,cde->abde", "output_shape": (None, 3, 2),
+                                          "bias_axes": "e", "activation": "tanh"}, (2, 4)),
+    "einsum_dense_leading": (layers.EinsumDense, {"equation": "...xy,yz->...xz", "output_shape": (3, 3),
+                                                  "bias_axes": "xz"}, (2, 3, 4)),
+    "einsum_dense_trailing": (layers.EinsumDense, {"equation": "ab...,bc->ac...", "output_shape": 3,
+                                                   "bias_axes": "c"}, (4, 3, 2)),
+    "embedding": (layers.Embedding, {"input_dim": 5, "output_dim": 3}, (4,)),
+    "lambda": (layers.Lambda, {"function": scaled, "arguments": {"factor": 2.0}}, (3, 2)),
+    "repeat_vector": (layers.RepeatVector, {"n": 3}, (4,)),
+    "upsampling1d": (layers.UpSampling1D, {"size": 3}, (4, 2)),
+    "upsampling2d": (layers.UpSampling2D, {"size": (2, 3)}, (3, 4, 2)),
+    "upsampling2d_bilinear": (layers.UpSampling2D, {"interpolation": "bilinear"}, (3, 4, 2)),
+    "upsampling2d_bicubic_first": (layers.UpSampling2D, {"interpolation": "bicubic", "size": 3,
+                                                         "data_format": "channels_first"}, (2, 3, 4)),
+    "upsampling3d": (layers.UpSampling3D, {"size": (1, 2, 3)}, (2, 3, 2, 1)),
+    "depth_to_space": (layers.DepthToSpace, {"block_size": 2}, (2, 3, 8)),
+    "space_to_depth": (layers.SpaceToDepth, {"block_size": 2, "data_format": "channels_first"}, (2, 4, 6)),
+    "attention": (layers.Attention, {"use_scale": True}, [(3, 4), (5, 2), (5, 4)]),
+    "attention_concat": (layers.Attention, {"score_mode": "concat"}, [(3, 4), (2, 4)]),
+    "additive_attention": (layers.AdditiveAttention, {}, [(3, 4), (2, 4)]),
+    "stft": (layers.STFTSpectrogram, {"frame_length": 6, "frame_step": 4, "data_format": "channels_last"}, (21, 2)),
+    "stft_psd": (layers.STFTSpectrogram, {"mode": "psd", "frame_length": 8, "padding": "same", "scaling": "spectrum",
+                                          "periodic": True, "expand_dims": True}, (21, 2)),
+    "stft_first": (layers.STFTSpectrogram, {"mode": "stft", "frame_length": 4, "frame_step": 3, "fft_length": 8,
+                                            "window": "hamming", "data_format": "channels_first"}, (2, 14)),
+    "stft_real": (layers.STFTSpectrogram, {"mode": "real", "frame_length": 4, "expand_dims": True, "window": None,
+                                           "data_format": "channels_first"}, (2, 14)),
+    "mel_power": (layers.MelSpectrogram, {"fft_length": 16, "sequence_stride": 4, "sequence_length": 9,
+                                          "sampling_rate": 100, "num_mel_bins": 4, "power_to_db": False,
+                                          "mag_exp": 1.0, "min_freq": 1.0, "window": "hamming"}, (30,)),
     "softmax": (layers.Softmax, {}, (5,)),
     "softmax_axes": (layers.Softmax, {"axis": (1, 2)}, (3, 2, 2)),
     "identity": (layers.Identity, {}, (2, 3)),
@@ -214,12 +253,19 @@ CASES = {
 }
 
 # What Keras does not have: classes, and cases with arguments of ours
-OURS_ALONE = {layers.InstanceNormalization, layers.LocalResponseNormalization, layers.LpPooling1D,
+OURS_ALONE = {layers.DepthToSpace, layers.SpaceToDepth,
+              layers.InstanceNormalization, layers.LocalResponseNormalization, layers.LpPooling1D,
               layers.LpPooling2D, layers.LpPooling3D, layers.DepthwiseConv3D, layers.SeparableConv3D}
-OURS_ALONE_CASES = {"conv2d_pairs", "conv2d_int", "max_pool2d_int", "cropping1d", "average_pool2d_pad",
+OURS_ALONE_CASES = {"lambda", "conv2d_pairs", "conv2d_int", "max_pool2d_int", "cropping1d", "average_pool2d_pad",
                     "conv2d_reflect", "conv1d_circular", "conv2d_replicate_first", "depthwise1d",
                     "layer_norm_rms", "wrapper", "time_distributed", "spectral_norm",
                     *(case for case, (cls, _, _) in CASES.items() if cls in OURS_ALONE)}
+
+# Called on several tensors or on texts, and tested in files of their own.
+ELSEWHERE = {layers.MultiHeadAttention, layers.TextVectorization}
+
+# case -> its inputs are integers below this
+INTEGERS = {"embedding": 5}
 
 NOT_LAYERS = {"Layer", "InputLayer", "InputSpec"}
 
@@ -234,6 +280,8 @@ def make(case, **extra):
 def arrays(case, rng, batch=3, dtype="float64"):
     """What the case's layer is called on: an array or a list of arrays."""
     shape = CASES[case][2]
+    if case in INTEGERS:
+        return rng.integers(0, INTEGERS[case], (batch, *shape), "int32")
     draw = functools.partial(draw_array, rng, batch, dtype)
     return [draw(s) for s in shape] if isinstance(shape, list) else draw(shape)
 

@@ -43,7 +43,9 @@ def test_numbers_from_our_configuration(case, rng):
     if not case.startswith("random"):      # these change images in any call there; tests/layers/test_images.py has them
         np.testing.assert_allclose(y, keras.ops.convert_to_numpy(theirs(x)), rtol=1e-4, atol=1e-5)
     shape = [tuple(a.shape) for a in x] if isinstance(x, list) else x.shape
-    assert tuple(theirs.compute_output_shape(shape)) == ours.compute_output_shape(shape)
+    # Of EinsumDense Keras knows no sizes that were not given.
+    assert all(a == b or a is None for a, b in zip(theirs.compute_output_shape(shape),
+                                                   ours.compute_output_shape(shape), strict=True))
 
 
 @pytest.mark.parametrize("case", SHARED)
@@ -85,7 +87,7 @@ def test_arguments_have_keras_names_order_and_defaults(cls):
         return [p for p in inspect.signature(init).parameters.values()
                 if p.kind == p.POSITIONAL_OR_KEYWORD and p.name != "self"]
     theirs = arguments(getattr(keras.layers, cls.__name__).__init__)
-    theirs = [p for p in theirs if not p.name.startswith(("lora", "quantization"))]
+    theirs = [p for p in theirs if not p.name.startswith(("lora", "quantization", "gptq"))]
     ours = arguments(cls.__init__)
     if cls is layers.Cropping1D:
         assert ours.pop().name == "data_format"
