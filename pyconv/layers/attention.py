@@ -87,9 +87,15 @@ class Attention(Layer):
         return (result, weights) if return_attention_scores else result
 
     def compute_output_shape(self, input_shape):
-        if is_shape(input_shape) or not 2 <= len(input_shape) <= 3:
+        if not isinstance(input_shape, (list, tuple)) or is_shape(input_shape) or not 2 <= len(input_shape) <= 3:
             raise ValueError(f"{self._title()} is built for 2 or 3 shapes, got {show(input_shape)}.")
-        return (*input_shape[0][:-1], input_shape[1][-1])
+        query, value = (tuple(s) for s in input_shape[:2])
+        key = tuple(input_shape[-1])
+        if not len(query) == len(value) == len(key) >= 3 or value[:-1] != key[:-1] or not query[-1] \
+                or query[-1] != key[-1]:
+            raise ValueError(f"{self._title()} needs a query (batch, t, n), a value (batch, s, m) and a key (batch, "
+                             f"s, n), which without a third tensor is the value, got shapes {show(list(input_shape))}.")
+        return (*query[:-1], value[-1])
 
 
 class AdditiveAttention(Attention):

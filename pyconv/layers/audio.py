@@ -15,7 +15,7 @@ from .. import config, ops
 from ..ops.convolution import resolve_padding
 from ..utils.configurable import describe
 from . import checks
-from .input_spec import InputSpec, show
+from .input_spec import InputSpec, is_shape, show
 from .layer import Layer
 
 __all__ = ["STFTSpectrogram", "MelSpectrogram"]
@@ -32,10 +32,13 @@ def window_values(layer, window, length, periodic) -> np.ndarray:
         angle = 2 * np.pi * np.arange(length) / max(1, length if periodic else length - 1)
         name = checks.choice(layer, "window", window, tuple(_WINDOWS))
         return np.ones(1) if length == 1 else sum(c * np.cos(i * angle) for i, c in enumerate(_WINDOWS[name]))
-    values = np.asarray(window, "float64")
-    if values.shape != (length,):
+    try:
+        values = np.asarray(window, "float64")
+    except (TypeError, ValueError):
+        values = np.zeros(0)
+    if values.shape != (length,) or not np.isfinite(values).all():
         raise ValueError(f"{layer._title()}: window must be one of {', '.join(map(repr, _WINDOWS))}, or {length} "
-                         f"numbers, got shape {values.shape}.")
+                         f"numbers, got {describe(window)}.")
     return values
 
 
@@ -160,6 +163,8 @@ class STFTSpectrogram(Layer):
         return magnitude if self.mode == "magnitude" else ops.log(ops.maximum(magnitude, config.epsilon()))
 
     def compute_output_shape(self, input_shape):
+        if not is_shape(input_shape) or len(input_shape) != 3:
+            raise ValueError(f"{self._title()} needs an input with 3 axes, got shape {show(input_shape)}.")
         last = self.data_format == "channels_last"
         batch, samples, channels = (input_shape[0], *(input_shape[1:] if last else input_shape[:0:-1]))
         if channels is None:
@@ -233,7 +238,7 @@ class MelSpectrogram(Layer):
         self.sampling_rate = checks.integer(self, "sampling_rate", sampling_rate)
         self.num_mel_bins = checks.integer(self, "num_mel_bins", num_mel_bins)
         self.min_freq = checks.number(self, "min_freq", min_freq, 0)
-        self.max_freq = checks.number(self, "max_freq", max_freq or int(sampling_rate / 2), 0)
+        self.max_freq = checks.number(self, "max_freq", int(sampling_rate / 2) if max_freq is None else max_freq, 0)
         if self.min_freq >= self.max_freq:
             raise ValueError(f"{self._title()}: min_freq={describe(min_freq)} must be below max_freq={self.max_freq}.")
         self.power_to_db = checks.boolean(self, "power_to_db", power_to_db)

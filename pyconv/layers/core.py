@@ -239,6 +239,7 @@ class Embedding(Layer):
         self.embeddings_regularizer = self._get(regularizers, "embeddings_regularizer", embeddings_regularizer)
         self.embeddings_constraint = self._get(constraints, "embeddings_constraint", embeddings_constraint)
         self.mask_zero = checks.boolean(self, "mask_zero", mask_zero)
+        self.input_spec = InputSpec()
         if mask_zero:
             raise ValueError(f"{self._title()}: mask_zero=True is not supported: no masks travel with tensors here. "
                              f"Leave it out, and give a mask where it is needed: pyconv.ops.not_equal(tokens, 0).")

@@ -361,7 +361,14 @@ class Layer(Owner):
         except TypeError as error:
             shapes = map_structure(shape_of, args[0] if args else None)
             raise self._located(error, shapes, "called on inputs of shape") from error
-        outputs, self._last_losses = self._programs[key](*arrays)
+        try:
+            outputs, self._last_losses = self._programs[key](*arrays)
+        except ValueError as error:         # of a value that a kernel met, such as an index out of range
+            located = self._located(error, map_structure(shape_of, args[0] if args else None),
+                                    "called on inputs of shape")
+            if located is error:
+                raise
+            raise located from error
         return outputs
 
     # ---- losses

@@ -78,21 +78,21 @@ class TextVectorization(Layer):
                  output_mode="int", output_sequence_length=None, pad_to_max_tokens=False, vocabulary=None,
                  idf_weights=None, sparse=False, ragged=False, encoding="utf-8", name=None, **kwargs):
         super().__init__(name=name, **kwargs)
-        if sparse or ragged:
+        if sparse is not False or ragged is not False:
             raise ValueError(f"{self._title()}: sparse and ragged results are not supported; both must be False.")
         self.sparse = self.ragged = False
         if standardize is not None and not callable(standardize):
             checks.choice(self, "standardize", standardize, tuple(_STANDARD))
         if split is not None and not callable(split):
             checks.choice(self, "split", split, ("whitespace", "character"))
+        if not isinstance(encoding, str):
+            checks.fail(self, "encoding", encoding, "the name of an encoding", TypeError)
         self.standardize, self.split, self.encoding = standardize, split, encoding
         widths = ngrams if isinstance(ngrams, (tuple, list)) else (ngrams,) if ngrams is not None else ()
-        for n in widths:
-            checks.integer(self, "ngrams", n)
-        self.ngrams = tuple(ngrams) if isinstance(ngrams, list) else ngrams
-        self._widths = tuple(range(1, ngrams + 1)) if isinstance(ngrams, int) else tuple(widths)
-        self.output_mode = checks.choice(self, "output_mode", {"binary": "multi_hot", "tf-idf": "tf_idf"}.get(
-            output_mode, output_mode), _MODES)
+        widths = tuple(checks.integer(self, "ngrams", n) for n in widths)
+        self.ngrams = ngrams if ngrams is None else widths if isinstance(ngrams, (tuple, list)) else widths[0]
+        self._widths = tuple(range(1, self.ngrams + 1)) if isinstance(self.ngrams, int) else widths
+        self.output_mode = checks.choice(self, "output_mode", output_mode, _MODES)
         self._special = ["", OOV] if self.output_mode == "int" else [OOV]
         self.max_tokens = None if max_tokens is None else checks.integer(self, "max_tokens", max_tokens,
                                                                          len(self._special) + 1)
@@ -158,9 +158,17 @@ class TextVectorization(Layer):
     def set_vocabulary(self, vocabulary, idf_weights=None):
         """Use these tokens (a list, or the path of a file with one in each line), and for "tf_idf" their weights."""
         if isinstance(vocabulary, (str, os.PathLike)):
-            with open(vocabulary, encoding=self.encoding) as file:
+            try:
+                file = open(vocabulary, encoding=self.encoding)
+            except (OSError, LookupError) as error:
+                raise ValueError(f"{self._title()}: the file {os.fspath(vocabulary)!r} of the vocabulary cannot be "
+                                 f"read: {error}.") from error
+            with file:
                 vocabulary = [line for line in file.read().split("\n") if line]
-        tokens = [self._text(token) for token in np.asarray(vocabulary, object).ravel().tolist()]
+        if not isinstance(vocabulary, (list, tuple, np.ndarray)):
+            checks.fail(self, "vocabulary", vocabulary, "a list of strings or the path of a file", TypeError)
+        tokens = [self._text(token) for token in (np.ravel(vocabulary) if isinstance(vocabulary, np.ndarray)
+                                                  else vocabulary)]
         if tokens[:len(self._special)] == self._special:
             tokens = tokens[len(self._special):]
         repeated = [token for token, n in Counter(tokens).items() if n > 1 or token in ("", OOV)]
@@ -170,17 +178,21 @@ class TextVectorization(Layer):
         if self.max_tokens is not None and len(tokens) + len(self._special) > self.max_tokens:
             raise ValueError(f"{self._title()}: a vocabulary of {len(tokens)} tokens and {len(self._special)} special "
                              f"ones is larger than max_tokens={self.max_tokens}.")
+        if idf_weights is not None:
+            try:
+                idf_weights = np.asarray(idf_weights, "float64")
+            except (TypeError, ValueError):
+                checks.fail(self, "idf_weights", idf_weights, "a list of numbers", TypeError)
         if (self.output_mode == "tf_idf") != (idf_weights is not None) or idf_weights is not None \
-                and len(idf_weights) != len(tokens):
+                and idf_weights.shape != (len(tokens),):
             raise ValueError(f"{self._title()}: idf_weights must be one number for each of the {len(tokens)} tokens in "
                              f"output_mode='tf_idf', and None in the others, got {describe(idf_weights)}.")
         self._tokens = self._special + tokens
         self._index = {token: i for i, token in enumerate(self._tokens)}
         self._idf = None
         if idf_weights is not None:
-            weights = np.asarray(idf_weights, "float64")
             # Unknown words count like the average one.
-            self._idf = np.concatenate([[weights.mean() if len(weights) else 0.0], weights])
+            self._idf = np.concatenate([[idf_weights.mean() if len(idf_weights) else 0.0], idf_weights])
 
     def get_vocabulary(self, include_special_tokens=True) -> list:
         """The tokens, in the order of their numbers."""
@@ -202,7 +214,10 @@ class TextVectorization(Layer):
 
     def _tokenized(self, data) -> tuple:
         """(list of tokens of each text, whether it was a single text)."""
-        array = np.asarray(data, object)
+        try:
+            array = np.asarray(data, object)
+        except ValueError:
+            array = np.zeros((0, 0))
         if array.ndim > 2 or array.ndim == 2 and array.shape[1] != 1 and self.split is not None:
             raise ValueError(f"{self._title()}: texts must have the shape (batch,) or (batch, 1), got {array.shape}.")
         rows = [[self._text(v) for v in row] for row in array.reshape(-1, array.shape[1] if array.ndim == 2 else 1)]

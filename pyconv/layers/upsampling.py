@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import ops
 from ..ops.images import INTERPOLATIONS
 from . import checks
-from .input_spec import InputSpec, show
+from .input_spec import InputSpec, is_shape, show
 from .layer import Layer
 
 __all__ = ["UpSampling1D", "UpSampling2D", "UpSampling3D", "DepthToSpace", "SpaceToDepth"]
@@ -112,6 +112,8 @@ class _Blocks(Layer):
         self.compute_output_shape(input_shape)
 
     def _split(self, shape):
+        if not is_shape(shape) or len(shape) != 4:
+            raise ValueError(f"{self._title()} needs an input with 4 axes, got shape {show(shape)}.")
         return shape if self.data_format == "channels_last" else (shape[0], *shape[2:], shape[1])
 
     def _joined(self, batch, height, width, channels):

@@ -69,7 +69,10 @@ def accept(cls, function):
 def too_large(layer):
     """Whether a weight or a border of this layer would be large only because a large number was drawn."""
     found = [n for name in ("filters", "units", "kernel_size", "batch_shape", "target_shape", "padding",
-                            "cropping", "pool_size", "strides", "dilation_rate")
+                            "cropping", "pool_size", "strides", "dilation_rate", "input_dim", "output_dim", "n",
+                            "size", "num_heads", "key_dim", "value_dim", "output_shape", "block_size",
+                            "frame_length", "fft_length", "num_mel_bins", "sequence_stride", "max_tokens",
+                            "output_sequence_length")
              for n in np.ravel(np.array(getattr(layer, name, 0), dtype=object)) if isinstance(n, int)]
     return any(n > SMALL for n in found)
 
