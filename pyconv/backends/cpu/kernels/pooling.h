@@ -1,7 +1,7 @@
 /* Pooling of one vector of channels or samples. Included once per type with T, V, M, LANES, NAME(x) defined. */
 
 /* a > b with NaN above all numbers; equal if both are NaN */
-#define WINS(a, b) (((a) > (b)) | (((a) != (a)) & ((b) == (b))))
+#define WINS(a, b) (~((a) <= (b)) & ((b) == (b)))
 #define SAME(a, b) (((a) == (b)) | (((a) != (a)) & ((b) != (b))))
 #define PICK(mask, a, b) ((V)(((mask) & (M)(a)) | (~(mask) & (M)(b))))
 
@@ -14,10 +14,12 @@ INLINE void NAME(clip)(const Pool *p, int axis, long o, long *first, long *last)
     *first = a; *last = b;
 }
 
-/* x and y point at the lane group; `lanes` of the vector are stored. */
+/* x and y point at the lane group; `lanes` of the vector are stored. If a pixel has no more channels than these, whole
+ * vectors are stored as long as they end inside of the output: what they spoil is computed next. */
 static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
     const int exact = pool_pairs(p);
+    const T *const end = y + p->out[0] * p->out[1] * p->out[2] * s;
     long z0, z1, r0, r1, c0, c1;
     for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
     for (long j = 0; j < p->out[1]; j++) { NAME(clip)(p, 1, j, &r0, &r1);
@@ -39,7 +41,7 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
                     best = PICK(WINS(v, best), v, best);
                 }
             }
-            if (lanes == LANES) *(V *)y = best;
+            if (lanes == LANES || (lanes == s && y + LANES <= end)) *(V *)y = best;
             else { T a[LANES]; *(V *)a = best; for (long l = 0; l < lanes; l++) y[l] = a[l]; }
         }
     } }
@@ -49,6 +51,7 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
  * 2 x 2 side by side and fill it. */
 static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx, long lanes) {
     const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    const long dz = p->dilation[0] * planes, dr = p->dilation[1] * rows, dc = p->dilation[2] * s;
     const int exact = lanes == LANES && pool_pairs(p);
     long z0, z1, r0, r1, c0, c1;
     for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
@@ -70,19 +73,21 @@ static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx
                 continue;
             }
             NAME(clip)(p, 2, k, &c0, &c1);
-            V best = (V){0} - INFINITY;
+            /* Which tap holds the first maximum: the first one until another is larger. */
+            V best = *(const V *)(x + xk + z0 * dz + r0 * dr + c0 * dc);
+            M top = (M){0}, tap = (M){0};
             for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
-                const V v = *(const V *)(x + xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows
-                                         + c * p->dilation[2] * s);
-                best = PICK(WINS(v, best), v, best);
+                const V v = *(const V *)(x + xk + z * dz + r * dr + c * dc);
+                const M wins = WINS(v, best);
+                best = PICK(wins, v, best);
+                top = (wins & tap) | (~wins & top);
+                tap += 1;
             }
-            M open = ~(M){0};
+            tap = (M){0};
             for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
-                const long o = xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows + c * p->dilation[2] * s;
-                const V v = *(const V *)(x + o);
-                const M hit = SAME(v, best) & open;
-                open &= ~hit;
-                const V add = (V)(hit & (M)grad);
+                const long o = xk + z * dz + r * dr + c * dc;
+                const V add = (V)((M)(top == tap) & (M)grad);
+                tap += 1;
                 if (lanes == LANES) *(V *)(dx + o) += add;
                 else { T a[LANES]; *(V *)a = add; for (long l = 0; l < lanes; l++) dx[o + l] += a[l]; }
             }
@@ -101,6 +106,7 @@ static void NAME(avg_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
     const long dz = p->dilation[0] * planes, dr = p->dilation[1] * rows, dc = p->dilation[2] * s;
     const int exact = pool_pairs(p);
+    const T *const end = y + p->out[0] * p->out[1] * p->out[2] * s;
     const T share = NAME(share)(p, p->window[0] * p->window[1] * p->window[2]);
     long z0, z1, r0, r1, c0, c1;
     for (long i = 0; i < p->out[0]; i++) { NAME(clip)(p, 0, i, &z0, &z1);
@@ -119,7 +125,7 @@ static void NAME(avg_pool)(const Pool *p, const T *x, T *y, long lanes) {
                     sum += *(const V *)(xk + z * dz + r * dr + c * dc);
                 sum *= NAME(share)(p, (z1 - z0) * (r1 - r0) * (c1 - c0));
             }
-            if (lanes == LANES) *(V *)y = sum;
+            if (lanes == LANES || (lanes == s && y + LANES <= end)) *(V *)y = sum;
             else { T a[LANES]; *(V *)a = sum; for (long l = 0; l < lanes; l++) y[l] = a[l]; }
         }
     } }

@@ -22,7 +22,9 @@ cdef extern from "special.h" nogil:
     double xent_f64_loss(const double *, long, long, long)
     void xent_f32_gradient(const float *, long, long, long, float, float *)
     void xent_f64_gradient(const double *, long, long, long, double, double *)
+    const int PHILOX_MANY
     void philox(uint64_t, uint64_t, uint32_t, uint32_t *)
+    void philox_many(uint64_t, uint64_t, uint32_t, uint32_t *)
     double philox_uniform(uint32_t)
     void philox_normal(uint32_t, uint32_t, double *, double *)
 
@@ -101,10 +103,15 @@ cdef struct Random:
 cdef void random_task(const Random *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef const int64_t *state = <const int64_t *>address(&p.state, 0, context)
     cdef real *out = <real *>address(&p.out, 0, context)
-    cdef uint32_t words[4]
+    cdef uint32_t words[128]
     cdef double values[4]
-    cdef long i, k, end = min(p.count, (task + 1) * p.chunk)
-    for i in range(task * p.chunk, end, 4):
+    cdef long i, k, start = task * p.chunk, end = min(p.count, (task + 1) * p.chunk)
+    while not p.normal and start + 4 * PHILOX_MANY <= end:
+        philox_many(<uint64_t>state[0], <uint64_t>state[1], <uint32_t>(start // 4), words)
+        for k in range(4 * PHILOX_MANY):
+            out[start + k] = <real>(words[k] >> 8) * <real>5.9604644775390625e-08        # 2**-24, exact
+        start += 4 * PHILOX_MANY
+    for i in range(start, end, 4):
         philox(<uint64_t>state[0], <uint64_t>state[1], <uint32_t>(i // 4), words)
         if p.normal:
             philox_normal(words[0], words[1], &values[0], &values[1])
