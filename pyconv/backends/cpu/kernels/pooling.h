@@ -14,10 +14,25 @@ INLINE void NAME(clip)(const Pool *p, int axis, long o, long *first, long *last)
     *first = a; *last = b;
 }
 
+/* The maximum of a window of nz x nr x nc taps, dz, dr and dc elements apart. */
+INLINE V NAME(top)(const T *x, long nz, long nr, long nc, long dz, long dr, long dc) {
+    V best = *(const V *)x;
+    for (long z = 0; z < nz; z++)
+#pragma GCC unroll 3
+    for (long r = 0; r < nr; r++)
+#pragma GCC unroll 3
+    for (long c = 0; c < nc; c++) {
+        const V v = *(const V *)(x + z * dz + r * dr + c * dc);
+        best = PICK(WINS(v, best), v, best);
+    }
+    return best;
+}
+
 /* x and y point at the lane group; `lanes` of the vector are stored. If a pixel has no more channels than these, whole
  * vectors are stored as long as they end inside of the output: what they spoil is computed next. */
 static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const long s = p->pixel, rows = p->n[2] * s, planes = p->n[1] * rows;
+    const long dz = p->dilation[0] * planes, dr = p->dilation[1] * rows, dc = p->dilation[2] * s;
     const int exact = pool_pairs(p);
     const T *const end = y + p->out[0] * p->out[1] * p->out[2] * s;
     long z0, z1, r0, r1, c0, c1;
@@ -34,17 +49,44 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
                 best = PICK(WINS(cd, ab), cd, ab);
             } else {
                 NAME(clip)(p, 2, k, &c0, &c1);
-                best = (V){0} - INFINITY;
-                for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
-                    const V v = *(const V *)(xk + z * p->dilation[0] * planes + r * p->dilation[1] * rows
-                                             + c * p->dilation[2] * s);
-                    best = PICK(WINS(v, best), v, best);
-                }
+                const T *o = xk + z0 * dz + r0 * dr + c0 * dc;
+                best = z1 - z0 == 1 && r1 - r0 == 3 && c1 - c0 == 3 ? NAME(top)(o, 1, 3, 3, dz, dr, dc)
+                    : NAME(top)(o, z1 - z0, r1 - r0, c1 - c0, dz, dr, dc);
             }
             if (lanes == LANES || (lanes == s && y + LANES <= end)) *(V *)y = best;
             else { T a[LANES]; *(V *)a = best; for (long l = 0; l < lanes; l++) y[l] = a[l]; }
         }
     } }
+}
+
+/* Adds grad to dx at the first maximum of a window of nz x nr x nc taps, dz, dr and dc elements apart. Inlined with
+ * constant sizes where these are common, so that the loops go. */
+INLINE void NAME(spread)(const T *x, V grad, T *dx, long nz, long nr, long nc, long dz, long dr, long dc, long lanes) {
+    V best = *(const V *)x;
+    M top = (M){0}, tap = (M){0};
+    for (long z = 0; z < nz; z++)
+#pragma GCC unroll 3
+    for (long r = 0; r < nr; r++)
+#pragma GCC unroll 3
+    for (long c = 0; c < nc; c++) {
+        const V v = *(const V *)(x + z * dz + r * dr + c * dc);
+        const M wins = WINS(v, best);
+        best = PICK(wins, v, best);
+        top = (wins & tap) | (~wins & top);
+        tap += 1;
+    }
+    tap = (M){0};
+    for (long z = 0; z < nz; z++)
+#pragma GCC unroll 3
+    for (long r = 0; r < nr; r++)
+#pragma GCC unroll 3
+    for (long c = 0; c < nc; c++) {
+        T *o = dx + z * dz + r * dr + c * dc;
+        const V add = (V)((M)(top == tap) & (M)grad);
+        if (lanes == LANES) *(V *)o += add;
+        else { T a[LANES]; *(V *)a = add; for (long l = 0; l < lanes; l++) o[l] += a[l]; }
+        tap += 1;
+    }
 }
 
 /* Adds each output's gradient g to dx at the first maximum of its window. dx starts as zeros, unless the windows are
@@ -73,24 +115,10 @@ static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx
                 continue;
             }
             NAME(clip)(p, 2, k, &c0, &c1);
-            /* Which tap holds the first maximum: the first one until another is larger. */
-            V best = *(const V *)(x + xk + z0 * dz + r0 * dr + c0 * dc);
-            M top = (M){0}, tap = (M){0};
-            for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
-                const V v = *(const V *)(x + xk + z * dz + r * dr + c * dc);
-                const M wins = WINS(v, best);
-                best = PICK(wins, v, best);
-                top = (wins & tap) | (~wins & top);
-                tap += 1;
-            }
-            tap = (M){0};
-            for (long z = z0; z < z1; z++) for (long r = r0; r < r1; r++) for (long c = c0; c < c1; c++) {
-                const long o = xk + z * dz + r * dr + c * dc;
-                const V add = (V)((M)(top == tap) & (M)grad);
-                tap += 1;
-                if (lanes == LANES) *(V *)(dx + o) += add;
-                else { T a[LANES]; *(V *)a = add; for (long l = 0; l < lanes; l++) dx[o + l] += a[l]; }
-            }
+            const long o = xk + z0 * dz + r0 * dr + c0 * dc;
+            if (lanes == LANES && z1 - z0 == 1 && r1 - r0 == 3 && c1 - c0 == 3)
+                NAME(spread)(x + o, grad, dx + o, 1, 3, 3, dz, dr, dc, LANES);
+            else NAME(spread)(x + o, grad, dx + o, z1 - z0, r1 - r0, c1 - c0, dz, dr, dc, lanes);
         }
     } }
 }
