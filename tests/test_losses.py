@@ -77,18 +77,28 @@ CASES = [
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean_with_sample_weight", "none", "mean", None)
 
 
+def compare(keras, name, arguments, y, pred, weight, reduction):
+    expected = getattr(keras.losses, name)(reduction=reduction, **arguments)(y, pred, weight)
+    own = getattr(losses, name)(reduction=reduction, **arguments)(y, pred, weight)
+    np.testing.assert_allclose(own, expected, rtol=2e-5, atol=1e-6, err_msg=str(reduction))
+
+
 @pytest.mark.peers
-@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("name", "arguments", "y", "pred"), CASES)
-def test_values_equal_those_of_keras_in_every_reduction(name, arguments, y, pred, weighted):
+def test_values_equal_those_of_keras(name, arguments, y, pred):
+    """Of each sample, weighted; the mean of all comes with the gradients."""
     keras = pytest.importorskip("keras")
-    weight = WEIGHTS if weighted else None
-    if weighted and pred.ndim == 3:
-        weight = np.stack([WEIGHTS] * 3, 1)
-    for reduction in REDUCTIONS:
-        expected = getattr(keras.losses, name)(reduction=reduction, **arguments)(y, pred, weight)
-        own = getattr(losses, name)(reduction=reduction, **arguments)(y, pred, weight)
-        np.testing.assert_allclose(own, expected, rtol=2e-5, atol=1e-6, err_msg=str(reduction))
+    weight = np.stack([WEIGHTS] * 3, 1) if pred.ndim == 3 else WEIGHTS
+    compare(keras, name, arguments, y, pred, weight, "none")
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", [0, 4, 13, 35])        # with a mask, and with one value for all samples, too
+def test_reductions_equal_those_of_keras(case, reduction):
+    keras = pytest.importorskip("keras")
+    for weight in (None, WEIGHTS, WEIGHTS[:, None]):
+        compare(keras, *CASES[case], weight, reduction)
 
 
 @pytest.mark.peers
