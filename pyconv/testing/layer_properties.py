@@ -298,7 +298,12 @@ def configuration(case):
                 and not (k == "trainable" and case.arguments[k])]
         if lost:
             raise AssertionError(f"get_config() lacks the argument {lost[0]!r}, which the layer was made with.")
-    again = type(layer).from_config(json.loads(text))
+    try:
+        again = type(layer).from_config(json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"from_config cannot make a layer of {text}: {error} The constructor must take what "
+                             f"get_config gives, **kwargs (name, dtype, trainable) included, and pass those on to "
+                             f"super().__init__.") from error
     if _json(again.get_config(), "get_config()") != text:
         raise AssertionError(f"from_config gives a layer with the configuration {_json(again.get_config(), '')} "
                              f"instead of {text}.")

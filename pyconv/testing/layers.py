@@ -20,7 +20,8 @@ def check_layer(layer, arguments=None, input_shape=None, *, input_dtype=None, va
         check_layer(Scale, {"factor": 2.0}, input_shape=(None, 3))
 
     Cases (arguments, sizes, batches, numbers) are drawn by hypothesis; where a property does not hold, the smallest
-    failing case is shown. The same call checks the same cases each time.
+    failing case is shown. The same call checks the same cases each time. Within a test that is itself decorated with
+    hypothesis's `given`, give the strategies to `check_layer` instead.
 
     Parameters
     ----------

@@ -161,6 +161,18 @@ class LostArgument(pyconv.Layer):
 
 
 @planted("config")
+class NoKeywords(pyconv.Layer):
+    """Cannot be given a name, so it cannot be made from a configuration."""
+
+    def __init__(self, factor=2.0):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+@planted("config")
 class DefaultMutated(pyconv.Layer):
     def __init__(self, factors=[1.0], **kwargs):            # noqa: B006 (the bug)
         super().__init__(**kwargs)
