@@ -67,7 +67,7 @@ REASONS = [
     ("layers.*Lookup layers.Hash* layers.CategoryEncoding layers.Discretization "
      "utils.FeatureSpace utils.text_dataset_from_directory datasets.imdb datasets.reuters datasets.*housing", NO_TEXT),
     ("layers.*BoundingBoxes utils.bounding_boxes", "bounding boxes are not pyconv's subject"),
-    ("layers.GroupQueryAttention layers.ReversibleEmbedding", SEQUENCES),
+    ("layers.ReversibleEmbedding", SEQUENCES),
     ("initializers.stft initializers.STFT* ops.*stft ops.*fft* ops.complex* ops.conj* ops.imag "
      "ops.real ops.view_as_* ops.angle ops.isreal", NO_COMPLEX),
     ("losses.ctc losses.CTC ops.ctc_*", LATER),

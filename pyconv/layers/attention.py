@@ -13,7 +13,7 @@ from .input_spec import is_data, is_shape, show
 from .layer import Layer
 from .regularization import Dropout
 
-__all__ = ["Attention", "AdditiveAttention", "MultiHeadAttention"]
+__all__ = ["Attention", "AdditiveAttention", "MultiHeadAttention", "GroupQueryAttention"]
 
 
 class Attention(Layer):
@@ -188,6 +188,7 @@ class MultiHeadAttention(Layer):
             ("activity_regularizer", activity_regularizer), ("kernel_constraint", kernel_constraint),
             ("bias_constraint", bias_constraint))}
         self.seed = checks.seed_argument(self, seed)
+        self._groups = self.num_heads          # heads of the keys and values
 
     def _ints(self, argument, value):
         values = (value,) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -206,16 +207,16 @@ class MultiHeadAttention(Layer):
         free = "bcdefghijklmnopq"[:len(query_shape) - 2]
         given = tuple(None for _ in free)
 
-        def projection(name, shape, size, **options):
-            layer = self._dense(f"a{free}z,zxy->a{free}xy", (*given, self.num_heads, size), "xy", name, **options)
+        def projection(name, shape, size, heads=self.num_heads, **options):
+            layer = self._dense(f"a{free}z,zxy->a{free}xy", (*given, heads, size), "xy", name, **options)
             layer.build(shape)
             return layer
         # Keras's order of the weights
         self._query_dense = projection("query", query_shape, self.key_dim)
-        self._key_dense = projection("key", key_shape, self.key_dim)
+        self._key_dense = projection("key", key_shape, self.key_dim, self._groups)
         if self.use_gate:
             self._gate_dense = projection("gate", query_shape, self.value_dim, activation="sigmoid")
-        self._value_dense = projection("value", value_shape, self.value_dim)
+        self._value_dense = projection("value", value_shape, self.value_dim, self._groups)
         out = self.output_shape or (query_shape[-1],)
         letters = "ABCDEFGHIJ"[:len(out)]
         self._output_dense = self._dense(f"a{free}xy,xy{letters}->a{free}{letters}", (*given, *out), letters,
@@ -239,6 +240,8 @@ class MultiHeadAttention(Layer):
         mask = self._mask(query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask)
         gate = self._gate_dense(query) if self.use_gate else None
         query, key, value = self._query_dense(query), self._key_dense(key), self._value_dense(value)
+        if self._groups != self.num_heads:
+            key, value = (ops.repeat(x, self.num_heads // self._groups, -2) for x in (key, value))
         rank = len(query.shape)
         # Letters of an axis of the target: small; of the source, where it is attended over: capital.
         target = [*"abcdefghijklm"[:rank - 2], "x", "y"]
@@ -278,3 +281,49 @@ class MultiHeadAttention(Layer):
         config = super().get_config()
         config.update({name: plain(value) for name, value in self._common.items()})
         return config
+
+
+class GroupQueryAttention(MultiHeadAttention):
+    """`MultiHeadAttention` in which groups of the query's heads share a head of keys and values.
+
+    Called in the same way, with a query (batch, t, n), a value (batch, s, m) and a key (batch, s, k). Weights: query
+    (n, num_query_heads, head_dim), key and value (k or m, num_key_value_heads, head_dim), attention_output
+    (num_query_heads, head_dim, n), each kernel followed by its bias.
+    Source: Ainslie et al., *GQA: training generalized multi-query transformer models*, 2023.
+
+    Parameters
+    ----------
+    head_dim: int
+        The size of each head.
+    num_query_heads, num_key_value_heads: int
+        The second divides the first.
+    dropout, use_bias, sliding_window, flash_attention, use_gate, seed, initializers, regularizers, constraints: as of
+    `MultiHeadAttention`
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that do not fit, and inputs whose shapes do not fit each other.
+    """
+
+    # arguments of `MultiHeadAttention`, which follow from those here
+    _not_configured = (*MultiHeadAttention._not_configured, "num_heads", "key_dim", "value_dim", "output_shape",
+                       "attention_axes")
+
+    def __init__(self, head_dim, num_query_heads, num_key_value_heads, dropout=0.0, use_bias=True, sliding_window=None,
+                 flash_attention=None, kernel_initializer="glorot_uniform", bias_initializer="zeros",
+                 kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
+                 bias_constraint=None, use_gate=False, seed=None, **kwargs):
+        self.name = kwargs.get("name")
+        self.head_dim = checks.integer(self, "head_dim", head_dim)
+        self.num_query_heads = checks.integer(self, "num_query_heads", num_query_heads)
+        self.num_key_value_heads = checks.integer(self, "num_key_value_heads", num_key_value_heads)
+        if self.num_query_heads % self.num_key_value_heads:
+            raise ValueError(f"{self._title()}: num_query_heads={num_query_heads} must be a multiple of "
+                             f"num_key_value_heads={num_key_value_heads}.")
+        super().__init__(num_query_heads, head_dim, dropout=dropout, use_bias=use_bias, sliding_window=sliding_window,
+                         kernel_initializer=kernel_initializer, bias_initializer=bias_initializer,
+                         kernel_regularizer=kernel_regularizer, bias_regularizer=bias_regularizer,
+                         activity_regularizer=activity_regularizer, kernel_constraint=kernel_constraint,
+                         bias_constraint=bias_constraint, use_gate=use_gate, seed=seed, **kwargs)
+        self._groups = self.num_key_value_heads

@@ -262,7 +262,7 @@ OURS_ALONE_CASES = {"lambda", "conv2d_pairs", "conv2d_int", "max_pool2d_int", "c
                     *(case for case, (cls, _, _) in CASES.items() if cls in OURS_ALONE)}
 
 # Called on several tensors or on texts, and tested in files of their own.
-ELSEWHERE = {layers.MultiHeadAttention, layers.TextVectorization}
+ELSEWHERE = {layers.MultiHeadAttention, layers.GroupQueryAttention, layers.TextVectorization}
 
 # case -> its inputs are integers below this
 INTEGERS = {"embedding": 5}

@@ -32,9 +32,18 @@ CASES = {
 }
 
 
+GROUPED = {"head_dim": 3, "num_query_heads": 4, "num_key_value_heads": 2}
+CASES |= {
+    "groups": (GROUPED, (Q, V, K), {}),
+    "groups_mask": ({**GROUPED, "use_gate": True}, (Q, V), {"attention_mask": MASK}),
+    "groups_causal": ({**GROUPED, "num_key_value_heads": 1, "use_bias": False}, (V, V), {"use_causal_mask": True}),
+}
+
+
 def make(case, **extra):
     arguments, inputs, options = CASES[case]
-    return layers.MultiHeadAttention(**arguments, **extra), inputs, options
+    cls = layers.GroupQueryAttention if case.startswith("groups") else layers.MultiHeadAttention
+    return cls(**arguments, **extra), inputs, options
 
 
 @pytest.mark.peers
@@ -44,14 +53,14 @@ def test_numbers_weights_and_configuration_are_kerass(case):
     keras = pytest.importorskip("keras")
     ours, inputs, options = make(case)
     y, scores = ours(*inputs, return_attention_scores=True, **options)
-    theirs = keras.layers.MultiHeadAttention.from_config(json.loads(json.dumps(ours.get_config())))
+    theirs = getattr(keras.layers, type(ours).__name__).from_config(json.loads(json.dumps(ours.get_config())))
     theirs.build(*(a.shape for a in inputs))
     assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
     theirs.set_weights(ours.get_weights())
     expected = [keras.ops.convert_to_numpy(t) for t in theirs(*inputs, return_attention_scores=True, **options)]
     np.testing.assert_allclose(y, expected[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scores, expected[1], rtol=1e-4, atol=1e-5)
-    again = layers.MultiHeadAttention.from_config(json.loads(json.dumps(theirs.get_config())))
+    again = type(ours).from_config(json.loads(json.dumps(theirs.get_config())))
     again(*inputs)
     again.set_weights(ours.get_weights())
     np.testing.assert_allclose(again(*inputs, **options), y, rtol=1e-6)
@@ -152,6 +161,7 @@ def test_squeeze_and_excitation():
     (lambda: layers.MultiHeadAttention(2, 3)(Q, V[0]), "needs a query"),
     (lambda: layers.MultiHeadAttention(2, 3)(Q, V, K[:, :3]), "needs a query"),
     (lambda: layers.MultiHeadAttention(2, 3, attention_axes=2)(Q, V), "must lie between"),
+    (lambda: layers.GroupQueryAttention(3, 4, 3), "must be a multiple of"),
     (lambda: layers.Attention()(Q), "a list of 2 or 3 tensors"),
     (lambda: layers.Attention(score_mode="dto"), "Did you mean 'dot'"),
     (lambda: layers.MultiHeadAttention(0, 3), "num_heads must be at least 1"),
