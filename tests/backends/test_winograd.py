@@ -39,9 +39,10 @@ def problems(draw):
     padding = tuple((draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in window)
     least = [max(1, k - sum(p)) for k, p in zip(window, padding, strict=True)]
     sizes = tuple(draw(st.integers(n, n + (3 if rank == 3 else 11))) for n in least)
-    channels, filters = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    # Now and then more than a tile of registers, a vector or a group of filters.
+    channels, filters = (draw(st.integers(1, 9) | st.sampled_from([17, 35])) for _ in range(2))
     last = draw(st.booleans())
-    batch = draw(st.integers(1, 40))
+    batch = draw(st.integers(1, 40) if rank == 2 else st.integers(1, 20))
     x = (batch, *sizes, channels) if last else (batch, channels, *sizes)
     attrs = dict(strides=(1,) * rank, padding=padding, dilation=(1,) * rank, groups=1, channels_last=last)
     return x, (*window, channels, filters), attrs, draw(st.integers(0, 2**32 - 1))
@@ -85,6 +86,33 @@ def test_winograd_stays_accurate_with_many_channels(channels, filters, size, ima
     finally:
         config.set_conv_algorithm(before)
     assert np.linalg.norm(got - expected) <= 2e-5 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("batch", [1, 16, 130])
+@pytest.mark.parametrize("strides, size", [((1, 1), 3), ((2, 2), 7), ((1, 1), 1)])
+def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(execute, batch, strides, size):
+    """The three convolutions on 1 and on 3 threads; a NaN in one sample stays in that sample."""
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((batch, 19, 22, 17)).astype("f4")
+    kernel = rng.standard_normal((size, size, 17, 20)).astype("f4")
+    attrs = dict(strides=strides, padding=((size // 2,) * 2,) * 2, dilation=(1, 1), groups=1, channels_last=True)
+    x[-1] = np.nan
+    y = execute("conv", [x, kernel], attrs)
+    assert np.isfinite(y[:-1]).all() and np.isnan(y[-1]).all()
+    g = rng.standard_normal(y.shape).astype("f4")
+    x[-1] = 1
+    calls = [("conv", [x, kernel], attrs), ("conv_input_gradient", [g, kernel], {"shape": x.shape, **attrs}),
+             ("conv_kernel_gradient", [x, g], {"shape": kernel.shape, **attrs})]
+    threads = config.num_threads()
+    results = []
+    try:
+        for n in (1, 3):
+            config.set_num_threads(n)
+            results.append([execute(*call) for call in calls])
+    finally:
+        config.set_num_threads(threads)
+    for one, three in zip(*results, strict=True):
+        assert np.isfinite(one).all() and one.tobytes() == three.tobytes()
 
 
 def test_unknown_algorithms_are_refused():

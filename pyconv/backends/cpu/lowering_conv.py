@@ -9,8 +9,8 @@ import numpy as np
 
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer
-from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_winograd,
-                                split_kernel_gradient, use_for_kernel, use_winograd)
+from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
+                                split_kernel_gradient, use_for_kernel, use_plain, use_winograd)
 
 LOWERING: dict = {}
 BAND = CACHE // 4               # bytes of a band of input rows
@@ -372,6 +372,17 @@ def conv_plain(planner, node, geometry):
     source, weights = planner.rep(x, None), planner.rep(kernel, None)
     if not channels_last:
         source = _permuted(planner, source, x.shape, to_last, item)
+    bias_buffer = None if bias is None else planner.rep(bias, None)
+    out_shape = tensor.shape if channels_last else tuple(tensor.shape[a] for a in to_last)
+
+    def finish(target):
+        if not channels_last:
+            back = (0, rank - 1, *range(1, rank - 1))
+            planner.define(tensor, None, _permuted(planner, target, out_shape, back, item))
+    if use_plain(g, dtype, lanes):
+        target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
+        run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer, relu=relu)
+        return finish(target)
     axes = g.forward()
     low, padded = border(axes, g.sizes)
     if tuple(padded) != tuple(g.sizes):
@@ -395,9 +406,7 @@ def conv_plain(planner, node, geometry):
     taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
     vectors = -(-g.filters // lanes)
     cb, xb = plain_tile(planner.kernels.strided, g.outputs[2], vectors)
-    out_shape = tensor.shape if channels_last else tuple(tensor.shape[a] for a in to_last)
     target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
-    bias_buffer = None if bias is None else planner.rep(bias, None)
 
     def make():
         return planner.kernels.convolution.conv_plain(
@@ -408,9 +417,7 @@ def conv_plain(planner, node, geometry):
             relu=relu)
     macs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors
     planner.add(make, [source, weights, *([bias_buffer] if bias_buffer else [])], [target], cost=macs * 0.35)
-    if not channels_last:
-        back = (0, rank - 1, *range(1, rank - 1))
-        planner.define(tensor, None, _permuted(planner, target, out_shape, back, item))
+    finish(target)
 
 
 def plain_tile(tiles, width, vectors):

@@ -45,7 +45,7 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     if not applies(g):
         return False
     rows, tiles = channels * g.window[0], _tiles(g, outputs, lanes)
-    fast = tiles * (36 * rows * filters * 1.1 + INPUT * rows + OUTPUT * filters) + WEIGHTS * rows * filters
+    fast = tiles * (36 * filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters) + WEIGHTS * rows * filters
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
     return _chosen(dtype, fast, slow)
 
@@ -72,31 +72,73 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     rows = channels * g.window[0]
     tiles = _tiles(g, out_sizes, lanes)
     total = tiles * (36 * rows * filters + INPUT * rows + OUTPUT * filters)
-    chained = fits_chain(source, target)
-    parts, groups = (blocks, 1) if chained else _split(tiles, rows, filters, total)
+    chained, group = fits_chain(source, target), 32 if rows >= 256 else 16
+    parts, groups = (blocks, 1) if chained else _split(tiles, -(-filters // group), total, rows * filters * WEIGHTS,
+                                                       tiles * rows * INPUT)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them.
+    # Where not even three do, many, so that the weights, which are larger still, are transformed and read once.
     chunk = CACHE // 2 // (36 * (rows + 16) * lanes * item) // 3 * 3
-    chunk = max(1, min(max(chunk, 3), 12, -(-tiles // parts)))
+    chunk = max(1, min(max(chunk, 3) if rows < 200 else 24, 12 if rows < 200 else 24, -(-tiles // parts)))
 
     def make():
         return planner.kernels.winograd.winograd(
             dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=blocks,
-            parts=parts, groups=groups, chunk=chunk, channels=channels, filters=filters, depth=g.window[0], size=size,
-            in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
+            parts=parts, groups=groups, group=group, chunk=chunk, channels=channels, filters=filters, depth=g.window[0],
+            size=size, in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
             w_slice=w_tap * size * size, w_line=w_tap * size, w_tap=w_tap, origin=origin, relu=relu)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
 
 
-def _split(tiles, rows, filters, total):
-    """(parts of the tiles, groups of the filters): little work done twice, and enough tasks for several threads."""
+def _split(tiles, groups, total, weights, inputs):
+    """(parts of the tiles, parts of the groups of filters): little done twice, and enough tasks for several threads.
+
+    weights, inputs: what it costs to transform them all.
+    """
     def cost(split):
         parts, groups = split
-        return (total + (parts - 1) * rows * filters * WEIGHTS + (groups - 1) * tiles * rows * INPUT) \
-            * (_idle(parts * groups) + 0.3 / (parts * groups))
-    most = max(1, min(64, total // 200_000))
-    return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(-(-filters // 16), most) + 1)
+        tasks = parts * groups
+        return (total + (parts - 1) * weights + (groups - 1) * inputs) * (_idle(tasks) + 0.3 / tasks)
+    most = int(max(1, min(64, total // 200_000)))
+    return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(groups, most) + 1)
                 if p * n <= most), key=cost)
+
+
+def use_plain(g, dtype, lanes) -> bool:
+    """Whether the forward convolution of a batch too small to fill the lanes goes this way."""
+    if not applies(g) or g.window[0] > 1 or g.sizes[0] > 1:
+        return False
+    return _chosen(dtype, sum(_plain_costs(g, lanes)), math.prod(g.outputs) * g.batch * math.prod(g.window) * g.channels
+                   * -(-g.filters // lanes) * 1.1)
+
+
+def _plain_costs(g, lanes):
+    """Of the products and the outputs' transforms, of the weights' and of the inputs'."""
+    tile = 7 - g.window[2]
+    tiles = -(-g.outputs[1] // tile) * -(-g.outputs[2] // tile) * g.batch
+    vectors, inputs = -(-g.filters // lanes), -(-g.channels // lanes)
+    large = g.channels * g.filters * g.window[2] ** 2 * 4 > CACHE      # weights that come from further away (measured)
+    return (tiles * vectors * (36 * (1.15 * g.channels + 5) + 120), (500 if large else 140) * g.channels * vectors,
+            tiles * inputs * 190)
+
+
+def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
+    """Add the work of a forward convolution in the plain layout, channels last."""
+    lanes, item, size = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2]
+    tile, width = 7 - size, min(2, -(-g.filters // lanes)) * lanes
+    tiles = -(-g.outputs[1] // tile) * -(-g.outputs[2] // tile) * g.batch
+    rest, of_weights, of_inputs = _plain_costs(g, lanes)
+    total = rest + of_weights + of_inputs
+    parts, groups = _split(tiles, -(-g.filters // width), total, of_weights, of_inputs)
+    chunk = CACHE // 2 // (36 * (g.channels + width) * item) // 8 * 8
+    chunk = max(1, min(max(chunk, 16), 64, -(-tiles // parts)))
+
+    def make():
+        return planner.kernels.winograd.winograd_plain(
+            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE, samples=g.batch,
+            parts=parts, groups=groups, width=width, chunk=chunk, channels=g.channels, filters=g.filters, size=size,
+            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], relu=relu)
+    planner.add(make, [source, weights, *([bias] if bias else [])], [target], cost=total * 0.3)
 
 
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):

@@ -142,3 +142,14 @@ static void NAME(transposed)(const T *x, long from, long rows, T *y, long to, lo
     NAME(transpose)(r);
     for (long i = 0; i < LANES; i++) *(V *)(y + i * to) = r[i];
 }
+
+/* A copy of rows of `vectors` vectors, `from` elements apart, to rows `to` apart. ahead: as above. (Weights are copied
+ * together tap by tap before they are transformed: their taps are often powers of two apart, and would push each other
+ * out of a cache.) */
+static void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y, long to, long ahead) {
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < vectors; j++) {
+            *(V *)(y + i * to + j * LANES) = *(const V *)(x + i * from + j * LANES);
+            __builtin_prefetch(x + i * from + j * LANES + ahead);
+        }
+}

@@ -20,62 +20,76 @@ INLINE void NAME(input_line)(const V *d, T *o, long step) {
     *(V *)(o + 5 * step) = 4 * d[1] - 5 * d[3] + d[5];
 }
 
-/* Where the 6 x 6 tile with the corner (y, x) of a plane of h x w pixels can be read, with zeros outside of the plane
- * (everywhere, if it is NULL): in place, or copied to `tile`. row: elements from one row to the next. */
-INLINE const T *NAME(tile_at)(const T *plane, long h, long w, long y, long x, T *tile, long *row) {
+/* Where the 6 x 6 tile with the corner (y, x) of a plane of h x w pixels, `pixel` elements apart, can be read, with
+ * zeros outside of the plane (everywhere, if it is NULL): in place, or copied to `tile`. row, column: elements from one
+ * row and column to the next there. */
+INLINE const T *NAME(tile_at)(const T *plane, long pixel, long h, long w, long y, long x, T *tile, long *row,
+                              long *column) {
     if (plane && y >= 0 && x >= 0 && y + 6 <= h && x + 6 <= w) {
-        *row = w * LANES;
-        return plane + (y * w + x) * LANES;
+        *row = w * pixel, *column = pixel;
+        return plane + (y * w + x) * pixel;
     }
     const long left = x < 0 ? -x : 0, right = !plane || w <= x ? left : w - x < 6 ? w - x : 6;
     for (long i = 0; i < 6; i++) {
         T *line = tile + i * 6 * LANES;
         const int inside = plane && y + i >= 0 && y + i < h;
         for (long j = 0; j < 6; j++)
-            *(V *)(line + j * LANES) = inside && j >= left && j < right ? AT(plane, ((y + i) * w + x + j) * LANES)
+            *(V *)(line + j * LANES) = inside && j >= left && j < right ? AT(plane, ((y + i) * w + x + j) * pixel)
                                                                         : (V){0};
     }
-    *row = 6 * LANES;
+    *row = 6 * LANES, *column = LANES;
     return tile;
 }
 
-/* B' d B of a tile; value k goes to out + k * step. */
-static void NAME(input_tile)(const T *plane, long h, long w, long y, long x, T *out, long step) {
-    T tile[36 * LANES];
-    long s;
-    const T *d = NAME(tile_at)(plane, h, w, y, x, tile, &s);
+/* B' d B of a tile at d; value k goes to out + k * step. */
+INLINE void NAME(input_square)(const T *d, long s, long column, T *out, long step) {
     V p[6], q[6];
     for (int j = 0; j < 6; j++) {
-        const T *c = d + j * LANES;
+        const T *c = d + j * column;
         p[j] = 4 * AT(c, 0) - 5 * AT(c, 2 * s) + AT(c, 4 * s);
     }
     NAME(input_line)(p, out, step);
     for (int j = 0; j < 6; j++) {
-        const T *c = d + j * LANES;
+        const T *c = d + j * column;
         const V a = AT(c, 4 * s) - 4 * AT(c, 2 * s), b = AT(c, 3 * s) - 4 * AT(c, s);
         p[j] = a + b, q[j] = a - b;
     }
     NAME(input_line)(p, out + 6 * step, step);
     NAME(input_line)(q, out + 12 * step, step);
     for (int j = 0; j < 6; j++) {
-        const T *c = d + j * LANES;
+        const T *c = d + j * column;
         const V a = AT(c, 4 * s) - AT(c, 2 * s), b = AT(c, 3 * s) - AT(c, s);
         p[j] = a + 2 * b, q[j] = a - 2 * b;
     }
     NAME(input_line)(p, out + 18 * step, step);
     NAME(input_line)(q, out + 24 * step, step);
     for (int j = 0; j < 6; j++) {
-        const T *c = d + j * LANES;
+        const T *c = d + j * column;
         p[j] = 4 * AT(c, s) - 5 * AT(c, 3 * s) + AT(c, 5 * s);
     }
     NAME(input_line)(p, out + 30 * step, step);
 }
 
+static void NAME(input_tile)(const T *plane, long h, long w, long y, long x, T *out, long step) {
+    T tile[36 * LANES];
+    long row, column;
+    const T *d = NAME(tile_at)(plane, LANES, h, w, y, x, tile, &row, &column);
+    NAME(input_square)(d, row, LANES, out, step);
+}
+
+/* The same for LANES channels that lie side by side, pixels being further apart. */
+static void NAME(input_tile_plain)(const T *plane, long pixel, long h, long w, long y, long x, T *out, long step) {
+    T tile[36 * LANES];
+    long row, column;
+    const T *d = NAME(tile_at)(plane, pixel, h, w, y, x, tile, &row, &column);
+    NAME(input_square)(d, row, column, out, step);
+}
+
 /* Row i of B' d B alone. */
 static void NAME(input_row)(int i, const T *plane, long h, long w, long y, long x, T *out, long step) {
     T tile[36 * LANES];
-    long s;
-    const T *d = NAME(tile_at)(plane, h, w, y, x, tile, &s);
+    long s, column;
+    const T *d = NAME(tile_at)(plane, LANES, h, w, y, x, tile, &s, &column);
     V p[6];
     if (i == 0 || i == 5)
         for (int j = 0; j < 6; j++) {
@@ -92,27 +106,38 @@ static void NAME(input_row)(int i, const T *plane, long h, long w, long y, long 
     NAME(input_line)(p, out, step);
 }
 
-INLINE void NAME(store)(T *y, V v, T bias, int relu) {
-    v += bias;
-    *(V *)y = relu ? (V)((VI)v & ~(v <= 0)) : v;        /* NaN stays */
+/* Where the outputs of a tile go: to y, `row` and `pixel` elements apart; rows x cols of them lie inside the plane, and
+ * `lanes` of each vector count. */
+typedef struct { T *y; long row, pixel, rows, cols, lanes; V bias; int relu; } NAME(Outputs);
+
+INLINE void NAME(store)(const NAME(Outputs) *o, int whole, long i, long j, V v) {
+    T *y = o->y + i * o->row + j * (whole ? LANES : o->pixel);
+    v += o->bias;
+    if (o->relu) v = (V)((VI)v & ~(v <= 0));        /* NaN stays */
+    if (whole || o->lanes == LANES) *(V *)y = v;
+    else {
+        T part[LANES];
+        *(V *)part = v;
+        for (long l = 0; l < o->lanes; l++) y[l] = part[l];
+    }
 }
 
-/* One line of A' m: 6 values to 4, or to 2; the first `n` of them are stored. */
-INLINE void NAME(output_line_4)(const V *m, T *y, long n, T bias, int relu) {
+/* One line of A' m: 6 values to 4, or to 2, those of row i. */
+INLINE void NAME(output_line_4)(const NAME(Outputs) *o, int whole, long i, const V *m) {
     const V p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], u = m[3] - m[4];
-    NAME(store)(y, m[0] + p + r, bias, relu);
-    if (n > 1) NAME(store)(y + LANES, q + 2 * u, bias, relu);
-    if (n > 2) NAME(store)(y + 2 * LANES, p + 4 * r, bias, relu);
-    if (n > 3) NAME(store)(y + 3 * LANES, q + 8 * u + m[5], bias, relu);
+    NAME(store)(o, whole, i, 0, m[0] + p + r);
+    if (o->cols > 1) NAME(store)(o, whole, i, 1, q + 2 * u);
+    if (o->cols > 2) NAME(store)(o, whole, i, 2, p + 4 * r);
+    if (o->cols > 3) NAME(store)(o, whole, i, 3, q + 8 * u + m[5]);
 }
 
-INLINE void NAME(output_line_2)(const V *m, T *y, long n, T bias, int relu) {
-    NAME(store)(y, m[0] + (m[1] + m[2]) + (m[3] + m[4]), bias, relu);
-    if (n > 1) NAME(store)(y + LANES, (m[1] - m[2]) + 2 * (m[3] - m[4]) + m[5], bias, relu);
+INLINE void NAME(output_line_2)(const NAME(Outputs) *o, int whole, long i, const V *m) {
+    NAME(store)(o, whole, i, 0, m[0] + (m[1] + m[2]) + (m[3] + m[4]));
+    if (o->cols > 1) NAME(store)(o, whole, i, 1, (m[1] - m[2]) + 2 * (m[3] - m[4]) + m[5]);
 }
 
-/* The outputs of a tile: value k at m + k * step; `rows` x `cols` of them lie inside the plane. */
-static void NAME(output_tile)(const T *m, long step, int size, T bias, int relu, T *y, long row, long rows, long cols) {
+/* The outputs of a tile of size x size: value k at m + k * step. */
+INLINE void NAME(output_square)(const T *m, long step, int size, const NAME(Outputs) *o, int whole) {
     V a[6], b[6];
     const long s = 6 * step;
     if (size == 2) {
@@ -121,8 +146,8 @@ static void NAME(output_tile)(const T *m, long step, int size, T bias, int relu,
             a[j] = AT(c, 0) + (AT(c, s) + AT(c, 2 * s)) + (AT(c, 3 * s) + AT(c, 4 * s));
             b[j] = (AT(c, s) - AT(c, 2 * s)) + 2 * (AT(c, 3 * s) - AT(c, 4 * s)) + AT(c, 5 * s);
         }
-        NAME(output_line_2)(a, y, cols, bias, relu);
-        if (rows > 1) NAME(output_line_2)(b, y + row, cols, bias, relu);
+        NAME(output_line_2)(o, whole, 0, a);
+        if (o->rows > 1) NAME(output_line_2)(o, whole, 1, b);
         return;
     }
     for (int j = 0; j < 6; j++) {
@@ -130,16 +155,28 @@ static void NAME(output_tile)(const T *m, long step, int size, T bias, int relu,
         const V p = AT(c, s) + AT(c, 2 * s), r = AT(c, 3 * s) + AT(c, 4 * s);
         a[j] = AT(c, 0) + p + r, b[j] = p + 4 * r;
     }
-    NAME(output_line_4)(a, y, cols, bias, relu);
-    if (rows > 2) NAME(output_line_4)(b, y + 2 * row, cols, bias, relu);
-    if (rows == 1) return;
+    NAME(output_line_4)(o, whole, 0, a);
+    if (o->rows > 2) NAME(output_line_4)(o, whole, 2, b);
+    if (o->rows == 1) return;
     for (int j = 0; j < 6; j++) {
         const T *c = m + j * step;
         const V q = AT(c, s) - AT(c, 2 * s), u = AT(c, 3 * s) - AT(c, 4 * s);
         a[j] = q + 2 * u, b[j] = q + 8 * u + AT(c, 5 * s);
     }
-    NAME(output_line_4)(a, y + row, cols, bias, relu);
-    if (rows > 3) NAME(output_line_4)(b, y + 3 * row, cols, bias, relu);
+    NAME(output_line_4)(o, whole, 1, a);
+    if (o->rows > 3) NAME(output_line_4)(o, whole, 3, b);
+}
+
+static void NAME(output_tile)(const T *m, long step, int size, T bias, int relu, T *y, long row, long rows, long cols) {
+    const NAME(Outputs) o = {y, row, LANES, rows, cols, LANES, bias - (V){0}, relu};
+    NAME(output_square)(m, step, size, &o, 1);
+}
+
+/* The same for LANES filters side by side, of which `lanes` count; bias: NULL or one number each. */
+static void NAME(output_tile_plain)(const T *m, long step, int size, const T *bias, int relu, T *y, long row,
+                                    long pixel, long rows, long cols, long lanes) {
+    const NAME(Outputs) o = {y, row, pixel, rows, cols, lanes, bias ? AT(bias, 0) : (V){0}, relu};
+    NAME(output_square)(m, step, size, &o, 0);
 }
 
 /* One line of G g: 3 or 5 values to 6. */
@@ -157,17 +194,31 @@ INLINE void NAME(weights_line)(const V *g, int size, V *o) {
 
 /* G g G' of LANES kernels of size x size (3 or 5) that lie side by side: `step` elements from tap to tap in a row,
  * `line` from row to row. Value k of all of them goes to out + k * to. */
-static void NAME(weights)(const T *g, long line, long step, int size, T *out, long to) {
+INLINE void NAME(weights_of)(const T *g, long line, long step, int size, T *out, long to) {
     V part[5][6], in[5], o[6];
-    for (int c = 0; c < size; c++) {
-        for (int k = 0; k < size; k++) in[k] = AT(g, k * line + c * step);
+    _Pragma("GCC unroll 5") for (int c = 0; c < size; c++) {
+        _Pragma("GCC unroll 5") for (int k = 0; k < size; k++) in[k] = AT(g, k * line + c * step);
         NAME(weights_line)(in, size, part[c]);
     }
-    for (int i = 0; i < 6; i++) {
-        for (int c = 0; c < size; c++) in[c] = part[c][i];
+    _Pragma("GCC unroll 6") for (int i = 0; i < 6; i++) {
+        _Pragma("GCC unroll 5") for (int c = 0; c < size; c++) in[c] = part[c][i];
         NAME(weights_line)(in, size, o);
         for (int j = 0; j < 6; j++) *(V *)(out + (i * 6 + j) * to) = o[j];
     }
+}
+
+/* The sizes as constants, so that all loops unroll; apart from each other, so that neither spills for the other. */
+static __attribute__((noinline)) void NAME(weights_3)(const T *g, long line, long step, T *out, long to) {
+    NAME(weights_of)(g, line, step, 3, out, to);
+}
+
+static __attribute__((noinline)) void NAME(weights_5)(const T *g, long line, long step, T *out, long to) {
+    NAME(weights_of)(g, line, step, 5, out, to);
+}
+
+INLINE void NAME(weights)(const T *g, long line, long step, int size, T *out, long to) {
+    if (size == 3) NAME(weights_3)(g, line, step, out, to);
+    else NAME(weights_5)(g, line, step, out, to);
 }
 
 /* Row i of A g A' for the gradients of LANES filters, `plane` elements apart, with the filters in the lanes
@@ -206,7 +257,7 @@ static void NAME(gradient_row)(int i, int size, const T *g, long plane, long row
 }
 
 /* The part of G' p G that row i of p has: 6 values `step` elements apart, added to size x size ones, `to` apart. */
-static void NAME(weights_back)(int i, int size, const T *p, long step, T *out, long to) {
+INLINE void NAME(weights_back_of)(int i, int size, const T *p, long step, T *out, long to) {
     static const T point[5] = {0, 1, -1, 2, -2};
     const T c4 = (T)1 / 4, c6 = -(T)1 / 6, c24 = (T)1 / 24;
     const T scale[6] = {c4, c6, c6, c24, c24, 1};
@@ -226,5 +277,18 @@ static void NAME(weights_back)(int i, int size, const T *p, long step, T *out, l
         if (i == 0) break;
         if (i < 5) w *= point[i];
     }
+}
+
+static __attribute__((noinline)) void NAME(weights_back_3)(int i, const T *p, long step, T *out, long to) {
+    NAME(weights_back_of)(i, 3, p, step, out, to);
+}
+
+static __attribute__((noinline)) void NAME(weights_back_5)(int i, const T *p, long step, T *out, long to) {
+    NAME(weights_back_of)(i, 5, p, step, out, to);
+}
+
+INLINE void NAME(weights_back)(int i, int size, const T *p, long step, T *out, long to) {
+    if (size == 3) NAME(weights_back_3)(i, p, step, out, to);
+    else NAME(weights_back_5)(i, p, step, out, to);
 }
 #undef AT

@@ -5,8 +5,8 @@ Layouts as in convolution.pyx. The tiles of all blocks are numbered: block, dept
 of them and a range of filters, and goes through its tiles in chunks:
 
 1. the tiles of all channels are transformed into V[36][channel][tile];
-2. for 16 filters at a time, 36 products with the transformed weights U[36][channel][16] give M[36][filter][tile]
-   (filters x tiles in registers), which is transformed into results, with bias and relu.
+2. for a group of filters at a time, 36 products with the transformed weights U[36][channel][filter] give
+   M[36][filter][tile] (filters x tiles in registers), which is transformed into results, with bias and relu.
 
 V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Kernels with depth are
 sums over their slices, whose channels follow each other. Where a task is a block, it can go on to other instructions.
@@ -17,6 +17,9 @@ The gradient for the kernel: a task has a range of tiles, of channels and of fil
 values one after the other, so that more tiles fit into the caches: V[6][channel][tile][lane] and the transformed
 gradients Q[6][tile][lane][filter], filters in the lanes, are multiplied into sums P[6][channel][filter], and these are
 transformed back and added up. Tasks of the same weights write partial sums, which are added in their order.
+
+Plain layout, for batches too small to fill the lanes: [sample][row][column][channel], channels and then filters in the
+lanes. V[36][tile][channel] is read as scalars, and multiplied with U[36][channel][filter] into M[36][tile][filter].
 """
 
 from libc.string cimport memcpy, memset
@@ -31,12 +34,18 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void transposed_f32(const float *, long, long, float *, long, long)
     void transposed_f64(const double *, long, long, double *, long, long)
+    void copy_rows_f32(const float *, long, long, long, float *, long, long)
+    void copy_rows_f64(const double *, long, long, long, double *, long, long)
     void input_tile_f32(const float *, long, long, long, long, float *, long)
     void input_tile_f64(const double *, long, long, long, long, double *, long)
     void input_row_f32(int, const float *, long, long, long, long, float *, long)
     void input_row_f64(int, const double *, long, long, long, long, double *, long)
     void output_tile_f32(const float *, long, int, float, int, float *, long, long, long)
     void output_tile_f64(const double *, long, int, double, int, double *, long, long, long)
+    void input_tile_plain_f32(const float *, long, long, long, long, long, float *, long)
+    void input_tile_plain_f64(const double *, long, long, long, long, long, double *, long)
+    void output_tile_plain_f32(const float *, long, int, const float *, int, float *, long, long, long, long, long)
+    void output_tile_plain_f64(const double *, long, int, const double *, int, double *, long, long, long, long, long)
     void weights_f32(const float *, long, long, int, float *, long)
     void weights_f64(const double *, long, long, int, double *, long)
     void gradient_row_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
@@ -49,8 +58,8 @@ ctypedef fused real:
     double
 
 cdef enum:
-    GROUP = 16                             # filters that are multiplied before they are transformed back
-    MOST_TILES = 32                        # tiles of a chunk, at most
+    MOST_GROUP = 32                        # filters that are multiplied before they are transformed back, at most
+    MOST_TILES = 64                        # tiles of a chunk, at most
 
 
 # Tiles ------------------------------------------------------------------------------------------------------------
@@ -93,7 +102,7 @@ cdef struct Winograd:
     Operand x, w, y, bias
     Tiles tiles
     long channels, filters, depth, size    # depth: slices of the kernel; size: of its other axes
-    long groups                            # ranges of filters
+    long groups, group                     # ranges of filters; filters that are multiplied together
     long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
     long origin                            # of the first tap (the last one, if turned around)
     int across_filters                     # which of the two lie side by side in w: filters or channels
@@ -103,42 +112,43 @@ cdef struct Winograd:
 
 cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, long c0, long c1,
                             real *u) noexcept nogil:
-    """U[36][slice, channel][GROUP] of `rows` filters from `first` on, for the channels from c0 to c1."""
+    """U[36][slice, channel][group] of `rows` filters from `first` on, for the channels from c0 to c1."""
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long s, c, v, k, i, taps = p.size * p.size
+    cdef long s, c, v, k, i, n, taps = p.size * p.size
     cdef const real *at
+    cdef const real *tap
     cdef real *out
-    cdef real square[25 * 16 * GROUP]      # [tap][channel][filter]
+    cdef real square[25 * 16 * MOST_GROUP]      # [tap][channel][filter], of as many channels as there are lanes
     for s in range(p.depth):
-        if p.across_filters:
-            for c in range(c0, c1):
-                at = w + p.origin + s * p.w_slice + c * p.w_other + first
-                out = u + (s * (c1 - c0) + c - c0) * GROUP
-                for v from 0 <= v < rows by lanes:
-                    if real is float:
-                        weights_f32(at + v, p.w_line, p.w_tap, p.size, out + v, p.u_step)
-                    else:
-                        weights_f64(at + v, p.w_line, p.w_tap, p.size, out + v, p.u_step)
-            continue
         for c from c0 <= c < c1 by lanes:
-            for v from 0 <= v < rows by lanes:
-                at = w + p.origin + s * p.w_slice + (first + v) * p.w_other + c
-                for k in range(taps):
+            n = min(lanes, c1 - c)
+            at = w + p.origin + s * p.w_slice + (c * p.w_other + first if p.across_filters else first * p.w_other + c)
+            for k in range(taps):
+                tap = at + k // p.size * p.w_line + k % p.size * p.w_tap
+                if p.across_filters:
                     if real is float:
-                        transposed_f32(at + k // p.size * p.w_line + k % p.size * p.w_tap, p.w_other, rows - v,
-                                       square + k * lanes * GROUP + v, GROUP, 0)
+                        copy_rows_f32(tap, p.w_other, n, ceil_div(rows, lanes), square + k * lanes * p.group, p.group,
+                                      lanes * p.w_other)
                     else:
-                        transposed_f64(at + k // p.size * p.w_line + k % p.size * p.w_tap, p.w_other, rows - v,
-                                       square + k * lanes * GROUP + v, GROUP, 0)
-            for i in range(min(lanes, c1 - c)):
-                out = u + (s * (c1 - c0) + c - c0 + i) * GROUP
+                        copy_rows_f64(tap, p.w_other, n, ceil_div(rows, lanes), square + k * lanes * p.group, p.group,
+                                      lanes * p.w_other)
+                    continue
                 for v from 0 <= v < rows by lanes:
                     if real is float:
-                        weights_f32(square + i * GROUP + v, p.size * lanes * GROUP, lanes * GROUP, p.size, out + v,
-                                    p.u_step)
+                        transposed_f32(tap + v * p.w_other, p.w_other, rows - v, square + k * lanes * p.group + v,
+                                       p.group, lanes)
                     else:
-                        weights_f64(square + i * GROUP + v, p.size * lanes * GROUP, lanes * GROUP, p.size, out + v,
-                                    p.u_step)
+                        transposed_f64(tap + v * p.w_other, p.w_other, rows - v, square + k * lanes * p.group + v,
+                                       p.group, lanes)
+            for i in range(n):
+                out = u + (s * (c1 - c0) + c - c0 + i) * p.group
+                for v from 0 <= v < rows by lanes:
+                    if real is float:
+                        weights_f32(square + i * p.group + v, p.size * lanes * p.group, lanes * p.group, p.size,
+                                    out + v, p.u_step)
+                    else:
+                        weights_f64(square + i * p.group + v, p.size * lanes * p.group, lanes * p.group, p.size,
+                                    out + v, p.u_step)
 
 cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -151,7 +161,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *y
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long in_plane = h * width * lanes, out_plane = oh * ow * lanes, channels = p.channels * p.depth
-    cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, GROUP)
+    cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.group)
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
@@ -182,7 +192,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         input_tile_f64(plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
                                        v + (s * p.channels + c) * line + t * lanes, p.v_step)
         for g in range(g0, g1):
-            rows = min(GROUP, p.filters - g * GROUP)
+            rows = min(p.group, p.filters - g * p.group)
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
             packed = u + (0 if p.slices else g - g0) * 36 * p.u_step
             for j in range(max(1, p.slices)):
@@ -191,26 +201,26 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     c, n_channels = channels * j // p.slices, channels * (j + 1) // p.slices
                     n_channels -= c
                 if i == 0 or p.slices:
-                    transform_weights(p, w, g * GROUP, rows, c, c + n_channels if p.slices else p.channels, packed)
+                    transform_weights(p, w, g * p.group, rows, c, c + n_channels if p.slices else p.channels, packed)
                 for k in range(36):
                     if real is float:
-                        packed_product_f32(packed + k * p.u_step, GROUP, v + k * p.v_step + c * line, line, n_channels,
-                                           m + k * p.m_step, line, j > 0, rows, n)
+                        packed_product_f32(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
+                                           n_channels, m + k * p.m_step, line, j > 0, rows, n)
                     else:
-                        packed_product_f64(packed + k * p.u_step, GROUP, v + k * p.v_step + c * line, line, n_channels,
-                                           m + k * p.m_step, line, j > 0, rows, n)
+                        packed_product_f64(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
+                                           n_channels, m + k * p.m_step, line, j > 0, rows, n)
             for f in range(rows):
                 for t in range(n):
                     y = <real *>address(&p.y, at[t].block, context) \
-                        + ((g * GROUP + f) * tiles.out_sizes[0] + at[t].z) * out_plane \
+                        + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane \
                         + (at[t].y * ow + at[t].x) * lanes
                     if real is float:
                         output_tile_f32(m + f * line + t * lanes, p.m_step, tiles.size,
-                                        bias[g * GROUP + f] if bias else 0, p.relu, y, ow * lanes,
+                                        bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
                                         min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x))
                     else:
                         output_tile_f64(m + f * line + t * lanes, p.m_step, tiles.size,
-                                        bias[g * GROUP + f] if bias else 0, p.relu, y, ow * lanes,
+                                        bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
                                         min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x))
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
@@ -218,30 +228,149 @@ cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogi
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, chunk, channels, filters, depth, size, in_sizes, out_sizes,
-             low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu):
+def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, channels, filters, depth, size, in_sizes,
+             out_sizes, low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu):
     """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the strides w_* may be negative.
 
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
-    is a block. chunk: tiles at a time.
+    is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time.
     """
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
     p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, blocks, parts, chunk)
     p.channels, p.filters, p.depth, p.size, p.groups, p.relu = channels, filters, depth, size, groups, relu
+    p.group = group
     p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
     p.origin = origin
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
-    p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (GROUP * chunk | 1) * lanes
-    p.u_groups, p.slices = ceil_div(ceil_div(filters, GROUP), groups), 0
-    p.u_step = channels * depth * GROUP + 16
+    p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
+    p.u_groups, p.slices = ceil_div(ceil_div(filters, p.group), groups), 0
+    p.u_step = channels * depth * p.group + 16
     if depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
-        p.u_groups, p.slices = 1, ceil_div(channels, 128)
-        p.u_step = ceil_div(channels, p.slices) * GROUP + 16
+        p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
+        p.u_step = ceil_div(channels, p.slices) * p.group + 16
     cdef size_t scratch = 36 * (p.u_groups * p.u_step + p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
+
+
+# Forward, plain layout --------------------------------------------------------------------------------------------
+
+cdef struct Plain:
+    Operand x, w, y, bias
+    Tiles tiles
+    long channels, filters, size
+    long groups, width                     # ranges of `width` filters that are multiplied together; of those, tasks
+    long line                              # channels filled up to whole vectors
+    long v_step, u_step, m_step, u_groups, slices      # as in Winograd
+    int relu
+
+cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef const Tiles *tiles = &p.tiles
+    cdef const real *x = <const real *>address(&p.x, 0, context)
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef real *bias = <real *>address(&p.bias, 0, context)
+    cdef real *y
+    cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
+    cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.width)
+    cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
+    cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
+    cdef long chunks = ceil_div(end - begin, tiles.chunk)
+    cdef real *u = <real *>context.scratch
+    cdef real *v = u + p.u_groups * 36 * p.u_step
+    cdef real *m = v + 36 * p.v_step
+    cdef real *packed
+    cdef long i, first, n, c, t, g, f, k, f0, filters, j, c0, c1, taps = p.size * p.size
+    cdef real square[25 * 16 * MOST_GROUP]      # as in transform_weights
+    cdef Tile at[MOST_TILES]
+    for i in range(chunks):
+        first = begin + (end - begin) * i // chunks
+        n = begin + (end - begin) * (i + 1) // chunks - first
+        for t in range(n):
+            at[t] = tile_of(tiles, first + t)
+            for c from 0 <= c < p.channels by lanes:
+                if real is float:
+                    input_tile_plain_f32(x + at[t].block * h * width * p.channels + c, p.channels, h, width,
+                                         at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c, p.v_step)
+                else:
+                    input_tile_plain_f64(x + at[t].block * h * width * p.channels + c, p.channels, h, width,
+                                         at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c, p.v_step)
+        for g in range(g0, g1):
+            f0 = g * p.width
+            filters = min(p.width, p.filters - f0)
+            packed = u + (0 if p.slices else g - g0) * 36 * p.u_step
+            for j in range(max(1, p.slices)):
+                c0, c1 = 0, p.channels
+                if p.slices:
+                    c0, c1 = p.channels * j // p.slices, p.channels * (j + 1) // p.slices
+                if i == 0 or p.slices:
+                    for c from c0 <= c < c1 by lanes:
+                        for k in range(taps):
+                            if real is float:
+                                copy_rows_f32(w + (k * p.channels + c) * p.filters + f0, p.filters, min(lanes, c1 - c),
+                                              ceil_div(filters, lanes), square + k * lanes * p.width, p.width,
+                                              lanes * p.filters)
+                            else:
+                                copy_rows_f64(w + (k * p.channels + c) * p.filters + f0, p.filters, min(lanes, c1 - c),
+                                              ceil_div(filters, lanes), square + k * lanes * p.width, p.width,
+                                              lanes * p.filters)
+                        for t in range(min(lanes, c1 - c)):
+                            for f from 0 <= f < filters by lanes:
+                                if real is float:
+                                    weights_f32(square + t * p.width + f, p.size * lanes * p.width, lanes * p.width,
+                                                p.size, packed + (c - c0 + t) * p.width + f, p.u_step)
+                                else:
+                                    weights_f64(square + t * p.width + f, p.size * lanes * p.width, lanes * p.width,
+                                                p.size, packed + (c - c0 + t) * p.width + f, p.u_step)
+                for k in range(36):
+                    if real is float:
+                        strided_product_f32(v + k * p.v_step + c0, p.line, packed + k * p.u_step, p.width, c1 - c0,
+                                            m + k * p.m_step, p.width, j > 0, n, ceil_div(filters, lanes))
+                    else:
+                        strided_product_f64(v + k * p.v_step + c0, p.line, packed + k * p.u_step, p.width, c1 - c0,
+                                            m + k * p.m_step, p.width, j > 0, n, ceil_div(filters, lanes))
+            for t in range(n):
+                y = <real *>address(&p.y, 0, context) \
+                    + ((at[t].block * oh + at[t].y) * ow + at[t].x) * p.filters + f0
+                for f from 0 <= f < filters by lanes:
+                    if real is float:
+                        output_tile_plain_f32(m + t * p.width + f, p.m_step, tiles.size,
+                                              bias + f0 + f if bias else NULL, p.relu, y + f, ow * p.filters, p.filters,
+                                              min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x),
+                                              min(lanes, filters - f))
+                    else:
+                        output_tile_plain_f64(m + t * p.width + f, p.m_step, tiles.size,
+                                              bias + f0 + f if bias else NULL, p.relu, y + f, ow * p.filters, p.filters,
+                                              min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x),
+                                              min(lanes, filters - f))
+
+cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
+    plain_task[float](<const Plain *>p, task, c, NULL)
+cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
+    plain_task[double](<const Plain *>p, task, c, NULL)
+
+def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk, channels, filters, size, in_sizes,
+                   out_sizes, low, relu):
+    """The forward convolution in the plain layout, channels last, without depth; arguments as in `winograd`.
+
+    width: filters that are multiplied together, a multiple of the lanes.
+    """
+    cdef Plain p
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, samples, parts, chunk)
+    p.channels, p.filters, p.size, p.groups, p.width, p.relu = channels, filters, size, groups, width, relu
+    p.line = ceil_div(channels, lanes) * lanes
+    # A vector more, so that the values do not want the same lines of a cache.
+    p.v_step, p.u_step, p.m_step = chunk * p.line + lanes, channels * width + lanes, chunk * width + lanes
+    p.u_groups, p.slices = ceil_div(ceil_div(filters, width), groups), 0
+    if ceil_div(p.tiles.total, parts) <= chunk:
+        p.u_groups, p.slices = 1, ceil_div(channels * width, 2048)
+        p.u_step = ceil_div(channels, p.slices) * width + lanes
+    cdef size_t scratch = 36 * (p.u_groups * p.u_step + p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
+    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p), parts * groups, scratch, None)
 
 
 # Gradient for the kernel ------------------------------------------------------------------------------------------
