@@ -82,12 +82,12 @@ def save_model(model, filepath, overwrite=True, include_optimizer=True, zipped=N
 
 
 def _refuse_code(model):
-    from ..utils.registry import get_registered_name
+    from ..utils.registry import get_registered_name, get_registered_object
     for layer in model._flatten_layers():
         function = getattr(layer, "function", None)
         if type(layer).__name__ != "Lambda" or not callable(function) or _is_ours(function):
             continue
-        if ">" not in get_registered_name(function):
+        if get_registered_object(get_registered_name(function)) is not function:
             raise ValueError(f"The layer {layer.name!r} (Lambda) cannot be saved: its function "
                              f"{getattr(function, '__name__', function)!r} is code, and files hold none. "
                              "Either write it with def and decorate it with "
