@@ -10,7 +10,7 @@ import pytest
 
 from pyconv.datasets import _idx, mnist
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parent.parent.parent
 LENET = ROOT / "examples" / "lenet_mnist.py"
 OFFLINE = "http://127.0.0.1:9"          # a proxy that is not there: every download fails at once
 
