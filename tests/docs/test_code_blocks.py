@@ -13,10 +13,11 @@ from small_data import fake_mnist
 import pyconv
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
+README = ROOT / "README.md"                     # its blocks run in tests/test_readme.py
+PAGES = [*sorted(ROOT.glob("docs/**/*.md")), README]
 BLOCK = re.compile(r"^```python[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r"^<!-- not run: [^\n]+ -->\n\Z", re.MULTILINE)
-WITH_CODE = [page for page in PAGES if BLOCK.search(page.read_text("utf-8"))]
+WITH_CODE = [page for page in PAGES if page != README and BLOCK.search(page.read_text("utf-8"))]
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
