@@ -5,22 +5,22 @@
 
 enum { FILL_CONSTANT, FILL_NEAREST, FILL_WRAP, FILL_MIRROR, FILL_REFLECT };
 
-/* Which of n pixels stands at the place i; -1: none. */
+/* Which of n pixels stands at the place i; -1: none. What varies from place to place is chosen without branches. */
 static inline long pixel_at(long i, long n, int mode) {
-    long period;
-    if (i >= 0 && i < n) return i;
-    switch (mode) {
-    case FILL_CONSTANT: return -1;
-    case FILL_NEAREST: return i < 0 ? 0 : n - 1;
-    case FILL_WRAP: i %= n; return i < 0 ? i + n : i;
-    case FILL_MIRROR:
-        if (n == 1) return 0;
-        period = 2 * n - 2; i %= period; i = i < 0 ? i + period : i;
-        return i < n ? i : period - i;
-    default:
-        period = 2 * n; i %= period; i = i < 0 ? i + period : i;
-        return i < n ? i : period - 1 - i;
+    if (mode == FILL_CONSTANT) return i >= 0 && i < n ? i : -1;
+    if (mode == FILL_NEAREST) return i < 0 ? 0 : i < n ? i : n - 1;
+    const long mirror = mode == FILL_MIRROR;
+    if (i < mirror - n || i >= 2 * n - mirror) {         /* far outside: whole periods away first */
+        const long period = mode == FILL_WRAP ? n : n == 1 && mirror ? 1 : 2 * (n - mirror);
+        i %= period;
+        i = i < 0 ? i + period : i;
     }
+    if (mode == FILL_WRAP) {
+        i = i < 0 ? i + n : i;
+        return i < n ? i : i - n;
+    }
+    i = i < 0 ? mirror - 1 - i : i;
+    return i < n ? i : 2 * n - 1 - mirror - i;
 }
 
 /* T: the element type. A pixel's channels are `step` elements apart. With `nearest` only the first pixel counts. */
@@ -67,8 +67,14 @@ static inline void read_##S(const T *restrict x, const Place_##S *p, int bilinea
     } \
     const T w0 = (1 - p->u) * (1 - p->v), w1 = (1 - p->u) * p->v, w2 = p->u * (1 - p->v), w3 = p->u * p->v; \
     if (!p->whole) { \
+        const int inside = (p->at[0] | p->at[1] | p->at[2] | p->at[3]) >= 0; \
         for (long c = 0; c < channels; c++) { \
             const T *q = x + c * step; \
+            if (inside) { \
+                out[c * out_step] = w0 * q[p->at[0] * pixel] + w1 * q[p->at[1] * pixel] + w2 * q[p->at[2] * pixel] \
+                                  + w3 * q[p->at[3] * pixel]; \
+                continue; \
+            } \
             out[c * out_step] = w0 * (p->at[0] < 0 ? fill : q[p->at[0] * pixel]) \
                               + w1 * (p->at[1] < 0 ? fill : q[p->at[1] * pixel]) \
                               + w2 * (p->at[2] < 0 ? fill : q[p->at[2] * pixel]) \
@@ -90,8 +96,8 @@ static inline void read_##S(const T *restrict x, const Place_##S *p, int bilinea
 } \
 \
 /* Adds what each pixel gets of the gradient g. */ \
-static inline void spread_##S(T *x, const Place_##S *p, int bilinear, long pixel, long step, long channels, const T *g, \
-                              long g_step) { \
+static inline void spread_##S(T *x, const Place_##S *p, int bilinear, long pixel, long step, long channels, \
+                              const T *g, long g_step) { \
     const T w[4] = {bilinear ? (1 - p->u) * (1 - p->v) : 1, (1 - p->u) * p->v, p->u * (1 - p->v), p->u * p->v}; \
     for (int k = 0; k < (bilinear ? 4 : 1); k++) { \
         if (p->at[k] < 0) continue; \
@@ -101,8 +107,8 @@ static inline void spread_##S(T *x, const Place_##S *p, int bilinear, long pixel
 } \
 \
 /* The gradients for the place itself. */ \
-static inline void slopes_##S(const T *x, const Place_##S *p, long pixel, long step, T fill, long channels, const T *g, \
-                              long g_step, T *to_y, T *to_x) { \
+static inline void slopes_##S(const T *x, const Place_##S *p, long pixel, long step, T fill, long channels, \
+                              const T *g, long g_step, T *to_y, T *to_x) { \
     T sum[4]; \
     for (int k = 0; k < 4; k++) { \
         const T *q = p->at[k] < 0 ? &fill : x + p->at[k] * pixel; \

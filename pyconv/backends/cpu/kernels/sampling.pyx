@@ -23,7 +23,8 @@ cdef extern from "sampling.h" nogil:
     void spread_f32(float *, const Place_f32 *, int, long, long, long, const float *, long)
     void spread_f64(double *, const Place_f64 *, int, long, long, long, const double *, long)
     void slopes_f32(const float *, const Place_f32 *, long, long, float, long, const float *, long, float *, float *)
-    void slopes_f64(const double *, const Place_f64 *, long, long, double, long, const double *, long, double *, double *)
+    void slopes_f64(const double *, const Place_f64 *, long, long, double, long, const double *, long, double *,
+                    double *)
 
 ctypedef fused real:
     float
