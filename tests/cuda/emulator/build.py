@@ -48,8 +48,21 @@ def built(name, content, make):
         CACHE.mkdir(exist_ok=True)
         temporary = path.with_name(f"{os.getpid()}-{path.name}")
         make(temporary)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except OSError:                 # a folder that another process has made meanwhile
+            if not path.exists():
+                raise
     return path
+
+
+def precompiled(header, flags):
+    """A folder with cuda_names.h and what g++ makes of it ahead: reading it is most of the work for a small kernel."""
+    def make(folder):
+        folder.mkdir(exist_ok=True)
+        (folder / "cuda_names.h").write_text(header)
+        compiler(*flags, "-x", "c++-header", folder / "cuda_names.h", "-o", folder / "cuda_names.h.gch")
+    return built("-names", header + str(flags), make)
 
 
 class Module:
@@ -75,7 +88,7 @@ class Module:
         def make(path):
             unit = path.with_suffix(".cc")
             unit.write_text(text)
-            compiler(*flags, f"-I{HERE}", "-c", unit, "-o", path.with_suffix(".o"))
+            compiler(*flags, f"-I{precompiled(header, flags)}", "-c", unit, "-o", path.with_suffix(".o"))
             compiler("-shared", "-Wl,-Bsymbolic", path.with_suffix(".o"), base, "-o", path)
             unit.unlink()
             path.with_suffix(".o").unlink()
