@@ -47,6 +47,15 @@ def test_a_backend_that_computes_something_else_is_found(monkeypatch):
     assert list(caught.value.failures) == ["backends"]
 
 
+@pytest.mark.parametrize("factor", [1.001, 0.0])
+def test_a_registered_op_with_a_wrong_gradient_is_found(monkeypatch, factor):
+    from pyconv.graph import REGISTRY
+    monkeypatch.setattr(REGISTRY["tanh"], "chain", lambda x, y, g: g * factor * (1 - y * y), raising=False)
+    with pytest.raises(PropertyError) as caught:
+        check_layer(layers.Dense, {"units": 2, "activation": "tanh"}, (3,))
+    assert list(caught.value.failures) == ["gradients"]
+
+
 @pytest.mark.parametrize("name", list(RIGHT))
 def test_nothing_is_found_in_right_layers(name):
     made, arguments, shape, options = RIGHT[name]
