@@ -90,6 +90,7 @@ REASONS = [
      "ops.slogdet ops.matrix_rank ops.norm", "no linear algebra beyond products; NumPy has it"),
     ("ops.is_tensor ops.convert_to_* ops.saturate_cast ops.dtype ops.copy ops.unstack ops.empty*",
      "an array is a NumPy array already"),
+    ("ops.*", LATER + "; for arrays outside of a model NumPy has most of them"),
     ("*", LATER),
 ]
 
