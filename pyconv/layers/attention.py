@@ -278,9 +278,8 @@ class MultiHeadAttention(Layer):
         return (*query_shape[:-1], *(self.output_shape or query_shape[-1:]))
 
     def get_config(self):
-        config = super().get_config()
-        config.update({name: plain(value) for name, value in self._common.items()})
-        return config
+        config = {name: value for name, value in super().get_config().items() if name not in self._common}
+        return config | {name: plain(value) for name, value in self._common.items()}
 
 
 class GroupQueryAttention(MultiHeadAttention):

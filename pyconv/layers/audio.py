@@ -42,6 +42,13 @@ def window_values(layer, window, length, periodic) -> np.ndarray:
     return values
 
 
+def waves(first, count, bins, length) -> tuple:
+    """Cosines and sines of ``2 * pi * t * f / length`` for t from `first` (rows, `count`) and f from 0 (columns)."""
+    turn = np.arange(length) * (2 * np.pi / length)
+    place = np.outer(np.arange(first, first + count), np.arange(bins)) % length
+    return np.cos(turn)[place], np.sin(turn)[place]
+
+
 def framed_product(x, kernel, stride):
     """Each frame of signals times a matrix: x (batch, samples), kernel (length, n); gives (batch, frames, n)."""
     batch, samples = x.shape
@@ -123,14 +130,14 @@ class STFTSpectrogram(Layer):
         if self.window is not None and self.scaling is not None:
             w = w / (np.sqrt(np.sum(w ** 2)) if self.scaling == "density" else np.sum(np.abs(w)))
         # Keras counts bins as those of an even length.
-        angle = np.outer(np.arange(self.frame_length), np.arange(self._bins)) * (-2 * np.pi / (2 * (self._bins - 1)))
+        cosines, sines = waves(0, self.frame_length, self._bins, 2 * (self._bins - 1))
         shape = (self.frame_length, 1, self._bins)
 
         def kernel(name, wave):
-            return self.add_weight(shape, lambda _, dtype=None: (wave(angle) * w[:, None]).reshape(shape).astype(dtype),
+            return self.add_weight(shape, lambda _, dtype=None: (wave * w[:, None]).reshape(shape).astype(dtype),
                                    name=name)
-        self.real_kernel = None if self.mode == "imag" else kernel("real_kernel", np.cos)
-        self.imag_kernel = None if self.mode == "real" else kernel("imag_kernel", np.sin)
+        self.real_kernel = None if self.mode == "imag" else kernel("real_kernel", cosines)
+        self.imag_kernel = None if self.mode == "real" else kernel("imag_kernel", -sines)
 
     def call(self, inputs):
         last = self.data_format == "channels_last"
@@ -261,9 +268,11 @@ class MelSpectrogram(Layer):
     def _waves(self) -> np.ndarray:
         """The window times cosines, then sines, of all bins: (sequence_length, 2 * bins)."""
         first = (self.fft_length - self.sequence_length) // 2
-        angle = np.outer(np.arange(self.sequence_length) + first, np.arange(self.fft_length // 2 + 1)) \
-            * (2 * np.pi / self.fft_length)
-        return np.concatenate([np.cos(angle), np.sin(angle)], 1) * self._window[:, None]
+        both = waves(first, self.sequence_length, self.fft_length // 2 + 1, self.fft_length)
+        return np.concatenate(both, 1) * self._window[:, None]
+
+    def build(self, input_shape):
+        self._matrices = self._waves().astype(self.compute_dtype), self._bands().astype(self.compute_dtype)
 
     def call(self, inputs):
         x = ops.cast(inputs, self.compute_dtype)
@@ -275,11 +284,13 @@ class MelSpectrogram(Layer):
                              f"{self.fft_length} it needs more than {half}.")
         x = ops.pad(x, [(0, 0), (half, half)], "reflect")
         end = x.shape[1] - (self.fft_length - self.sequence_length - first)
-        waves = framed_product(x[:, first:end], self._waves().astype(self.compute_dtype), self.sequence_stride)
+        parts = framed_product(x[:, first:end], self._matrices[0], self.sequence_stride)
         bins = self.fft_length // 2 + 1
-        power = ops.square(waves[..., :bins]) + ops.square(waves[..., bins:])
-        power = power if self.mag_exp == 2 else ops.power(ops.sqrt(power), float(self.mag_exp))
-        mel = ops.matmul(power, self._bands().astype(self.compute_dtype))
+        power = ops.square(parts[..., :bins]) + ops.square(parts[..., bins:])
+        if self.mag_exp != 2:           # without an infinite slope at silence
+            sound = power > 0
+            power = ops.where(sound, ops.power(ops.where(sound, power, 1.0), self.mag_exp / 2), 0.0)
+        mel = ops.matmul(power, self._matrices[1])
         if self.power_to_db:
             mel = 10.0 * ops.log10(ops.maximum(mel, self.min_power))
             mel = mel - 10.0 * math.log10(max(abs(self.ref_power), self.min_power))

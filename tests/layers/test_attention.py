@@ -8,7 +8,7 @@ import pytest
 
 import pyconv
 from pyconv import layers, ops
-from pyconv.testing import check_gradients
+from pyconv.testing import check_gradients, check_layer
 
 RNG = np.random.default_rng(4)
 Q, V, K = (RNG.normal(size=s).astype("float32") for s in ((2, 3, 6), (2, 5, 4), (2, 5, 7)))
@@ -85,6 +85,11 @@ def test_configuration_and_shapes(case):
     again(*inputs)
     again.set_weights(layer.get_weights())
     np.testing.assert_array_equal(again(*inputs, **options), y)
+
+
+def test_keeps_the_properties_of_layers():
+    check_layer(layers.MultiHeadAttention, {"num_heads": 2, "key_dim": 3}, ((3, 4), (2, 5)), skip=["errors"],
+                max_examples=2)
 
 
 def test_a_masked_value_does_not_matter():

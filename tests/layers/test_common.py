@@ -10,7 +10,7 @@ from pyconv import layers
 from pyconv.graph import map_structure
 from pyconv.testing import check_layer
 
-from layer_cases import CASES, ELSEWHERE, arrays, classes, make
+from layer_cases import CASES, ELSEWHERE, INTEGERS, arrays, classes, make
 
 ALL = pytest.mark.parametrize("case", list(CASES))
 
@@ -29,9 +29,9 @@ def test_every_layer_has_a_case():
 
 
 # What is not meant to hold. Renormalization's gradient takes as constants what depends on the input; these image layers
-# take `training` as their siblings do that are random.
+# take `training` as their siblings do that are random, and Lambda for functions that have it.
 NOT_MEANT = {"batch_norm": ["samples_in_training"], "batch_norm_renorm": ["gradients"],
-             **dict.fromkeys(("resizing", "center_crop", "auto_contrast"), ["training_flag"])}
+             **dict.fromkeys(("resizing", "center_crop", "auto_contrast", "lambda"), ["training_flag"])}
 
 
 @ALL
@@ -40,7 +40,8 @@ def test_keeps_the_properties_of_layers(case):
     skip = {name for start, names in NOT_MEANT.items() if case.startswith(start) for name in names}
     only = ["gradients", "dtype"] if case == "spectral_norm" else None      # its many iterations take their time
     # Wrong inputs are test_robust.py's; random images have tests of their own.
-    check_layer(*CASES[case], only=only, skip=[*skip, "errors"],
+    whole = {"input_dtype": "int32", "values": (0, INTEGERS[case] - 1)} if case in INTEGERS else {}
+    check_layer(*CASES[case], **whole, only=only, skip=[*skip, "errors"],
                 max_examples=1 if case.startswith(("random", "spectral_norm")) else 2)
 
 
