@@ -70,9 +70,11 @@ class Variable(Operators):
 
     def peek(self) -> np.ndarray:
         """The storage with the current value, for reading only."""
-        if self._fetch is not None:
-            fetch, self._fetch = self._fetch, None
+        fetch = self._fetch
+        if fetch is not None:
             fetch(self._array)
+            if self._fetch is fetch:        # otherwise a program has run meanwhile, in another thread
+                self._fetch = None
         return self._array
 
     def moved_to(self, fetch) -> int:

@@ -89,7 +89,8 @@ def matmul(a, b, out=None):
 
     def run():
         log.append("matmul")
-        np.matmul(a._a, b._a, out=out._a)
+        with np.errstate(all="ignore"):
+            np.matmul(a._a, b._a, out=out._a)
     _current._do(run)
     return out
 

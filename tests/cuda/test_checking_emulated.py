@@ -1,0 +1,77 @@
+"""The emulator's checking build: it finds planted mistakes, and none in the kernels of each family."""
+
+import numpy as np
+import pytest
+
+from pyconv import backends
+from pyconv.backends.cuda import CUDABackend, driver
+from tests.cuda.emulator import build, standin
+
+HEAD = 'extern "C" __global__ void k(const float* x, float* y, int n) { __shared__ float s[64]; int i = threadIdx.x; '
+PLANTED = {
+    "a barrier is missing": ("race|uninitialised", "s[i] = x[i]; y[i] = s[(i + 1) % 64]; }"),
+    "none between the halves of a tree": ("race", """s[i] = x[i]; __syncthreads();
+        for (int o = 32; o; o >>= 1) { if (i < o) s[i] += s[i + o]; } if (!i) y[0] = s[0]; }"""),
+    "a barrier that some threads do not reach": ("syncthreads", "if (i < 32) __syncthreads(); y[i] = x[i]; }"),
+    "threads add to one element": ("race", "y[0] += x[i]; }"),
+    "a read past the end": ("out-of-bounds", "y[i] = x[i + 1]; }"),
+    "a write past the end": ("out-of-bounds", "y[i + 1] = x[i]; }"),
+    "a read of shared memory that nobody wrote": ("uninitialised", """if (i < 60) s[i] = x[i]; __syncthreads();
+        y[i] = s[i]; }"""),
+    "a write to an input": ("read-only", "((float*)x)[i] = 0; y[i] = 0; }"),
+    "an index of more than 31 bits": ("overflow", "int j = (i + 65536) * (n * 1000); y[i] = (float)j; }"),
+    "a shuffle that not all lanes reach": ("deadlock|warp op", """float v = x[i];
+        if (i < 16) v += __shfl_down_sync(0xffffffffu, v, 8); y[i] = v; }"""),
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_planted_mistakes_are_found(what):
+    message, body = PLANTED[what]
+    x, y = np.arange(64, dtype="float32"), np.zeros(64, "float32")
+    kernel = build.Module(HEAD + body, check=True).function("k")
+    with pytest.raises(build.LaunchError, match=message):
+        kernel((1,), (64,), (x, y, np.int32(64)))
+
+
+def test_a_kernel_without_mistakes_passes():
+    x, y = np.arange(64, dtype="float32"), np.zeros(64, "float32")
+    source = HEAD + "s[i] = x[i]; __syncthreads(); y[i] = s[(i + 1) % 64]; }"
+    build.Module(source, check=True).function("k")((1,), (64,), (x, y, np.int32(64)))
+    np.testing.assert_array_equal(y, np.roll(x, -1))
+
+
+@pytest.mark.parametrize("args,message", [
+    (lambda x, y: (x, y), "2 arguments for 3"), (lambda x, y: (x, y, 64), "takes int32"),
+    (lambda x, y: (x, y, np.int64(64)), "takes int32"),
+    (lambda x, y: (x.astype("float64"), y, np.int32(64)), "float32"),
+    (lambda x, y: (x, np.zeros(128, "float32")[::2], np.int32(64)), "contiguous")])
+def test_arguments_that_a_gpu_would_take_silently(args, message):
+    kernel = build.Module(HEAD + "y[i] = x[i]; }").function("k")
+    with pytest.raises(build.LaunchError, match=message):
+        kernel((1,), (64,), args(np.ones(64, "float32"), np.ones(64, "float32")))
+
+
+def test_the_families_have_no_races(monkeypatch):
+    """One case of each kernel that shares memory between threads, against the CPU backend."""
+    monkeypatch.setattr(standin, "CHECK", True)
+    driver.provide(standin)
+    device, rng = CUDABackend(), np.random.default_rng(0)
+
+    def floats(*shape):
+        return rng.uniform(-1, 1, shape).astype("float32")
+    conv = {"strides": (1, 2), "padding": ((1, 1), (1, 0)), "dilation": (1, 1), "channels_last": True}
+    dy = floats(2, 5, 4, 18)
+    cases = [("sum", [floats(70, 5)], {"axes": (0,), "keepdims": False}),
+             ("sum", [floats(3, 300)], {"axes": (1,), "keepdims": False}),
+             ("argmax", [floats(3, 70)], {"axis": 1}),
+             ("matmul", [floats(2, 5, 20), floats(2, 20, 7)], {"transpose_a": False, "transpose_b": False}),
+             ("conv", [floats(2, 5, 8, 6), floats(3, 2, 6, 18)], {**conv, "groups": 1}),
+             ("conv_input_gradient", [dy, floats(3, 2, 6, 18)], {**conv, "groups": 1, "shape": (2, 5, 8, 6)}),
+             ("conv_kernel_gradient", [floats(2, 5, 8, 6), dy], {**conv, "groups": 1, "shape": (3, 2, 6, 18)}),
+             ("conv_kernel_gradient", [floats(2, 5, 8, 9), dy], {**conv, "groups": 9, "shape": (3, 2, 1, 18)}),
+             ("take_gradient", [floats(300, 4), rng.integers(0, 5, 300)], {"shape": (5, 4), "axis": 0}),
+             ("sparse_softmax_cross_entropy", [floats(9, 40), rng.integers(0, 40, 9)], {})]
+    for name, arrays, attrs in cases:
+        expected = backends.get("cpu").execute(name, arrays, attrs)
+        np.testing.assert_allclose(device.execute(name, arrays, attrs), expected, rtol=1e-4, atol=1e-4)
