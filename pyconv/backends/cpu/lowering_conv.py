@@ -409,7 +409,7 @@ def conv_plain(planner, node, geometry):
     target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
 
     def make():
-        return planner.kernels.convolution.conv_plain(
+        return planner.kernels.convolution_plain.conv_plain(
             dtype, source.whole(), weights.whole(), target.whole(), bias_buffer.whole() if bias_buffer else NOWHERE,
             samples=g.batch, outputs=g.outputs,
             steps=[g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth],

@@ -6,8 +6,8 @@ import importlib
 import os
 import platform
 
-MODULES = ("convolution", "elementwise", "layout", "matmul", "pooling", "reduction", "sampling", "special",
-           "winograd")
+MODULES = ("convolution", "convolution_plain", "elementwise", "layout", "matmul", "pooling", "reduction", "sampling",
+           "special", "winograd")
 
 # Variant -> what the processor must have, as /proc/cpuinfo names it; the best first.
 _NEEDS = {
@@ -75,4 +75,5 @@ class Kernels:
         for name in MODULES:
             setattr(self, name, importlib.import_module(f"{__package__}.{variant}.{name}"))
         self.lanes = dict(zip(("float32", "float64"), self.convolution.lanes(), strict=True))
-        self.packed, self.strided, self.dot = self.convolution.tiles()
+        self.packed, self.dot = self.convolution.tiles()
+        self.strided = self.convolution_plain.tiles()

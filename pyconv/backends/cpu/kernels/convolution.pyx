@@ -16,10 +16,6 @@ with the inputs as scalars.
 
 The gradient for the input is the same sum: with stride s, the inputs of each remainder modulo s are one phase, a
 convolution of stride 1 with the taps that reach them.
-
-Plain layout, for batches too small to fill the lanes: [sample][depth][row][column][channel], the filters in the
-lanes, pixels as scalars; the task is a row of one sample. The weights are read where they are, [position][channel]
-[filter].
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -55,8 +51,6 @@ cdef extern from "tiles_f32_f64.h" nogil:
         int accumulate
     void (*packed_tiles_f32[9][9])(const Outer *)
     void (*packed_tiles_f64[9][9])(const Outer *)
-    void (*strided_tiles_f32[9][9])(const Outer *)
-    void (*strided_tiles_f64[9][9])(const Outer *)
     void (*dot_tiles_f32[9][9])(const Dot *)
     void (*dot_tiles_f64[9][9])(const Dot *)
 
@@ -72,12 +66,11 @@ ctypedef fused real:
 
 
 def tiles():
-    """Which (rows, vectors) tiles there are: three sets, for packed and strided weights and for dot products."""
+    """Which (rows, vectors) tiles there are: two sets, for packed weights and for dot products."""
     cdef int i, j
     packed = {(i, j) for i in range(9) for j in range(9) if packed_tiles_f32[i][j] != NULL}
-    strided = {(i, j) for i in range(9) for j in range(9) if strided_tiles_f32[i][j] != NULL}
     dot = {(i, j) for i in range(9) for j in range(9) if dot_tiles_f32[i][j] != NULL}
-    return packed, strided, dot
+    return packed, dot
 
 
 def lanes():
@@ -478,11 +471,11 @@ cdef void outers_task(const Outers *p, long task, const Context *context, real *
                 input_taps(p, x, z, y, a, n, columns)
                 for f from 0 <= f < n by full:
                     if real is float:
-                        strided_product_f32(columns + f * lanes, p.channel_step, q + f * lanes * wide, wide, full * valid,
-                                            sums, wide, 1, p.taps * channels, wide // lanes)
+                        strided_product_f32(columns + f * lanes, p.channel_step, q + f * lanes * wide, wide,
+                                            full * valid, sums, wide, 1, p.taps * channels, wide // lanes)
                     else:
-                        strided_product_f64(columns + f * lanes, p.channel_step, q + f * lanes * wide, wide, full * valid,
-                                            sums, wide, 1, p.taps * channels, wide // lanes)
+                        strided_product_f64(columns + f * lanes, p.channel_step, q + f * lanes * wide, wide,
+                                            full * valid, sums, wide, 1, p.taps * channels, wide // lanes)
                 continue
             for kz in range(p.window[0]):
                 iz = z * p.strides[0] - p.low[0] + kz * p.dilation[0]
@@ -578,65 +571,7 @@ def gather(dtype, partial, out, targets, long filters, long parts, long size):
     return instruction(gather_f32 if dtype == "float32" else gather_f64, &p, sizeof(p), p.taps, 0, (targets,))
 
 
-# Forward, plain layout -------------------------------------------------------------------------------------------
-
-cdef struct Plain:
-    Operand x, w, y, bias
-    long n[3]                      # results along each axis
-    long xs[4]                     # elements from one result to the next in x; the last: from sample to sample
-    long groups, channels, filters, all_filters
-    const int32_t *taps_x
-    const int32_t *taps_w
-    long taps, cb, xb
-    int relu
-
-cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long r = task % p.n[1], z = task // p.n[1] % p.n[0], sample = task // (p.n[0] * p.n[1])
-    cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
-    cdef const real *w = <const real *>address(&p.w, 0, context)
-    cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef real *y = <real *>address(&p.y, 0, context) + task * p.n[2] * p.all_filters
-    cdef long vectors = ceil_div(p.filters, lanes), nc = ceil_div(p.n[2], p.cb), nv = ceil_div(vectors, p.xb)
-    cdef long g, i, j, a, b, v0, v1, f
-    cdef Outer t
-    memset(&t, 0, sizeof(t))
-    t.xo, t.wo, t.wc, t.taps, t.yc, t.relu = p.taps_w, p.taps_x, p.xs[2], p.taps, p.all_filters, p.relu
-    for g in range(p.groups):
-        for j in range(nv):
-            v0, v1 = vectors * j // nv, vectors * (j + 1) // nv
-            f = g * p.filters + v0 * lanes
-            t.x, t.bias, t.last = w + f, NULL if bias == NULL else bias + f, min(p.filters - (v1 - 1) * lanes, lanes)
-            for i in range(nc):
-                a, b = p.n[2] * i // nc, p.n[2] * (i + 1) // nc
-                t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.all_filters + f
-                if real is float:
-                    strided_tiles_f32[b - a][v1 - v0](&t)
-                else:
-                    strided_tiles_f64[b - a][v1 - v0](&t)
-
-cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
-    plain_task[float](<const Plain *>p, task, c, NULL)
-
-cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
-    plain_task[double](<const Plain *>p, task, c, NULL)
-
-
-def conv_plain(dtype, x, w, y, bias, *, samples, outputs, steps, groups, channels, filters, taps_x,
-               taps_w, cb, xb, relu):
-    """y = x * w (+ bias, relu) with the filters in the lanes; x already has its border. One task a row."""
-    cdef Plain p
-    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    for i in range(3):
-        p.n[i] = outputs[i]
-    for i in range(4):
-        p.xs[i] = steps[i]
-    p.groups, p.channels, p.filters, p.all_filters = groups, channels, filters, filters * groups
-    p.taps_x, p.taps_w = <const int32_t *>elements(taps_x, 4), <const int32_t *>elements(taps_w, 4)
-    p.taps, p.cb, p.xb, p.relu = taps_x.shape[0], cb, xb, relu
-    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
-                       samples * p.n[0] * p.n[1], 0, (taps_x, taps_w))
-
+# A copy with a border, for the plain layout -------------------------------------------------------------------------
 
 cdef struct BorderCopy:
     Operand x, y
