@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import pyconv.ops  # noqa: F401  (fills the registry)
 from pyconv import backends
 from pyconv.backends.cuda import CUDABackend, driver
 from tests.cuda.emulator import build, standin
