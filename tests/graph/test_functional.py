@@ -22,7 +22,7 @@ K = np.ones((3, 3, 3, 4), "float32")
     (lambda: ops.reshape(X, (-1, 192)), (None, 192), "float32"),
     (lambda: ops.sum(X, 0), (8, 8, 3), "float32"),
     (lambda: ops.mean(X), (), "float32"),
-    (lambda: ops.argmax(X), (None, 8, 8), "int32"),
+    (lambda: ops.argmax(X, -1), (None, 8, 8), "int32"),
     (lambda: X > 0, (None, 8, 8, 3), "bool"),
     (lambda: X[:, 0], (None, 8, 3), "float32"),
     (lambda: X[..., None], (None, 8, 8, 3, 1), "float32"),
