@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 _state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "num_threads": None,
-          "conv_algorithm": "auto"}
+          "conv_algorithm": None}
 
 
 def floatx() -> str:
@@ -56,17 +56,22 @@ def set_backend(backend: str):
 
 
 def conv_algorithm() -> str:
-    """How the CPU backend convolves: "auto", "direct" or "winograd"."""
+    """How the CPU backend convolves: "auto", "direct" or "winograd".
+
+    Default: PYCONV_CONV_ALGORITHM if set, otherwise "auto".
+    """
+    if _state["conv_algorithm"] is None:
+        set_conv_algorithm(os.environ.get("PYCONV_CONV_ALGORITHM") or "auto")
     return _state["conv_algorithm"]
 
 
 def set_conv_algorithm(name: str):
-    """Choose how programs compiled from now on convolve on the CPU backend.
+    """Choose how the CPU backend convolves from now on. Programs are kept apart by it.
 
     name: "auto" (Winograd's algorithm for float32 where it is estimated to be faster), "direct" (never), "winograd"
     (wherever it can be used: kernels of 3 x 3 or 5 x 5, stride 1, no dilation, one group). Winograd's algorithm needs
     up to four times fewer multiplications; its results differ from the direct ones by a relative error of about 1e-6
-    in float32.
+    in float32, and a NaN or an infinity in a pixel spreads over the tile of 4 x 4 (or 2 x 2) outputs that it reaches.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")

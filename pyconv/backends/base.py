@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .. import config
 from ..graph import Graph, Spec, constant, make_node, placeholder
 
 
@@ -41,7 +42,7 @@ class Backend:
         """
         arrays = [np.require(a, a.dtype.newbyteorder("="), ["C", "A"]) for a in arrays]
         specs = tuple(Spec(a.shape, a.dtype.name) for a in arrays)
-        key = (name, specs, tuple(sorted(attrs.items())))
+        key = (name, specs, tuple(sorted(attrs.items())), config.conv_algorithm())
         found = self._single.get(key)
         if found is None:
             inputs = [placeholder(*spec) for spec in specs]

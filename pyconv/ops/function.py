@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import backends
+from .. import backends, config
 from ..graph import Variable, canonical, flatten, fold, pack, simplify, trace
 from ..utils.locks import RLock
 
@@ -36,7 +36,8 @@ class Function:
         backend = backends.current()
         # The number of rows that a batch is taken from does not matter to the program.
         shapes = [a.shape if batch is None else (batch, *a.shape[1:]) for a in leaves]
-        key = (backend.name, *((s, a.dtype) for s, a in zip(shapes, leaves, strict=True)), _structure(args))
+        key = (backend.name, config.conv_algorithm(), *((s, a.dtype) for s, a in zip(shapes, leaves, strict=True)),
+               _structure(args))
         found = self.programs.get(key)
         if found is None:
             with self._lock:

@@ -120,6 +120,24 @@ def test_unknown_algorithms_are_refused():
         config.set_conv_algorithm("fft")
 
 
+def test_programs_of_another_algorithm_are_not_used(monkeypatch):
+    rng = np.random.default_rng(4)
+    x, kernel = rng.standard_normal((16, 12, 12, 8)).astype("f4"), rng.standard_normal((3, 3, 8, 8)).astype("f4")
+    from pyconv.ops.function import Function
+    function, before, results = Function(ops.conv), config.conv_algorithm(), {}
+    try:
+        for name in ("direct", "winograd", "direct"):
+            config.set_conv_algorithm(name)
+            for result in (ops.conv(x, kernel), function(x, kernel)):
+                assert results.setdefault(name, np.asarray(result).tobytes()) == np.asarray(result).tobytes()
+        assert results["direct"] != results["winograd"]
+        monkeypatch.setitem(config._state, "conv_algorithm", None)
+        monkeypatch.setenv("PYCONV_CONV_ALGORITHM", "direct")
+        assert config.conv_algorithm() == "direct"
+    finally:
+        config.set_conv_algorithm(before)
+
+
 def test_bias_and_relu_are_fused_the_same_way(execute):
     rng = np.random.default_rng(2)
     x, kernel = rng.standard_normal((20, 9, 9, 4)).astype("f4"), rng.standard_normal((3, 3, 4, 6)).astype("f4")
