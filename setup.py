@@ -31,8 +31,8 @@ X86 = {
 GENERIC = {"generic": []}               # what the compiler takes by default, on any processor
 
 # Convolutions and matrix products gain a little from -O3; everything else is as fast and a third smaller with -O2, if
-# GCC vectorizes as it does with -O3. The -Wno-... are for what Cython's output is full of, and for vectors as
-# arguments, which only inlined functions have.
+# GCC vectorizes as it does with -O3. The older instruction sets do without it, for the wheel's size. The -Wno-... are
+# for what Cython's output is full of, and for vectors as arguments, which only inlined functions have.
 FAST, SMALL = ["-O3"], ["-O2", "-ftree-vectorize"]
 WITH_O3 = ("convolution", "convolution_plain", "matmul", "winograd")
 GCC_ONLY = ["-fvect-cost-model=dynamic"]
@@ -78,7 +78,8 @@ def extension(name, source, flags=()):
         optimize, link_args = ["-O1"], SANITIZERS
         compile_args = [*FLAGS, "-g", "-fno-omit-frame-pointer", *SANITIZERS]
     else:
-        optimize = FAST if name.rpartition(".")[2] in WITH_O3 else SMALL
+        variant, _, kernel = name.rpartition(".")
+        optimize = FAST if kernel in WITH_O3 and variant not in ("v2", "v3") else SMALL
         compile_args, link_args = FLAGS, [] if sys.platform == "darwin" else ["-Wl,--strip-all"]
     werror = ["-Werror"] if enabled("PYCONV_WERROR") else []
     return Extension(f"pyconv.backends.cpu.{name}", [source], include_dirs=[CPU, f"{CPU}/kernels"], depends=HEADERS,

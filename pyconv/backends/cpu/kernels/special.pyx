@@ -7,8 +7,8 @@ classes) in the plain layout, (LANES, 1) in lanes. A task is a range of samples,
 Taking: arrays are plain, [outer][place or index][inner]. A task copies the parts of a range of indices. The gradient
 goes through all indices in their order; a task has some of the inner elements, so that nobody adds to the same one.
 
-Order: rows are plain. A task sorts the places of a range of rows: runs of 8 by insertion, then merged pairwise, back and
-forth between the result and scratch memory, so that equal elements stay in order.
+Order: rows are plain. A task sorts the places of a range of rows: runs of 8 by insertion, then merged pairwise, back
+and forth between the result and scratch memory, so that equal elements stay in order.
 """
 
 from libc.stdint cimport int8_t, uint8_t, int16_t, uint16_t, int32_t, uint32_t, int64_t, uint64_t
