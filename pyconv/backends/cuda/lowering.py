@@ -14,6 +14,7 @@ __all__ = ["LOWERING"]
 
 LOWERING: dict = {}             # name of an op -> function (planner, node)
 PARTS = 256                     # blocks that a reduction is spread over, if it is long enough
+NULL = np.uint64(0)             # a pointer to nothing; for None, CuPy would give the driver no argument at all
 
 
 def lowers(*names):
@@ -288,7 +289,8 @@ def maxima(planner, node, x, y_shape, out) -> View | None:
         other.op == "max_pool_gradient" and pool_key(planner, other.inputs[0], other.attrs) == key
         for other in planner.nodes)
     where = planner.temporary(n, "int32") if asked else None
-    args = (planner.view(x), out, where, pool_table(planner, node, x.shape, y_shape), np.int32(n))
+    args = (planner.view(x), *(NULL if v is None else v for v in (out, where)),
+            pool_table(planner, node, x.shape, y_shape), np.int32(n))
     planner.launch("pooling", f"max_pool<{TYPES[x.dtype]}>", blocks_for(n), (BLOCK,), args,
                    [v for v in (out, where) if v is not None])
     planner.found[key] = where

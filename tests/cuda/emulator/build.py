@@ -116,8 +116,8 @@ class Kernel:
 
     def _pointer(self, i, array, code):
         wanted = np.dtype(CODES[code.split("*")[1]])
-        if array is None:
-            return 0
+        if isinstance(array, np.uint64) and array == 0:
+            return 0            # NULL
         if not isinstance(array, np.ndarray):
             raise LaunchError(f"{self.name}, argument {i}: an array is needed, got {type(array).__name__}")
         if array.dtype != wanted:

@@ -49,17 +49,17 @@ class ndarray:
             raise ValueError("reshape would copy")
         return ndarray._of(out)
 
-    def swapaxes(self, a, b):
-        return ndarray._of(self._a.swapaxes(a, b))
+    def swapaxes(self, axis1, axis2):
+        return ndarray._of(self._a.swapaxes(axis1, axis2))
 
-    def set(self, array, stream=None):
-        if not isinstance(array, np.ndarray) or not array.flags.c_contiguous or array.dtype != self.dtype \
-                or array.shape != self.shape or not self._a.flags.c_contiguous:
+    def set(self, arr, stream=None):
+        if not isinstance(arr, np.ndarray) or not arr.flags.c_contiguous or arr.dtype != self.dtype \
+                or arr.shape != self.shape or not self._a.flags.c_contiguous:
             raise ValueError("set needs a contiguous NumPy array of the same shape and type")
         if (stream or _current)._recording is not None:
             raise RuntimeError("a copy from the host during capture")
         log.append("H2D")
-        self._a[...] = array
+        self._a[...] = arr
 
     def get(self, stream=None, order="C", out=None):
         if (stream or _current)._recording is not None:
@@ -97,18 +97,20 @@ def matmul(a, b, out=None):
 
 class Function:
     def __init__(self, kernel):
-        self.kernel = kernel
+        self._kernel = kernel
 
     def __call__(self, grid, block, args, *, shared_mem=0):
         if not (type(grid) is type(block) is type(args) is tuple):
             raise TypeError("grid, block and arguments must be tuples")
         if any(isinstance(a, np.ndarray) for a in args):
             raise TypeError("a NumPy array was passed to a kernel")
+        if any(a is None for a in args):        # CuPy hands the driver no address of an argument then
+            raise TypeError("None was passed to a kernel; NULL is np.uint64(0)")
         arrays = tuple(a._a if isinstance(a, ndarray) else a for a in args)
 
         def run():
             log.append("kernel")
-            self.kernel(grid, block, arrays, shared_mem)
+            self._kernel(grid, block, arrays, shared_mem)
         _current._do(run)
 
 
@@ -117,10 +119,10 @@ class RawModule:
         if not isinstance(options, tuple):
             raise TypeError("options must be a tuple")
         defines = tuple(o[2:] for o in options if o.startswith("-D"))
-        self.module = build.Module(code, name_expressions or (), defines, CHECK)
+        self._module = build.Module(code, name_expressions or (), defines, CHECK)
 
     def get_function(self, name):
-        return Function(self.module.function(name))
+        return Function(self._module.function(name))
 
 
 class Stream:
@@ -156,19 +158,19 @@ class Stream:
 
 class Graph:
     def __init__(self, actions):
-        self.actions = actions
+        self._actions = actions
 
     def launch(self, stream=None):
         log.append("graph")
-        for action in self.actions:
+        for action in self._actions:
             action()
 
 
 class Device:
-    def __init__(self, id=0):
-        if id != 0:
+    def __init__(self, device=0):
+        if device != 0:
             raise RuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
-        self.id = id
+        self.id = device
 
     def __enter__(self):
         return self
