@@ -1,8 +1,5 @@
 """Every op of the registry on the emulated device, against the reference; the same helpers as for other backends."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,13 +10,9 @@ from pyconv.backends.cuda.elementwise import EXPRESSIONS, TYPES
 from pyconv.graph import REGISTRY
 from pyconv.graph.dtypes import ALL
 from pyconv.ops.elementwise import CheckFinite, _Elementwise
+from pyconv.testing.contract import OPS, compare
 from pyconv.testing.strategies import arguments
 
-contract = importlib.util.module_from_spec(spec := importlib.util.spec_from_file_location(
-    "contract", Path(__file__).parents[1] / "ops" / "test_contract.py"))
-spec.loader.exec_module(contract)
-
-OPS = sorted(REGISTRY)
 # Each element type of an op is a kernel to be compiled; these have the rules that differ: rounding, signs, wrapping.
 ELEMENT_TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
 
@@ -45,4 +38,4 @@ def test_forward(name, data):
     results = results if isinstance(results, tuple) else (results,)
     for a, b in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=f"{name} changed its input")
-    contract.compare(name, arrays, attrs, results)
+    compare(name, arrays, attrs, results)

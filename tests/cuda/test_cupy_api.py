@@ -103,7 +103,7 @@ def test_signatures_are_read():
 
 def chains(tree) -> set:
     """The dotted names after `cupy.`, `self.cupy.`, `cupy().` and so on, as far as they are constant."""
-    modules, out = {"cupy", "module"}, set()
+    modules, out = {"cupy", "module", "runtime"}, set()
 
     def walk(node, tail):
         if isinstance(node, ast.Attribute):
@@ -112,7 +112,9 @@ def chains(tree) -> set:
             return walk(node.value, (node.attr, *tail))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "cupy":
             return tail
-        return tail if isinstance(node, ast.Name) and node.id in modules else None
+        if not isinstance(node, ast.Name) or node.id not in modules:
+            return None
+        return ("cuda", "runtime", *tail) if node.id == "runtime" else tail
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             found = walk(node, ())
@@ -126,7 +128,8 @@ def test_names_in_the_source_exist(cupy):
     for path in FOLDER.glob("*.py"):
         found |= chains(ast.parse(path.read_text()))
     found.discard("get_function")           # of a RawModule, which driver.py calls `module` as well
-    assert found >= {"cuda.runtime.getDeviceCount", "cuda.Stream", "RawModule", "matmul", "empty", "__version__"}
+    assert found >= {"cuda.runtime.getDeviceCount", "cuda.runtime.driverGetVersion", "cuda.Stream", "RawModule",
+                     "matmul", "empty", "__version__"}
     for name in found:
         find(cupy, name)
         find(standin, name)
@@ -212,7 +215,8 @@ def test_the_standin_has_nothing_that_cupy_lacks(cupy):
         if isinstance(value, types.SimpleNamespace):
             continue            # walked below
         assert name in PLACES, f"the stand-in's {name} is nothing of CuPy's"
-    for space, theirs in ((standin.cuda, cupy.cuda), (standin.cuda.runtime, cupy.cuda.runtime)):
+    for space, theirs in ((standin.cuda, cupy.cuda), (standin.cuda.runtime, cupy.cuda.runtime),
+                          (standin.cuda.nvrtc, cupy.cuda.nvrtc)):
         for name in vars(space):
             assert hasattr(theirs, name), f"CuPy has no {name}"
     for ours, theirs in PLACES.items():

@@ -17,7 +17,7 @@ from ...graph import Variable
 from ...utils.locks import RLock
 from .elementwise import PRELUDE
 
-__all__ = ["Driver", "Storage", "provide", "reason_against"]
+__all__ = ["Driver", "Storage", "description", "provide", "reason_against"]
 
 INSTALL = ("install it with one of  pip install 'pyconv-nn[cuda13]'  (drivers for CUDA 13)  or  "
            "pip install 'pyconv-nn[cuda12]'  (CUDA 12)")
@@ -82,6 +82,21 @@ def reason_against(device=0) -> str | None:
     except (ImportError, RuntimeError) as error:
         return str(error)
     return None if device < count else f"There is no device cuda:{device}; the last is cuda:{count - 1}."
+
+
+def description(device=0) -> dict:
+    """What there is: versions of CuPy, the driver, CUDA and NVRTC, and the device's name, size and architecture."""
+    module = cupy()
+    runtime = module.cuda.runtime
+    found = runtime.getDeviceProperties(device)
+
+    def version(number):
+        return f"{number // 1000}.{number % 1000 // 10}"
+    return {"CuPy": module.__version__, "driver": f"for CUDA {version(runtime.driverGetVersion())}",
+            "CUDA runtime": version(runtime.runtimeGetVersion()),
+            "NVRTC": ".".join(map(str, module.cuda.nvrtc.getVersion())),
+            "device": f"cuda:{device}, {found['name'].decode()}, sm_{found['major']}{found['minor']}, "
+                      f"{found['multiProcessorCount']} multiprocessors, {found['totalGlobalMem'] / 2**30:.1f} GiB"}
 
 
 class Storage:

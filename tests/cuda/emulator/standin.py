@@ -181,7 +181,14 @@ class Device:
     attributes = {"MultiProcessorCount": 108}
 
 
+def _properties(device):
+    return {"name": b"emulator", "major": 0, "minor": 0, "multiProcessorCount": 1, "totalGlobalMem": 2**30}
+
+
 _current = Stream()
-cuda = types.SimpleNamespace(alloc_pinned_memory=bytearray, Device=Device, Stream=Stream, is_available=lambda: True,
-                             runtime=types.SimpleNamespace(getDeviceCount=lambda: 1))
+cuda = types.SimpleNamespace(
+    alloc_pinned_memory=bytearray, Device=Device, Stream=Stream,
+    nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
+    runtime=types.SimpleNamespace(getDeviceCount=lambda: 1, getDeviceProperties=_properties,
+                                  driverGetVersion=lambda: 13000, runtimeGetVersion=lambda: 13000))
 __version__ = "14.2.0"

@@ -1,0 +1,401 @@
+"""Whether the CUDA backend works on this machine: one command, one report.
+
+    python -m pyconv.backends.cuda.check                # everything, in less than ten minutes
+    python -m pyconv.backends.cuda.check --sanitizer    # and the kernels once more under NVIDIA's compute-sanitizer
+
+The exit status is 0 if all went well, 1 if something is wrong, and 2 if the backend cannot run here at all; the report
+says what is missing. It needs ``pip install 'pyconv-nn[cuda13,testing]'`` (or cuda12), and takes PyTorch for comparison
+where that is installed with CUDA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+import traceback
+
+import numpy as np
+
+from ... import __version__, applications, backends, losses, optimizers, ops, random
+from ...graph import Variable, gradients, simplify, trace
+from . import driver
+
+__all__ = ["main"]
+
+# Rules that differ between element types: rounding, signs, wrapping. Each is a kernel to be compiled.
+TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
+MODULE = "pyconv.backends.cuda.check"
+
+
+class Check:
+    """The report and what all sections need."""
+
+    def __init__(self, options):
+        self.options = options
+        self.name = f"cuda:{options.device}" if options.device else "cuda"
+        self.batch = 4 if options.small else 64
+        self.start, self.failures = time.monotonic(), []
+
+    def say(self, text):
+        print(text, flush=True)
+
+    def fail(self, what, error):
+        """Put a failure into the report; the first lines of its reason."""
+        self.failures.append(what)
+        lines = [line for line in str(error).splitlines() if line.strip()][:6]
+        self.say(f"  FAILED {what}: {type(error).__name__ if isinstance(error, Exception) else ''} "
+                 + "\n      ".join(lines))
+
+    def attempt(self, what, function, *args):
+        """Run a part; whatever it raises is a failure. Gives its result, None if there is none."""
+        try:
+            return function(*args)
+        except Exception as error:
+            if self.options.traceback:
+                traceback.print_exc()
+            self.fail(what, error)
+            return None
+
+    def in_time(self, what) -> bool:
+        """Whether there is time left; if not, what was left out counts as a failure, as nobody knows about it."""
+        if time.monotonic() - self.start < 60 * self.options.minutes:
+            return True
+        self.fail(what, f"left out, as {self.options.minutes:g} minutes were over (see --minutes)")
+        return False
+
+    def chosen(self, names):
+        return [n for n in names if any(fnmatch.fnmatchcase(n, p) for p in self.options.ops)]
+
+
+# Ops ------------------------------------------------------------------------------------------------------------
+
+def each(strategy, count, function):
+    """Call `function` with `count` examples, always the same; the error of the first that fails is raised."""
+    from hypothesis import HealthCheck, Phase, given, settings
+
+    @settings(max_examples=count, derandomize=True, database=None, deadline=None, phases=[Phase.generate],
+              suppress_health_check=list(HealthCheck))
+    @given(strategy)
+    def run(case):
+        function(case)
+    run()
+
+
+def check_ops(check):
+    """Every op in every element type against the reference, in all memory layouts."""
+    from ...testing.contract import OPS, compare
+    from ...testing.strategies import arguments
+    backend, names = backends.get(check.name), check.chosen(OPS)
+
+    def forward(name):
+        def one(case):
+            arrays, attrs = case
+            results = backend.execute(name, arrays, attrs)
+            compare(name, arrays, attrs, results if isinstance(results, tuple) else (results,))
+        each(arguments(name, dtypes=TYPES), check.options.examples, one)
+    for i, name in enumerate(names):
+        if not check.in_time(f"ops: {name} and {len(names) - i - 1} more"):
+            break
+        check.attempt(f"op {name}", forward, name)
+    check.say(f"  {len(names)} ops, {check.options.examples} examples each, against the reference")
+
+
+def check_gradients(check):
+    """Gradients of ops: float64 against finite differences, float32 against the reference in float64."""
+    from hypothesis import reject
+
+    from ...graph import make_node
+    from ...testing import NotSmooth
+    from ...testing import check_gradients as finite_differences
+    from ...testing.contract import HAS_GRADIENT
+    from ...testing.gradients import with_gradients
+    from ...testing.strategies import arguments
+    names, count = check.chosen(HAS_GRADIENT), max(1, check.options.examples // 3)
+
+    def computed(backend, name, arrays, attrs):
+        def function(*tensors):
+            def op(*inputs):
+                return make_node(name, inputs, attrs)
+            value, grads = with_gradients(op, tensors, (), np.random.default_rng(0))
+            return [value, *grads]
+        graph, _ = trace(function, [(a.shape, a.dtype.name) for a in arrays])
+        return backends.get(backend).compile(simplify(graph))(arrays)
+
+    def double(name):
+        def one(case):
+            try:
+                finite_differences(lambda *tensors: make_node(name, tensors, case[1]), case[0], backend=check.name)
+            except NotSmooth:
+                reject()
+        each(arguments(name, dtypes=("float64",), smooth=True, layouts=("C",)), count, one)
+
+    def single(name):
+        def one(case):
+            wide, attrs = case      # drawn in float64 and rounded: the reference sees the rounded numbers
+            arrays = [a.astype("float32") if a.dtype == "float64" else a for a in wide]
+            attrs = {k: "float32" if v == "float64" else v for k, v in attrs.items()}
+            exact = [a.astype("float64") if a.dtype == "float32" else a for a in arrays]
+            for a, b in zip(computed(check.name, name, arrays, attrs),
+                            computed("reference", name, exact, case[1]), strict=True):
+                np.testing.assert_allclose(a, b, rtol=0, atol=2e-3 * max(1, np.abs(b).max(initial=0)))
+        each(arguments(name, dtypes=("float64",), smooth=True, layouts=("C",)), count, one)
+    for i, name in enumerate(names):
+        if not check.in_time(f"gradients: {name} and {len(names) - i - 1} more"):
+            break
+        check.attempt(f"gradient of {name} in float64", double, name)
+        check.attempt(f"gradient of {name} in float32", single, name)
+    check.say(f"  {len(names)} ops, {count} examples each: float64 against finite differences, float32 against the "
+              f"reference")
+
+
+# Models ---------------------------------------------------------------------------------------------------------
+
+def digits(check):
+    """Images, labels, and where they are from: MNIST if it is on this machine, which is not asked to download it."""
+    from ...datasets import mnist
+    from ...utils.files import cache_directory
+    count = check.options.steps * check.batch
+    if os.environ.get("PYCONV_DATA_DIR") or os.path.isdir(os.path.join(cache_directory(), "datasets", "mnist")):
+        try:
+            (x, y), _ = mnist.load_data()
+            return x[:count], y[:count].astype("int32"), "MNIST"
+        except Exception as error:
+            check.say(f"  MNIST cannot be read ({error})")
+    rng = np.random.default_rng(0)
+    return (rng.integers(0, 256, (count, 28, 28)).astype("uint8"), rng.integers(0, 10, count).astype("int32"),
+            "random digits")
+
+
+def trained(order, x, y, batch):
+    """Losses of LeNet's steps on the backends of `order` in turn, the weights afterwards, and predictions."""
+    random.set_random_seed(3)
+    before = backends.current_name()
+    try:
+        backends.set_current(order[0])
+        model = applications.lenet5()
+        model.compile(optimizers.SGD(0.02, 0.9), losses.SparseCategoricalCrossentropy(from_logits=True))
+        found = []
+        for i in range(len(x) // batch):
+            backends.set_current(order[i % len(order)])
+            rows = slice(i * batch, (i + 1) * batch)
+            found.append(float(model.train_on_batch(x[rows], y[rows])))
+        return np.array(found), model.get_weights(), model.predict(x[:batch], verbose=0)
+    finally:
+        backends.set_current(before)
+
+
+def same(found, expected):
+    """Rounding grows with each step; a mistake is larger from the first one on."""
+    np.testing.assert_allclose(found[0][:1], expected[0][:1], rtol=1e-5, err_msg="the first step's loss")
+    np.testing.assert_allclose(found[0], expected[0], rtol=2e-3, err_msg="the losses")
+    for a, b in zip(found[1], expected[1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-3, err_msg="the weights")
+    scale = np.abs(expected[2]).max()
+    np.testing.assert_allclose(found[2], expected[2], rtol=0, atol=5e-3 * max(1, scale), err_msg="the predictions")
+
+
+def check_training(check):
+    """LeNet against the CPU backend, wholly on the device, and with every other step on the CPU."""
+    x, y, source = digits(check)
+    expected = trained(["cpu"], x, y, check.batch)
+    for order in ([check.name], [check.name, "cpu"], ["cpu", check.name, check.name]):
+        what = f"LeNet on {', '.join(order)} in turn"
+        found = check.attempt(what, trained, order, x, y, check.batch)
+        if found is not None:
+            check.attempt(what, same, found, expected)
+            own, others = (f"{a[0][0]:.5f} to {a[0][-1]:.5f}" for a in (found, expected))
+            check.say(f"  {what}: {len(found[0])} steps on {source}, loss {own} (CPU: {others})")
+
+
+def training_step(batch, shape=(28, 28)):
+    """LeNet's step with Adam as a graph, and its variables."""
+    random.set_random_seed(4)
+    model = applications.lenet5()
+    model.build((None, *shape))
+    weights = model.trainable_variables
+    optimizer = optimizers.Adam(1e-3)
+    optimizer.build(weights)
+
+    def step(x, y):
+        loss = ops.mean(ops.sparse_softmax_cross_entropy(model(x, training=True), y))
+        optimizer.apply(gradients(loss, [v.read() for v in weights]), weights)
+        return loss
+    graph, _ = trace(step, [((batch, *shape), "float32"), ((batch,), "int32")], training=True)
+    return simplify(graph), model
+
+
+def check_graphs(check):
+    """A CUDA graph, replayed, gives the bits of the same kernels launched one by one."""
+    from .program import CUDAProgram
+    device = backends.get(check.name).driver
+    rng = np.random.default_rng(1)
+    x, y = rng.random((check.batch, 28, 28), "float32"), rng.integers(0, 10, check.batch).astype("int32")
+    before, results = device.graphs, []
+    try:
+        for use in (False, True):
+            device.graphs = use
+            graph, model = training_step(check.batch)
+            program = CUDAProgram(graph, device)
+            values = [program([x, y])[0] for _ in range(6)]
+            results.append([a.tobytes() for a in (*values, *model.get_weights())])
+    finally:
+        device.graphs = before
+    if program.captured is None:
+        raise AssertionError(f"the CUDA graph was not captured: {program.uncaptured}")
+    if results[0] != results[1]:
+        raise AssertionError("a replayed CUDA graph gives other bits than launching the kernels one by one")
+    check.say(f"  6 steps of LeNet: {len(program.plan)} launches replayed as one graph give the same bits")
+
+
+# Times ----------------------------------------------------------------------------------------------------------
+
+def timed(run, least=5, seconds=1.0) -> float:
+    """The median time of a call, in seconds, after three that are not counted."""
+    for _ in range(3):
+        run()
+    times, start = [], time.perf_counter()
+    while len(times) < least or time.perf_counter() - start < seconds and len(times) < 200:
+        before = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - before)
+    return statistics.median(times)
+
+
+def peer(check):
+    """PyTorch, if it is there with CUDA, with TF32 off as here; else None."""
+    try:
+        import torch
+    except ImportError:
+        check.say("  PyTorch is not installed: nothing to compare with")
+        return None
+    if not torch.cuda.is_available():
+        check.say(f"  PyTorch {torch.__version__} is installed without CUDA: nothing to compare with")
+        return None
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    return torch
+
+
+def check_benchmarks(check):
+    """Convolutions and products in float32 (the arrays stay on the device), and LeNet's step with its copies."""
+    torch, small = peer(check), check.options.small
+    cases = [((32, 56, 56, 64), (3, 3, 64, 64)), ((32, 28, 28, 128), (3, 3, 128, 128)),
+             ((32, 14, 14, 256), (3, 3, 256, 256)), ((32, 56, 56, 64), (1, 1, 64, 256))]
+    sizes = [1024, 4096]
+    if small:
+        cases, sizes = [((1, 6, 6, 4), (3, 3, 4, 4))], [16]
+    rng = np.random.default_rng(0)
+
+    def program(function, *arrays):
+        variables = [Variable(a) for a in arrays]
+        graph, _ = trace(lambda: ops.sum(function(*[v.read() for v in variables])), [])
+        made = backends.get(check.name).compile(simplify(graph))
+        return lambda: made([])
+
+    def rival(function, *arrays):
+        if torch is None:
+            return None
+        tensors = [torch.from_numpy(a).to(f"cuda:{check.options.device}") for a in arrays]
+        return timed(lambda: function(*tensors).sum().item())
+
+    def report(what, seconds, flops, other):
+        against = f", PyTorch {1e3 * other:.3f} ms: {seconds / other:.2f} of its time" if other else ""
+        check.say(f"  {what}: {1e3 * seconds:.3f} ms, {flops / seconds / 1e12:.2f} TFLOP/s{against}")
+    for x_shape, k_shape in cases:
+        x, k = rng.random(x_shape, "float32"), rng.random(k_shape, "float32")
+        flops = 2 * np.prod(x_shape[:3]) * np.prod(k_shape)
+        report(f"convolution of {x_shape} with {k_shape}, and a sum",
+               timed(program(lambda a, b: ops.conv(a, b, padding="same"), x, k)), flops,
+               rival(lambda a, b: torch.nn.functional.conv2d(a.permute(0, 3, 1, 2), b.permute(3, 2, 0, 1),
+                                                             padding="same"), x, k))
+    for n in sizes:
+        a, b = rng.random((2, n, n), "float32")
+        report(f"product of two matrices of {n} by {n}, and a sum", timed(program(ops.matmul, a, b)), 2 * n**3,
+               rival(lambda p, q: p @ q, a, b))
+    batch = 4 if small else 128
+    graph, _ = training_step(batch)
+    step = backends.get(check.name).compile(graph)
+    x, y = rng.random((batch, 28, 28), "float32"), rng.integers(0, 10, batch).astype("int32")
+    seconds = timed(lambda: step([x, y]))
+    check.say(f"  LeNet, a training step of {batch} images: {1e3 * seconds:.3f} ms, {batch / seconds:,.0f} images/s")
+
+
+# The sanitizer --------------------------------------------------------------------------------------------------
+
+def check_sanitizer(check):
+    """Ops and their gradients in processes of their own, under two of compute-sanitizer's tools."""
+    tool = shutil.which("compute-sanitizer")
+    if tool is None:
+        raise RuntimeError("compute-sanitizer is not installed, or not on PATH; it comes with the CUDA toolkit")
+    for kind in ("memcheck", "racecheck"):
+        left = 60 * check.options.minutes - (time.monotonic() - check.start)
+        command = [tool, "--tool", kind, "--error-exitcode", "99", sys.executable, "-m", MODULE, "--device",
+                   str(check.options.device), "--only", "ops", "gradients", "--examples", "3", "--minutes",
+                   f"{max(left, 60) / 60 / 2:.2f}", "--ops", *check.options.ops]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYCONV_CUDA_GRAPHS": "0"})
+        if done.returncode:
+            tail = "\n".join((done.stdout + done.stderr).splitlines()[-6:])
+            check.fail(f"compute-sanitizer --tool {kind}", f"exit status {done.returncode}\n{tail}")
+        else:
+            check.say(f"  {kind}: no errors")
+
+
+SECTIONS = {"ops": check_ops, "gradients": check_gradients, "training": check_training, "graphs": check_graphs,
+            "benchmarks": check_benchmarks}
+
+
+def parser():
+    made = argparse.ArgumentParser(prog=f"python -m {MODULE}", description=__doc__.split("\n")[0])
+    made.add_argument("--device", type=int, default=0, help="the number of the GPU (default 0)")
+    made.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="run only these parts")
+    made.add_argument("--ops", nargs="+", default=["*"], metavar="PATTERN", help="only ops whose names fit")
+    made.add_argument("--examples", type=int, default=12, help="examples for each op (default 12)")
+    made.add_argument("--steps", type=int, default=20, help="steps of training (default 20)")
+    made.add_argument("--minutes", type=float, default=9, help="what is not reached by then fails (default 9)")
+    made.add_argument("--small", action="store_true", help="small batches and arrays, to try out the command itself")
+    made.add_argument("--sanitizer", action="store_true", help="once more under compute-sanitizer")
+    made.add_argument("--traceback", action="store_true", help="show where failures come from")
+    return made
+
+
+def main(arguments=None) -> int:
+    """Run the checks of the command line `arguments`; returns the exit status."""
+    options = parser().parse_args(arguments)
+    check = Check(options)
+    check.say(f"pyconv {__version__} with NumPy {np.__version__} and Python {platform.python_version()} on "
+              f"{platform.platform()}")
+    why = driver.reason_against(options.device)
+    if why is None and {"ops", "gradients"} & set(options.only):
+        try:
+            import hypothesis  # noqa: F401
+        except ImportError:
+            why = "The checks of ops need hypothesis, which is not installed: pip install 'pyconv-nn[testing]'."
+    if why is not None:
+        check.say(f"cannot run: {why}")
+        return 2
+    for key, value in driver.description(options.device).items():
+        check.say(f"{key}: {value}")
+    sections = {name: SECTIONS[name] for name in SECTIONS if name in options.only}
+    if options.sanitizer:
+        sections["sanitizer"] = check_sanitizer
+    for name, function in sections.items():
+        check.say(f"\n{name}: {function.__doc__.splitlines()[0]}")
+        before, failed = time.monotonic(), len(check.failures)
+        if check.in_time(name):
+            check.attempt(name, function, check)
+        bad = len(check.failures) - failed
+        check.say(f"  {'ok' if not bad else f'{bad} failed'}, {time.monotonic() - before:.1f} s")
+    check.say(f"\n{'FAILED: ' + ', '.join(check.failures) if check.failures else 'all is well'}, "
+              f"{time.monotonic() - check.start:.0f} s")
+    return 1 if check.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
