@@ -162,7 +162,8 @@ def digits(check):
     from ...datasets import mnist
     from ...utils.files import cache_directory
     count = check.options.steps * check.batch
-    if os.environ.get("PYCONV_DATA_DIR") or os.path.isdir(os.path.join(cache_directory(), "datasets", "mnist")):
+    folder = os.path.join(cache_directory(), "datasets", "mnist")
+    if os.environ.get("PYCONV_DATA_DIR") or os.path.isdir(folder) and len(os.listdir(folder)) >= 4:
         try:
             (x, y), _ = mnist.load_data()
             return x[:count], y[:count].astype("int32"), "MNIST"
