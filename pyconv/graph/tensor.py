@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..utils.foreign import to_hosts
 from .dtypes import canonical
 
 __all__ = ["Op", "REGISTRY", "Spec", "Tensor", "Node", "Operators", "constant", "placeholder", "make_node"]
@@ -174,7 +175,7 @@ class Constant:
 
 def constant(value, dtype=None) -> Tensor:
     """A tensor with a fixed value. The array is copied, so that later changes to it do not matter."""
-    array = np.array(value)
+    array = np.array(to_hosts(value))
     array = array.astype(canonical(dtype or array.dtype), copy=False)
     array.flags.writeable = False
     return Node("constant", (), {"value": Constant(array)}, [Spec(array.shape, array.dtype.name)]).output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..utils.foreign import to_hosts
 from .dtypes import canonical
 from .tensor import Node, Operators, Spec, Tensor
 from .trace import current_trace
@@ -46,7 +47,7 @@ class Variable(Operators):
         if dtype is None and isinstance(value, (float, list, tuple)) and np.asarray(value).dtype == "float64":
             from ..config import floatx
             dtype = floatx()          # a Python number has no precision of its own
-        value = np.asarray(value)
+        value = np.asarray(to_hosts(value))
         self.name = self.path = name
         self.dtype = canonical(dtype or value.dtype)
         self.shape = value.shape
@@ -112,7 +113,7 @@ class Variable(Operators):
             shape = value.shape if hasattr(value, "shape") else np.shape(value)
             raise ValueError(f"Variable {self.path!r} has shape {self.shape}; a value of shape {tuple(shape)} "
                              f"cannot be assigned to it.")
-        trace = current_trace()
+        value, trace = to_hosts(value), current_trace()
         if trace is not None:
             return trace.update(self, value)
         if isinstance(value, Tensor):

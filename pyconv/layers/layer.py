@@ -19,6 +19,7 @@ from ..graph import (FunctionalTensor, Tensor, canonical, current_trace, flatten
 from ..graph.functional import infer
 from ..ops.function import Function, as_native
 from ..utils.configurable import describe, parameters, plain
+from ..utils.foreign import is_foreign, to_hosts
 from ..utils.naming import snake_case, unique_name
 from .input_spec import InputSpec, is_data, is_shape, shape_of, show
 from .tracking import Owner, structure_version
@@ -238,6 +239,9 @@ class Layer(Owner):
         if args and flatten(args[0]) and all(isinstance(v, (bool, int, float)) for v in flatten(args[0])):
             args = (self._from_numbers(args[0]), *args[1:])
         leaves = flatten([args, kwargs])
+        if any(map(is_foreign, leaves)):
+            args, kwargs = map_structure(to_hosts, (args, kwargs))
+            leaves = flatten([args, kwargs])
         if not any(map(is_data, leaves)) and (args or kwargs):
             raise TypeError(f"{self._title()} is called on tensors or arrays, got "
                             f"{describe(args[0] if args else kwargs)}.")

@@ -7,6 +7,7 @@ import numpy as np
 from .. import ops
 from ..config import floatx
 from ..graph import Tensor, Variable, is_float
+from ..utils.foreign import to_hosts
 from ..utils.naming import snake_case
 
 __all__ = ["Loss", "LossFunctionWrapper", "reduce_weighted"]
@@ -18,7 +19,7 @@ def as_values(value):
     """Tensors and arrays as they are; numbers and lists as arrays, their floats in the default float type."""
     if isinstance(value, (Tensor, Variable, np.ndarray)):
         return value
-    array = np.asarray(value)
+    array = np.asarray(to_hosts(value))
     return array.astype(floatx()) if array.dtype.kind == "f" and not hasattr(value, "dtype") else array
 
 

@@ -19,6 +19,7 @@ from .. import random
 from ..config import floatx
 from ..graph import flatten, is_nest, map_structure, pack
 from ..ops.function import as_native
+from ..utils.foreign import is_foreign, to_hosts
 
 __all__ = ["ArrayData", "BatchData", "as_arrays", "check_count", "is_array_like", "make_data", "split",
            "unpack_x_y_sample_weight"]
@@ -40,7 +41,7 @@ def check_count(name, value, low=1, optional=True):
 # ---- arrays
 
 def is_array_like(value) -> bool:
-    return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+    return hasattr(value, "__array__") or hasattr(value, "__array_interface__") or is_foreign(value)
 
 
 def to_array(value, name) -> np.ndarray:
@@ -50,7 +51,9 @@ def to_array(value, name) -> np.ndarray:
     """
     plain = not is_array_like(value)
     try:
-        array = np.asarray(value)
+        array = np.asarray(to_hosts(value))
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{name} is a list whose parts have different lengths, so it is no array: "
                          f"{error}") from None

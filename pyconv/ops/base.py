@@ -9,6 +9,7 @@ import numpy as np
 from .. import backends
 from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, is_float,
                      is_functional, make_node, promote, record)
+from ..utils.foreign import is_foreign, to_host, to_hosts
 
 __all__ = ["apply", "operation", "as_tensor", "spec_of", "match", "canonical_axis", "canonical_axes", "is_symbolic"]
 
@@ -25,6 +26,7 @@ def operation(function):
     def wrapper(*args, **kwargs):
         if is_functional(args, kwargs):
             return record(wrapper, args, kwargs)
+        args, kwargs = [to_hosts(v) for v in args], {k: to_hosts(v) for k, v in kwargs.items()}
         return function(*args, **kwargs)
     return wrapper
 
@@ -41,7 +43,7 @@ def apply(name: str, *inputs, **attrs):
 
 def as_array(value) -> np.ndarray:
     """A value as an array of a type that pyconv computes with."""
-    array = value.peek() if isinstance(value, Variable) else np.asarray(value)
+    array = value.peek() if isinstance(value, Variable) else np.asarray(to_host(value) if is_foreign(value) else value)
     name = canonical(array.dtype)
     return array if array.dtype.isnative else array.astype(name)
 

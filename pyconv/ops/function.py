@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import backends, config
 from ..graph import Variable, canonical, flatten, fold, pack, simplify, trace
+from ..utils.foreign import to_hosts
 from ..utils.locks import RLock
 
 __all__ = ["Function"]
@@ -71,7 +72,7 @@ def _structure(value):
 
 def as_native(array) -> np.ndarray:
     """An array as programs take it: contiguous, aligned and in this machine's byte order."""
-    array = array.peek() if isinstance(array, Variable) else np.asarray(array)
+    array = array.peek() if isinstance(array, Variable) else np.asarray(to_hosts(array))
     canonical(array.dtype)
     if array.dtype.isnative and array.flags.c_contiguous and array.flags.aligned:
         return array

@@ -27,12 +27,14 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason
 
 FOLDER = Path(driver_module.__file__).parent
 # The stand-in's classes and functions -> where CuPy has the same thing.
-PLACES = {"ndarray": "ndarray", "empty": "empty", "matmul": "matmul", "RawModule": "RawModule", "Function": "RawKernel",
-          "Stream": "cuda.Stream", "Graph": "cuda.Graph", "Device": "cuda.Device"}
+PLACES = {"ndarray": "ndarray", "empty": "empty", "asarray": "asarray", "matmul": "matmul",
+          "RawModule": "RawModule", "Function": "RawKernel", "Stream": "cuda.Stream",
+          "Graph": "cuda.Graph", "Device": "cuda.Device"}
 # What the harness of the tests adds, for itself.
 HARNESS = {"CHECK", "log"}
 MADE_BY_CUPY = ("Function", "Graph")      # never constructed by the backend
-DUNDERS = {"__init__", "__enter__", "__exit__", "__call__", "__getitem__", "__array__"}
+DUNDERS = {"__init__", "__enter__", "__exit__", "__call__", "__getitem__", "__array__", "__cuda_array_interface__",
+           "__dlpack_device__"}
 
 
 @pytest.fixture(scope="module")

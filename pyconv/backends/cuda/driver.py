@@ -17,7 +17,7 @@ from ...graph import Variable
 from ...utils.locks import RLock
 from .elementwise import PRELUDE
 
-__all__ = ["Driver", "Storage", "description", "provide", "reason_against"]
+__all__ = ["Driver", "Storage", "description", "fetched", "provide", "reason_against"]
 
 INSTALL = ("install it with one of  pip install 'pyconv-nn[cuda13]'  (drivers for CUDA 13)  or  "
            "pip install 'pyconv-nn[cuda12]'  (CUDA 12)")
@@ -97,6 +97,16 @@ def description(device=0) -> dict:
             "NVRTC": ".".join(map(str, module.cuda.nvrtc.getVersion())),
             "device": f"cuda:{device}, {found['name'].decode()}, sm_{found['major']}{found['minor']}, "
                       f"{found['multiProcessorCount']} multiprocessors, {found['totalGlobalMem'] / 2**30:.1f} GiB"}
+
+
+def fetched(array) -> np.ndarray:
+    """A copy on the host of any library's array that has a CUDA array interface."""
+    try:
+        module = cupy()
+    except ImportError as error:
+        raise ImportError(f"A {type(array).__module__}.{type(array).__name__} lies on a GPU, and copying it to the "
+                          f"host takes CuPy: {INSTALL}. Or copy it yourself first.") from error
+    return module.asarray(array).get()
 
 
 class Storage:

@@ -37,6 +37,13 @@ class ndarray:
     size = property(lambda self: self._a.size)
     nbytes = property(lambda self: self._a.nbytes)
 
+    @property
+    def __cuda_array_interface__(self):
+        return {**self._a.__array_interface__, "version": 3}
+
+    def __dlpack_device__(self):
+        return 2, 0         # a CUDA device
+
     def __getitem__(self, key):
         return ndarray._of(self._a[key])
 
@@ -81,6 +88,14 @@ def empty(shape, dtype=float):
     raw = np.full(nbytes + 1024, 0xFF, np.uint8)
     start = -raw.ctypes.data % 512
     return ndarray._of(raw[start:start + nbytes].view(dtype).reshape(shape))
+
+
+def asarray(a):
+    """A view of what another library holds on the device."""
+    class Holder:
+        __array_interface__ = a.__cuda_array_interface__
+        owner = a
+    return ndarray._of(np.asarray(Holder()))
 
 
 def matmul(a, b, out=None):
