@@ -10,10 +10,11 @@ from pyconv.backends.cuda.elementwise import PRELUDE
 
 
 class Usage(NamedTuple):
-    """What a thread of a kernel takes: registers, and bytes that did not fit into them."""
+    """What a kernel takes: registers of a thread, bytes that did not fit into them, shared memory of a block."""
 
     registers: int
     spilled: int
+    shared: int = 0
 
 
 class Recorder:
@@ -52,9 +53,10 @@ def compiled(source, names, architecture):
     warnings = [line for line in log.splitlines() if "warning" in line]
     assert not warnings, warnings
     found = {}
-    for name, spilled, registers in re.findall(
-            r"Compiling entry function '(\w+)'.*?(\d+) bytes spill loads.*?Used (\d+) registers", log, re.S):
-        found[lowered.get(name, name)] = Usage(int(registers), int(spilled))
+    for name, spilled, registers, rest in re.findall(
+            r"Compiling entry function '(\w+)'.*?(\d+) bytes spill loads.*?Used (\d+) registers([^\n]*)", log, re.S):
+        shared = re.search(r"(\d+) bytes smem", rest)
+        found[lowered.get(name, name)] = Usage(int(registers), int(spilled), int(shared[1]) if shared else 0)
     return found
 
 

@@ -105,4 +105,4 @@ def test_errors_of_the_compiler_are_shown():
     with pytest.raises(AssertionError, match="sm_80.*nonsense"):
         nvrtc.compiled('extern "C" __global__ void k(float* x) { x[0] = nonsense; }', (), 80)
     found = nvrtc.compiled('extern "C" __global__ void k(float* x) { x[0] = 1; }', (), 80)
-    assert list(found) == ["k"] and np.all(found["k"] == (found["k"].registers, 0))
+    assert list(found) == ["k"] and np.all(found["k"] == (found["k"].registers, 0, 0))
