@@ -8,6 +8,9 @@ from typing import NamedTuple
 from pyconv.backends.cuda.driver import FOLDER, OPTIONS
 from pyconv.backends.cuda.elementwise import PRELUDE
 
+# What CuPy adds of its own accord, see test_cupy_api.py. The first of these sets float32 numbers below 2**-126 to zero.
+ADDED = ("-ftz=true", "--device-as-default-execution-space")
+
 
 class Usage(NamedTuple):
     """What a kernel takes: registers of a thread, bytes that did not fit into them, shared memory of a block."""
@@ -42,7 +45,7 @@ def compiled(source, names, architecture):
         for name in names:
             nvrtc.addNameExpression(program, name)
         try:
-            nvrtc.compileProgram(program, (*OPTIONS, f"-arch=sm_{architecture}", "--ptxas-options=-v"))
+            nvrtc.compileProgram(program, (*OPTIONS, *ADDED, f"-arch=sm_{architecture}", "--ptxas-options=-v"))
         except nvrtc.NVRTCError as error:
             raise AssertionError(f"sm_{architecture}: {nvrtc.getProgramLog(program)}") from error
         log, cubin = nvrtc.getProgramLog(program), nvrtc.getCUBIN(program)

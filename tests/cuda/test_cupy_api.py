@@ -21,6 +21,7 @@ import pyconv
 from pyconv.backends.cuda import driver as driver_module
 from pyconv.backends.cuda.driver import Driver
 from pyconv.graph import gradients, simplify, trace
+from tests.cuda import nvrtc
 from tests.cuda.emulator import standin
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy is not installed")
@@ -293,6 +294,31 @@ def test_pinned_memory_is_a_buffer(cupy):
     array = np.frombuffer(cupy.cuda.PinnedMemoryPointer(Memory, 0), np.uint8, 64)
     array[3] = 7
     assert array.flags.writeable and Memory.bytes[3] == b"\x07"
+
+
+def test_options_of_the_compiler(cupy, monkeypatch):
+    """CuPy adds options to the backend's; tests/cuda/nvrtc.py compiles with the same. CuPy itself compiles a kernel."""
+    compiler = importlib.import_module("cupy.cuda.compiler")
+    if not hasattr(compiler, "_NVRTCProgram") or not hasattr(compiler, "_compile_with_cache_cuda"):
+        pytest.skip(f"CuPy {cupy.__version__} compiles in another way than the version that this test knows")
+    given = []
+
+    class Compiled(Exception):
+        pass
+
+    class Program(compiler._NVRTCProgram):
+        def compile(self, options=(), log_stream=None):
+            given.extend(options)
+            cubin, mapping = super().compile(options, log_stream)
+            assert cubin[:4] == b"\x7fELF" and set(mapping) == {"fill<unsigned, int>"}
+            raise Compiled
+    monkeypatch.setattr(compiler, "_NVRTCProgram", Program)
+    monkeypatch.setattr(compiler, "_get_arch_for_options_for_nvrtc", lambda arch=None: ("-arch=sm_90", "cubin"))
+    monkeypatch.setattr(compiler, "_preprocess", lambda *args: "")
+    with pytest.raises(Compiled):
+        compiler._compile_with_cache_cuda(nvrtc.PRELUDE + nvrtc.source_of("copy"), driver_module.OPTIONS, "90",
+                                          name_expressions=("fill<unsigned, int>",), cache_in_memory=True)
+    assert set(given) - {"--pch"} == {*driver_module.OPTIONS, *nvrtc.ADDED, "-arch=sm_90"}
 
 
 def test_the_standin_refuses_none():

@@ -75,6 +75,8 @@ SPECIAL = [NAN, INF, -INF, 0.0, -0.0, 1.0, -1.0, 1000.0, -1000.0, 88.0, -88.0, 1
                                   "floor", "tanh", "isfinite"])
 def test_extreme_values(name, dtype, backend):
     """NaN, infinities, overflow and tiny numbers come out as NumPy has them, in vectors and in tails."""
+    # CuPy has CUDA's compiler set float32 numbers below the normal ones to zero, such as exp(-88).
+    flushed = np.finfo(dtype).tiny if backend.name.startswith("cuda") and dtype == "float32" else 0
     for n in (1, len(SPECIAL), 5 * len(SPECIAL)):
         x = np.resize(np.array(SPECIAL, dtype), n)
         expected = getattr(np, name)(x.astype("float64")).astype(dtype if name != "isfinite" else "bool")
@@ -82,7 +84,8 @@ def test_extreme_values(name, dtype, backend):
         if name == "isfinite":
             np.testing.assert_array_equal(found, expected)
         else:
-            np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-14, atol=0)
+            np.testing.assert_allclose(found, expected, rtol=1e-6 if dtype == "float32" else 1e-14,
+                                       atol=flushed)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
