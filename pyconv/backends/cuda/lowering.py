@@ -14,7 +14,7 @@ __all__ = ["LOWERING"]
 
 LOWERING: dict = {}             # name of an op -> function (planner, node)
 PARTS = 256                     # blocks that a reduction is spread over, if it is long enough
-NULL = np.uint64(0)             # a pointer to nothing; for None, CuPy would give the driver no argument at all
+NULL = np.uint64(0)             # a pointer to nothing; for None, earlier versions of CuPy give the driver no argument
 
 
 def lowers(*names):

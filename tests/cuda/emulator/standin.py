@@ -119,7 +119,7 @@ class Function:
             raise TypeError("grid, block and arguments must be tuples")
         if any(isinstance(a, np.ndarray) for a in args):
             raise TypeError("a NumPy array was passed to a kernel")
-        if any(a is None for a in args):        # CuPy hands the driver no address of an argument then
+        if any(a is None for a in args):        # earlier versions of CuPy give the driver no argument then
             raise TypeError("None was passed to a kernel; NULL is np.uint64(0)")
         arrays = tuple(a._a if isinstance(a, ndarray) else a for a in args)
 
