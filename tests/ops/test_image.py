@@ -153,7 +153,10 @@ def test_padding_and_cropping_equal_keras(rng, theirs, backend):
 @pytest.mark.peers
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest", "lanczos3", "lanczos5"])
 @pytest.mark.parametrize("ratio", [None, "crop_to_aspect_ratio", "pad_to_aspect_ratio"])
-def test_resize_equals_keras(interpolation, ratio, rng, backend):
+def test_resize_equals_keras(interpolation, ratio, rng, backend, monkeypatch):
+    keras_backend = pytest.importorskip("keras.src.backend")
+    # The import below would leave Keras's NumPy backend in the place of the functions of the one in use.
+    monkeypatch.setattr(keras_backend, "numpy", keras_backend.numpy)
     numpy_image = pytest.importorskip("keras.src.backend.numpy.image")        # their only one with all interpolations
     x = rng.normal(size=(2, 8, 13, 3)).astype("float32")
     options = {ratio: True, "fill_value": 0.5} if ratio else {}

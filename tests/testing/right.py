@@ -43,7 +43,7 @@ RIGHT |= {
 # ---- hand-written
 
 @right({"start": st.floats(-2, 2)}, (None, None, 3))
-class Scale(pyconv.Layer):
+class Scaling(pyconv.Layer):
     """No configuration of its own, no rule for shapes."""
 
     def __init__(self, start=1.0, **kwargs):

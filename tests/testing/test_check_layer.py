@@ -15,7 +15,7 @@ from pyconv.testing import LAYER_PROPERTIES, PropertyError, check_layer, strateg
 from pyconv.testing.configs import BUILDERS
 
 from planted import PLANTED
-from right import RIGHT, Scale
+from right import RIGHT, Scaling
 
 NAMES = {p.name for p in LAYER_PROPERTIES}
 
@@ -68,7 +68,7 @@ def test_what_does_not_apply_is_told():
     found = check_layer(layers.Dropout, {"rate": 0.5}, (8,))
     assert found["samples_in_training"] == "does not apply: the layer is random in training"
     assert found["training_flag"] == found["seed"] == "holds"
-    found = check_layer(Scale, input_shape=(3,), only=["seed", "data_format", "training_flag"])
+    found = check_layer(Scaling, input_shape=(3,), only=["seed", "data_format", "training_flag"])
     assert set(found.values()) == {f"does not apply: the constructor takes no argument `{a}`"
                                    for a in ("seed", "data_format")} | {
         "does not apply: call() takes no argument `training`"}
@@ -116,7 +116,7 @@ def test_everything_is_left_as_it_was():
     np.random.seed(3)
     drawn = pyconv.random.host_generator().bit_generator.state["state"]["counter"].copy()
     before = dict(config._state), pyconv.config.backend(), np.random.get_state()[1].tolist()
-    check_layer(Scale, input_shape=(None, 2))
+    check_layer(Scaling, input_shape=(None, 2))
     assert before == (dict(config._state), pyconv.config.backend(), np.random.get_state()[1].tolist())
     np.testing.assert_array_equal(pyconv.random.host_generator().bit_generator.state["state"]["counter"], drawn)
 
@@ -135,12 +135,12 @@ def test_a_layer_itself_may_be_given():
 
 
 @pytest.mark.parametrize("arguments, error, expected", [
-    (dict(layer=Scale), TypeError, r"input_shape is missing.*Scale.*\(28, 28, 1\)"),
+    (dict(layer=Scaling), TypeError, r"input_shape is missing.*Scaling.*\(28, 28, 1\)"),
     (dict(layer=3, input_shape=(3,)), TypeError, "a class of layers, a layer, a function.*got 3"),
-    (dict(layer=Scale, input_shape=(3,), only="gradient"), ValueError, "'gradient'.*mean 'gradients'.*Known: call"),
-    (dict(layer=Scale, input_shape=(3,), skip=["sampels"]), ValueError, "skip='sampels'.*mean 'samples'"),
-    (dict(layer=Scale, input_shape="3"), TypeError, "input_shape must be a tuple"),
-    (dict(layer=Scale, arguments=[1], input_shape=(3,)), TypeError, "arguments must be a dictionary"),
+    (dict(layer=Scaling, input_shape=(3,), only="gradient"), ValueError, "'gradient'.*mean 'gradients'.*Known: call"),
+    (dict(layer=Scaling, input_shape=(3,), skip=["sampels"]), ValueError, "skip='sampels'.*mean 'samples'"),
+    (dict(layer=Scaling, input_shape="3"), TypeError, "input_shape must be a tuple"),
+    (dict(layer=Scaling, arguments=[1], input_shape=(3,)), TypeError, "arguments must be a dictionary"),
     (dict(layer=layers.Dense(2), arguments={}, input_shape=(3,)), TypeError, "arguments are for a class"),
     (dict(layer=strategies.layer_configs("Dense"), input_shape=(3,)), TypeError, "has their arguments and shapes"),
     (dict(layer=layers.Add, input_shape=[(3,), (3,)], values=[(0, 1)]), ValueError, "1 entries for 2 inputs"),
