@@ -30,6 +30,12 @@ def arguments():
     return parser.parse_args()
 
 
+HOW = """Each figure is the time of a way of using a library; of several ways the fastest counts. "pyconv ÷ it" below 1
+means that pyconv is faster. The command is `python -m benchmarks --quick --rounds 3 --write docs/benchmarks`, after
+`pip install -e '.[benchmark]'` and with PYCONV_DATA_DIR set; without `--quick` it tries `torch.compile` too. The
+processes of all libraries take turns, and only one computes at a time."""
+
+
 def tell(text):
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
@@ -132,7 +138,8 @@ def main():
     about = about_run(data, absent)
     print(about)
     if options.write:
-        write(options.write, "# Measurements\n\n" + about + "\n\n" + "\n".join(written), data)
+        picture = f"![Ratios of the networks]({os.path.basename(options.write)}.svg)"
+        write(options.write, "\n\n".join(["# Measurements", about, HOW, picture, "\n".join(written)]), data)
 
 
 def about_run(data, absent) -> str:
@@ -154,6 +161,11 @@ def write(path, text, data):
         with open(path + name + ".part", "w", encoding="utf-8") as f:
             f.write(content)
         os.replace(path + name + ".part", path + name)
+    try:
+        from .plot import draw
+        draw(data, path + ".svg")
+    except ImportError:
+        print(f"matplotlib is not installed: there is no {path}.svg", file=sys.stderr)
 
 
 if __name__ == "__main__":

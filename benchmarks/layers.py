@@ -66,14 +66,14 @@ PEAK = r"""
 typedef float V __attribute__((vector_size(%d)));
 double peak(void) {
     V a[12]; double best = 0;
-    for (int i = 0; i < 12; i++) a[i] = (V){0} + (float)i;
+    _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) a[i] = (V){0} + (float)i;
     for (int round = 0; round < 20; round++) {
         struct timespec s, e;
         clock_gettime(CLOCK_MONOTONIC, &s);
         for (long n = 0; n < 1000000; n++) {
             _Pragma("GCC unroll 12") for (int i = 0; i < 12; i++) {
                 a[i] = a[i] * 0.999f + 0.001f;
-                __asm__("" : "+x"(a[i]));           /* neither left out nor joined with others */
+                __asm__ volatile("" : "+x"(a[i]));  /* neither left out nor joined with others */
             }
         }
         clock_gettime(CLOCK_MONOTONIC, &e);
