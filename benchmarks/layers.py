@@ -87,9 +87,9 @@ double peak(void) {
 
 def peak() -> float | None:
     """FLOP/s of one core, float32, multiply and add in one: measured; None without a C compiler."""
-    import ctypes
     import os
     import subprocess
+    import sys
     import tempfile
     best = None
     for flags, size in ((["-mavx512f"], 64), (["-mavx2", "-mfma"], 32)):
@@ -102,9 +102,9 @@ def peak() -> float | None:
                 subprocess.run(command, check=True, capture_output=True)
                 # In a process of its own: an instruction that the processor lacks ends it.
                 code = f"import ctypes; f = ctypes.CDLL({library!r}).peak; f.restype = ctypes.c_double; print(f())"
-                done = subprocess.run(["python3", "-c", code], check=True, capture_output=True, text=True)
+                done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
                 best = max(best or 0, float(done.stdout))
-            except (OSError, subprocess.CalledProcessError, ctypes.ArgumentError):
+            except (OSError, subprocess.CalledProcessError):
                 continue
     return best
 
