@@ -24,6 +24,7 @@ class Backend:
     """Turns graphs into programs."""
 
     name = ""
+    prepares = False       # whether programs compute what follows from weights alone once, until a weight changes
 
     def compile(self, graph: Graph) -> Program:
         raise NotImplementedError

@@ -2,8 +2,9 @@
 
 ``(conv(x, W) + b) * f + s`` becomes ``conv(x, W * f) + (b * f + s)`` where b, f and s have one number per channel and
 come from weights alone, as in batch normalization with its moving averages (Jacob et al., *Quantization and training
-of neural networks for efficient integer-arithmetic-only inference*, 2018, section 3.2). The weights are scaled in each
-run, so that a program never holds stale ones; kernels with more elements than the result has stay as they are.
+of neural networks for efficient integer-arithmetic-only inference*, 2018, section 3.2). The weights are scaled by the
+program, so that it never holds stale ones; where it does so in each run, kernels with more elements than the result
+has stay as they are.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ __all__ = ["fold"]
 _KERNELS = {"conv": -1, "conv_input_gradient": -2, "matmul": -1}
 
 
-def fold(graph: Graph) -> Graph:
-    """The same graph with scales and offsets per channel moved into what comes before them."""
+def fold(graph: Graph, large=False) -> Graph:
+    """The same graph with scales and offsets per channel moved into what comes before them.
+
+    large: whether kernels with more elements than the result are scaled too.
+    """
     users: dict = {}
     for node in graph.nodes():
         for tensor in node.inputs:
@@ -45,7 +49,7 @@ def fold(graph: Graph) -> Graph:
         if node.op != "placeholder" and all(id(t) in fixed for t in inputs):
             fixed.add(id(tensor))
         if affine is None:
-            affine = _begun(node, inputs, tensor, fixed)
+            affine = _begun(node, inputs, tensor, fixed, large)
         if affine is not None and users.get(id(node.output)) == 1:
             open_[id(tensor)] = affine
     return Graph(graph.inputs, [new[id(t)] for t in graph.outputs], [(v, new[id(t)]) for v, t in graph.updates])
@@ -81,13 +85,13 @@ class _Affine:
         return result if self.bias is None else make_node("add", [self.bias, result], {})
 
 
-def _begun(node, inputs, tensor, fixed):
-    """A product with a kernel that comes from weights alone, small enough to be scaled in each run."""
+def _begun(node, inputs, tensor, fixed, large):
+    """A product with a kernel that comes from weights alone, and is small enough to be scaled."""
     if node.op not in _KERNELS or id(inputs[1]) not in fixed or id(inputs[0]) in fixed:
         return None
     if node.op == "matmul" and (node.attrs["transpose_b"] or len(inputs[1].shape) != 2):
         return None
-    if math.prod(inputs[1].shape) > math.prod(node.output.shape):
+    if not large and math.prod(inputs[1].shape) > math.prod(node.output.shape):
         return None
     rank = len(node.output.shape)
     axis = 1 if node.attrs.get("channels_last") is False else rank - 1

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+import weakref
+
 import numpy as np
 
 from ..utils.foreign import to_hosts
+from ..utils.locks import RLock
 from .dtypes import canonical
 from .tensor import Node, Operators, Spec, Tensor
 from .trace import current_trace
@@ -21,6 +26,17 @@ def aligned_empty(shape, dtype) -> np.ndarray:
     start = -raw.ctypes.data % ALIGNMENT
     raw[start + nbytes:] = 0
     return raw[start:start + nbytes].view(dtype).reshape(shape)
+
+
+_versions = itertools.count(1)      # (a step of it cannot be interrupted by another thread)
+_lent = weakref.WeakValueDictionary()       # by id: the variables whose storage was handed out
+_lending = RLock()
+
+
+def _references(variable) -> tuple:
+    """How many references there are to a variable's storage, and to the memory that it is a view of, as all views of
+    it are."""
+    return sys.getrefcount(variable._array), sys.getrefcount(variable._array.base)
 
 
 class Variable(Operators):
@@ -42,6 +58,8 @@ class Variable(Operators):
 
     # Whether any variable of this process has been copied to a device: until then, nothing needs to be kept in step.
     travelling = False
+    # The version that some variable got last: as long as it stays, so does every value (but see `settle`).
+    latest = 0
 
     def __init__(self, value, dtype=None, name="variable", trainable=True):
         if dtype is None and isinstance(value, (float, list, tuple)) and np.asarray(value).dtype == "float64":
@@ -55,7 +73,7 @@ class Variable(Operators):
         self.regularizer = self.constraint = None
         self._array = aligned_empty(self.shape, self.dtype)
         self._array[...] = value
-        self.version = 0          # another number for each new value
+        self.version = 0          # another number for each new value, higher than any before
         self._fetch = None        # copies the value into an array, if a device has a newer one than the storage
 
     @property
@@ -65,9 +83,34 @@ class Variable(Operators):
         Where a device has a newer value, it is brought here first; and as the caller may write, the device will take
         the value from here again. Ask anew after a program has run, and use `peek` for reading alone.
         """
-        self.peek()
-        self.version += 1
-        return self._array
+        array = self.peek()             # held from here on, as `settle` will see
+        with _lending:
+            _lent[id(self)] = self
+            self.touch([self])
+        return array
+
+    @staticmethod
+    def touch(variables):
+        """Say that the storage of these variables has new values."""
+        version = next(_versions)
+        for variable in variables:
+            variable.version = version
+        Variable.latest = version        # last, so that whoever sees this number sees the variables' as well
+
+    @staticmethod
+    def settle() -> int:
+        """Count what may have been written to storage that was handed out by `array`; returns `latest`.
+
+        As long as somebody holds the array, or a view of it, every call counts as a change.
+        """
+        if _lent.data:
+            with _lending:
+                for key, variable in list(_lent.items()):
+                    given_back = _references(variable) == _ALONE
+                    Variable.touch([variable])      # what was written before it was given back counts too
+                    if given_back:
+                        del _lent[key]
+        return Variable.latest
 
     def peek(self) -> np.ndarray:
         """The storage with the current value, for reading only."""
@@ -81,7 +124,7 @@ class Variable(Operators):
     def moved_to(self, fetch) -> int:
         """Say that the value is new and not in the storage: ``fetch(array)`` copies it there. Returns its version."""
         self._fetch = fetch
-        self.version += 1
+        self.touch([self])
         return self.version
 
     @property
@@ -138,3 +181,6 @@ class Variable(Operators):
 
     def __repr__(self):
         return f"<Variable {self.path} {self.shape} {self.dtype}{'' if self.trainable else ' not trainable'}>"
+
+
+_ALONE = _references(Variable(0.0))       # where nobody else holds the storage

@@ -49,7 +49,9 @@ class Function:
         specs = [(shape, canonical(a.dtype)) for shape, a in zip(shapes, leaves, strict=True)]
         graph, result = trace(lambda *tensors: self.function(*pack(args, tensors)), specs, self.training)
         graph = simplify(graph)
-        found = self.programs[key] = backend.compile(graph if self.training else fold(graph)), result
+        if not self.training:
+            graph = fold(graph, large=backend.prepares)
+        found = self.programs[key] = backend.compile(graph), result
         # Inputs of ever new sizes must not fill the memory with programs.
         while len(self.programs) > MOST_PROGRAMS:
             self.programs.pop(next(iter(self.programs)), None)

@@ -38,31 +38,55 @@ class CPUProgram(Program):
         planner = Planner(graph, kernels, TABLE)
         self.program, self.outputs, self.arena = planner.compile()
         self.messages, self.arrays = planner.messages, planner.arrays
+        self.preparation, self.sources, self.store = planner.preparation or (None, (), None)
+        self.seen = self.versions = None       # `Variable.latest`, and the sources' versions, at the last preparation
         self.listing = [(w.step, w.node, w.blocks) for w in planner.listing]
         self.details = planner.details()
         self.graph = graph          # keeps the variables alive, whose addresses the instructions hold
         self.lock = Lock()
         self.variables = [n.attrs["variable"] for n in graph.nodes() if n.op == "variable"]
+        self.updated = [v for v, _ in graph.updates]
 
     def __call__(self, arrays, rows=None):
         with self.lock:
             if Variable.travelling:
                 self._bring_home()
-            failure = self.program.run(arrays, rows, config.num_threads())
-            if failure is not None:
-                raise ValueError(self.messages[failure[0]].format(value=failure[1]))
+            if self.preparation is not None:
+                self._prepare()
+            try:
+                self._run(self.program, arrays, rows)
+            finally:
+                if self.updated:
+                    Variable.touch(self.updated)
             return [output.copy() for output in self.outputs]
+
+    def _run(self, program, arrays, rows):
+        failure = program.run(arrays, rows, config.num_threads())
+        if failure is not None:
+            raise ValueError(self.messages[failure[0]].format(value=failure[1]))
+
+    def _prepare(self):
+        """Compute what follows from weights alone, unless none has changed since that was done last."""
+        latest = Variable.settle()
+        if latest == self.seen:
+            return
+        versions = [v.version for v in self.sources]
+        if versions != self.versions:
+            self.seen = self.versions = None
+            self._run(self.preparation, (), None)
+        self.seen, self.versions = latest, versions
 
     def _bring_home(self):
         """Values that a device has changed come to the storage; those that will change here are new to the device."""
         for variable in self.variables:
             variable.peek()
-        for variable, _ in self.graph.updates:
-            variable.array      # noqa: B018  (counts as a change)
+        Variable.touch(self.updated)         # new to the device
 
     def profile(self, arrays, rows=None):
         """Run once on one thread; returns an `Instruction` for each, in their order."""
         with self.lock:
+            if self.preparation is not None:
+                self._prepare()
             times = self.program.profile(arrays, rows)
         return [Instruction(*entry, time, *details)
                 for entry, time, details in zip(self.listing, times, self.details, strict=True)]
@@ -70,6 +94,7 @@ class CPUProgram(Program):
 
 class CPUBackend(Backend):
     name = "cpu"
+    prepares = True
 
     def __init__(self, variant):
         super().__init__()

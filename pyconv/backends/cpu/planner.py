@@ -4,6 +4,9 @@ The planner goes through the nodes once. For each it decides a layout and adds `
 the addresses are known, with the buffers that it reads and writes. Elementwise nodes are gathered into chains.
 Then the work is put into steps (see executor.pyx), buffers get addresses, and the instructions are made.
 
+Work that follows from weights alone, such as packing them, is put into a program of its own, which runs only after a
+weight has changed.
+
 What is decided here depends on shapes and types alone: never on the number of threads or on time measured.
 """
 
@@ -55,6 +58,7 @@ class Planner:
         self.done: set = set()         # nodes that a fused neighbour has taken over
         self.messages: list = []       # errors that kernels can report
         self.arrays: list = []         # constants and tables to be kept alive
+        self.homes: list = []          # buffers that are the storage of variables
         self.consumers: dict = {}
         for node in self.nodes:
             for tensor in node.inputs:
@@ -136,7 +140,7 @@ class Planner:
             return
         node = tensor.node
         if node.op == "variable":
-            self.reps[id(tensor)] = {None: Buffer.of_array(node.attrs["variable"].array)}
+            self.reps[id(tensor)] = {None: self.home(node.attrs["variable"])}
         elif node.op == "constant":
             value = node.attrs["value"].array
             array = aligned_empty(value.shape, value.dtype)
@@ -147,6 +151,12 @@ class Planner:
             self._enter(tensor)
         else:
             raise AssertionError(f"{node} was not computed")
+
+    def home(self, variable) -> Buffer:
+        """The storage of a variable."""
+        buffer = Buffer.of_array(variable.peek())
+        self.homes.append(buffer)
+        return buffer
 
     def _enter(self, tensor):
         """Copy an input of the program into memory of its own, picking rows if asked to."""
@@ -276,7 +286,11 @@ class Planner:
     # The whole ---------------------------------------------------------------------------------------------
 
     def compile(self):
-        """Returns (executor's program, [(offset of an output, tensor)], arena, messages)."""
+        """Returns (executor's program, arrays that the outputs are, arena).
+
+        Afterwards `preparation` is (executor's program, the variables that it reads, its arena), or None: it is to be
+        run before the first run and whenever one of these has changed.
+        """
         from .executor import Program
         self.program = Program(len(self.graph.inputs))
         self.inputs = {id(t): (self.program.slot(i), 0, memory.SLOT) for i, t in enumerate(self.graph.inputs)}
@@ -295,21 +309,62 @@ class Planner:
                 self.chains.take(node)
             else:
                 self.lowering[node.op](self, node)
-        changing = {id(v.array) for v, _ in self.graph.updates}
+        changing = {id(v.peek()) for v, _ in self.graph.updates}
         outputs = [self._settled(t, changing) for t in self.graph.outputs]
         self.news = [self._settled(t, changing) for _, t in self.graph.updates]
         self.chains.emit()
         order = self._ordered()
         order += self._updates(order)
+        self.preparation, order = self._prepared(order, changing, outputs)
         steps = self._schedule(order)
         arena, local = self._memory(order, outputs)
         self.listing = [w for step in steps for works in step for w in works]      # in the order of the instructions
-        ready = []
-        for chains, free in steps:
-            cost = sum(w.cost for w in [*chains, *free])
-            ready.append(([w.make() for w in chains], [w.make() for w in free], cost < SERIAL))
-        self.program.load(ready, local)
-        return self.program, [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)], arena
+        self.program.load(self._made(steps), local)
+        results = [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)]
+        for buffer in self.homes:
+            buffer.array = None       # only those who may write to a variable's storage hold it
+        return self.program, results, arena
+
+    @staticmethod
+    def _made(steps):
+        """The steps as the executor takes them."""
+        return [([w.make() for w in chains], [w.make() for w in free], sum(w.cost for w in [*chains, *free]) < SERIAL)
+                for chains, free in steps]
+
+    def _prepared(self, order, changing, outputs):
+        """Take out of the work what follows from constants and from variables that this program leaves as they are.
+
+        Returns (`preparation`, the rest). What is computed stays in memory of its own; so what is much larger than the
+        weights, such as a number spread over a batch, is computed in each run.
+        """
+        ahead, results = {}, set(map(id, outputs))
+        for work in order:
+            if work.reads and not (work.blocks or work.updates or work.lazy) \
+                    and all(id(b.array) not in changing if b.array is not None else self._all_in(b.writers, ahead)
+                            for b in work.reads) \
+                    and all(b.array is None and b.writers == [work] and id(b) not in results for b in work.writes) \
+                    and sum(b.nbytes for b in work.writes) <= 8 * sum(b.nbytes for b in work.reads) + 4096:
+                ahead[id(work)] = work
+        if not ahead:
+            return None, order
+        from .executor import Program
+        first, rest = list(ahead.values()), [w for w in order if id(w) not in ahead]
+        steps, program = self._schedule(first), Program(0)
+        kept = {id(b): b for w in rest for b in w.reads if self._all_in(b.writers, ahead) and b.writers}
+        store, local = self._memory(first, kept.values())
+        for work in first:
+            for buffer in work.writes:
+                buffer.array = store
+        for work in rest:
+            work.waits = [w for w in work.waits if id(w) not in ahead]
+        program.load(self._made(steps), local)
+        homes = {b.base for w in first for b in w.reads}
+        variables = [n.attrs["variable"] for n in self.nodes if n.op == "variable"]
+        return (program, [v for v in variables if v.peek().ctypes.data in homes], store), rest
+
+    @staticmethod
+    def _all_in(works, chosen) -> bool:
+        return all(id(w) in chosen for w in works)
 
     def details(self) -> list:
         """(nodes, bytes, whether it is the main one of its node) of each instruction, for profiles."""
@@ -348,7 +403,7 @@ class Planner:
         still reads the old value.
         """
         targets = [(v, t, b) for (v, t), b in zip(self.graph.updates, self.news, strict=True)
-                   if t.node.attrs.get("variable") is not v and v.array.nbytes]
+                   if t.node.attrs.get("variable") is not v and v.peek().nbytes]
         roots = {id(chain.work) for chain in map(self.chains.producer, (t for _, t, _ in targets)) if chain}
         late = set()                   # work that follows from a new value
         for work in order:
@@ -359,17 +414,18 @@ class Planner:
             if node.op == "variable":
                 reads.setdefault(id(node.attrs["variable"]), []).append(node.output)
         for variable, tensor, buffer in targets:
-            home = Buffer.of_array(variable.array)
+            home = self.home(variable)
             chain = self.chains.producer(tensor)
             readers = [w for t in reads.get(id(variable), ()) for b in self.reps.get(id(t), {}).values()
                        for w in b.readers]
             if chain and buffer.array is None and chain.writes_through(variable) \
                     and all(w is chain.work or id(w) not in late for w in readers):
                 buffer.array, buffer.base = home.array, home.base
+                self.homes.append(buffer)
                 chain.in_place.add(id(buffer))
                 chain.work.updates = True
             else:
-                self.copy(buffer, home, 1, [variable.array.nbytes], [1], [1])
+                self.copy(buffer, home, 1, [home.nbytes], [1], [1])
                 self.work[-1].updates = "commit"
                 self.work[-1].waits = list(buffer.writers)
                 copies.append(self.work[-1])
@@ -478,7 +534,7 @@ class Planner:
         every = {id(b): b for w in order for b in [*w.reads, *w.writes] if b.array is None}
         local, shared = [], []
         for buffer in every.values():
-            users = [*buffer.writers, *buffer.readers]
+            users = [w for w in (*buffer.writers, *buffer.readers) if id(w) in position]
             if buffer.blocks and id(buffer) not in kept and not buffer.shared and len({w.step for w in users}) == 1 \
                     and all(w.blocks == buffer.blocks for w in users):
                 buffer.place = LOCAL
