@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
 import numpy as np
 
 from . import buffers as memory
+from . import lowering_depthwise as depthwise
 from .buffers import NOWHERE, Buffer
 from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
                                 split_kernel_gradient, use_for_kernel, use_plain, use_winograd)
@@ -42,6 +44,12 @@ class Geometry:
         self.padding = three(padding, (0, 0))
         self.outputs = tuple((n + p + q - d * (k - 1) - 1) // s + 1 for n, k, s, (p, q), d in
                              zip(self.sizes, self.window, self.strides, self.padding, self.dilation, strict=True))
+
+    def repeated(self):
+        """A depthwise convolution of as many channels as filters, each with one filter."""
+        same = copy.copy(self)
+        same.groups, same.filters = self.groups * self.filters, 1
+        return same
 
     def forward(self):
         """Per axis: phases (first output, count, output step, taps as (k, offset in the input)), input step."""
@@ -207,6 +215,11 @@ def conv(planner, node):
     g, all_filters = geometry, kernel.shape[-1]
 
     bias_buffer = None if bias is None else planner.rep(bias, None)
+    if depthwise.applies(g):
+        depthwise.run(planner, g, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
+                      axes=g.forward(), sizes=g.sizes, outputs=g.outputs, results=all_filters, sharing=g.filters,
+                      summed=1, bias=bias_buffer, relu=relu)
+        return
     if use_winograd(g, x.dtype, lanes, g.outputs, g.channels, g.filters):
         line = g.channels * all_filters
         run_winograd(planner, g, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
@@ -233,6 +246,11 @@ def input_gradient(planner, node):
     attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
     g, all_filters = Geometry(node.output.shape, kernel.shape, **attrs), kernel.shape[-1]
     layout = planner.channels_first(len(grad.shape), attrs["channels_last"], planner.kernels.lanes[grad.dtype])
+    if depthwise.applies(g):
+        depthwise.run(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
+                      target=planner.define(node.output, layout), weights=planner.rep(kernel, None), axes=g.backward(),
+                      sizes=g.outputs, outputs=g.sizes, results=g.groups, sharing=1, summed=g.filters)
+        return
     if use_winograd(g, grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
         # The kernel turned around, from its last tap, with channels and filters exchanged.
         line = g.channels * all_filters
@@ -259,6 +277,10 @@ def kernel_gradient(planner, node):
     g, lanes, item = Geometry(x.shape, shape, **attrs), planner.kernels.lanes[x.dtype], np.dtype(x.dtype).itemsize
     layout = planner.channels_first(len(x.shape), attrs["channels_last"], lanes)
     source, gradient = planner.rep(x, layout), planner.rep(grad, layout)
+    if depthwise.applies(g):
+        depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
+                                      target=planner.define(node.output))
+        return
     if use_for_kernel(g, dtype, lanes):
         run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
                             target=planner.define(node.output))
@@ -379,6 +401,14 @@ def conv_plain(planner, node, geometry):
         if not channels_last:
             back = (0, rank - 1, *range(1, rank - 1))
             planner.define(tensor, None, _permuted(planner, target, out_shape, back, item))
+    if depthwise.applies(g):
+        target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
+        if g.filters > 1:
+            source = _repeated(planner, source, math.prod(g.sizes) * g.batch, g.groups, g.filters, item)
+            g = g.repeated()
+        depthwise.run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer,
+                            relu=relu)
+        return finish(target)
     if use_plain(g, dtype, lanes):
         target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
         run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer, relu=relu)
@@ -434,6 +464,13 @@ def _permuted(planner, source, shape, axes, item):
     sizes, step = [shape[a] for a in axes], memory.strides(shape, None)
     target = Buffer(math.prod(shape) * item)
     planner.copy(source, target, item, sizes, [step[a] for a in axes], memory.strides(sizes, None))
+    return target
+
+
+def _repeated(planner, source, pixels, channels, times, item):
+    """A copy of a plain buffer, channels last, with each channel several times side by side."""
+    target = Buffer(pixels * channels * times * item)
+    planner.copy(source, target, item, [pixels, channels, times], [channels, 1, 0], [channels * times, times, 1])
     return target
 
 

@@ -6,8 +6,8 @@ import importlib
 import os
 import platform
 
-MODULES = ("convolution", "convolution_plain", "elementwise", "layout", "matmul", "pooling", "reduction", "sampling",
-           "special", "winograd")
+MODULES = ("convolution", "convolution_plain", "depthwise", "elementwise", "layout", "matmul", "pooling", "reduction",
+           "sampling", "special", "winograd")
 
 # Variant -> what the processor must have, as /proc/cpuinfo names it; the best first.
 _NEEDS = {

@@ -1,0 +1,306 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Depthwise convolution: each channel with kernels of its own. Forward, gradient for the input, gradient for the kernel.
+
+Nothing is copied and there is no border: rows and depths that lie beyond the input are left out, and the tiles at the
+ends of a row take zeros for what lies beyond it. A row goes in tiles of 8 results; a last tile may compute some results
+a second time, to the same bits.
+
+Lanes layout, [block][channel][depth][row][column][lane]: the task is a block, or some channels of it; loop order:
+result's plane, depth, row, column, tap. The gradient for the input is the same sum: with stride s, the inputs of each
+remainder modulo s are one phase, a convolution of stride 1 with the taps that reach them, and the `multiplier` planes
+that come from one channel are added up. The gradient for the kernel is summed over the pixels of a block in registers,
+then over its lanes; the blocks are added in their order elsewhere.
+
+Plain layout, [sample][depth][row][column][channel]: the channels in the lanes; the task is a row of results. Weights
+are read where they are, [tap][channel].
+"""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
+
+cdef extern from "depthwise_f32_f64.h" nogil:
+    const int LANES_F32, LANES_F64
+    ctypedef struct Depthwise:
+        const void *x
+        const void *w
+        long n[3]
+        long xs[3]
+        long ws[3]
+        long columns, taps, apart, stride, xp, yp, wp
+        const void *bias
+        long last
+        int relu
+    ctypedef void (*DepthwiseTile)(const Depthwise *, long, void *)
+    const DepthwiseTile *depthwise_tiles_f32(int plain, long taps, long apart, long stride)
+    const DepthwiseTile *depthwise_tiles_f64(int plain, long taps, long apart, long stride)
+    ctypedef struct DepthwiseDot:
+        const void *x
+        const void *g
+        const void *zeros
+        long outputs[3]
+        long first, end, zs, rows, columns, y, ystep, yapart, low, stride, lo, hi
+        void *out
+        long os, lanes
+    ctypedef void (*DepthwiseDotTile)(const DepthwiseDot *)
+    DepthwiseDotTile depthwise_dot_f32(long rows, long taps, long apart, long stride, long *ky, long *kx)
+    DepthwiseDotTile depthwise_dot_f64(long rows, long taps, long apart, long stride, long *ky, long *kx)
+
+ctypedef fused real:
+    float
+    double
+
+
+cdef struct Phase:
+    int64_t axis                    # 0 to 2: depth, row, column
+    int64_t first, count, step      # results: the first, how many, from one to the next
+    int64_t taps
+    int64_t low, apart              # where the first tap meets the input for the first result; from tap to tap
+    int64_t k, next                 # the first tap in the kernel; from one to the next
+
+cdef struct Conv:
+    Operand x, w, y, bias
+    long n[3]                       # sizes of what is read
+    long outputs[3]
+    long strides[3]                 # of the reading, from one result of a phase to the next
+    long window[3]
+    long results, parts, sharing, summed    # planes of results, tasks; planes that share what they read, read for one
+    long all_filters
+    long phases[3]
+    const Phase *phase              # of the depths, then of the rows, then of the columns
+    int relu
+
+cdef inline void met(const Phase *p, long o, long stride, long n, long *first, long *end) noexcept nogil:
+    """The taps of result number o that meet an input of n."""
+    cdef long at = o * stride + p.low
+    first[0] = 0 if at >= 0 else ceil_div(-at, p.apart)
+    end[0] = 0 if at >= n else min(p.taps, (n - 1 - at) // p.apart + 1)
+    end[0] = max(first[0], end[0])
+
+cdef void row(const Depthwise *t, const DepthwiseTile *tile, const Phase *p, char *y, size_t step) noexcept nogil:
+    """A row of a phase's results, `step` bytes apart."""
+    cdef long n = p.count, o = 0, s = t.stride
+    cdef long lo = 0 if p.low >= 0 else ceil_div(-p.low, s)
+    cdef long last = t.columns - 1 - p.low - max(p.taps - 1, 0) * p.apart
+    cdef long hi = 0 if last < 0 else last // s + 1
+    while o < n:
+        if o >= lo and o + 8 <= min(hi, n):
+            tile[0](t, p.low + o * s, y + o * step)
+            o += 8
+        elif n >= 4:
+            o = min(o, n - 4)
+            tile[1](t, p.low + o * s, y + o * step)
+            o += 4
+        else:
+            tile[2](t, p.low + o * s, y + o * step)
+            o += 1
+
+cdef void weights(const Conv *p, const Phase *c, const real *w, long filter, real *out) noexcept nogil:
+    """The scalars that a plane of results takes for a phase of columns, [plane read][depth and row][tap]."""
+    cdef long m, r, i
+    for m in range(p.summed):
+        for r in range(p.window[0] * p.window[1]):
+            for i in range(c.taps):
+                out[0] = w[(r * p.window[2] + c.k + i * c.next) * p.all_filters + filter + m]
+                out += 1
+
+cdef void conv_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef const real *x = <const real *>address(&p.x, task // p.parts, context)
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef real *bias = <real *>address(&p.bias, 0, context)
+    cdef real *y = <real *>address(&p.y, task // p.parts, context)
+    cdef real *own = <real *>context.scratch
+    cdef long part = task % p.parts, line = p.n[2] * lanes, plane = p.n[0] * p.n[1] * line
+    cdef long out_line = p.outputs[2] * lanes, out_plane = p.outputs[0] * p.outputs[1] * out_line
+    cdef long f, h, i, j, z, r, z0, z1, r0, r1
+    cdef const Phase *a
+    cdef const Phase *b
+    cdef const Phase *c
+    cdef const DepthwiseTile *tile
+    cdef const real *source
+    cdef Depthwise t
+    t.relu, t.columns, t.n[0], t.xs[0] = p.relu, p.n[2], p.summed, plane
+    t.last = lanes
+    for f in range(p.results * part // p.parts, p.results * (part + 1) // p.parts):
+        source = x + f // p.sharing * p.summed * plane
+        t.bias = NULL if bias == NULL else bias + f
+        for h in range(p.phases[2]):
+            c = p.phase + p.phases[0] + p.phases[1] + h
+            weights(p, c, w, f * p.summed, own)
+            t.taps, t.apart, t.stride, t.yp = c.taps, c.apart, p.strides[2], c.step * lanes
+            t.ws[0] = p.window[0] * p.window[1] * c.taps
+            if real is float:
+                tile = depthwise_tiles_f32(0, t.taps, t.apart, t.stride)
+            else:
+                tile = depthwise_tiles_f64(0, t.taps, t.apart, t.stride)
+            for i in range(p.phases[0]):
+                a = p.phase + i
+                t.xs[1], t.ws[1] = a.apart * p.n[1] * line, a.next * p.window[1] * c.taps
+                for j in range(p.phases[1]):
+                    b = p.phase + p.phases[0] + j
+                    t.xs[2], t.ws[2] = b.apart * line, b.next * c.taps
+                    for z in range(a.count):
+                        met(a, z, p.strides[0], p.n[0], &z0, &z1)
+                        t.n[1] = z1 - z0
+                        for r in range(b.count):
+                            met(b, r, p.strides[1], p.n[1], &r0, &r1)
+                            t.n[2] = r1 - r0
+                            t.x = source + ((z * p.strides[0] + a.low + z0 * a.apart) * p.n[1]
+                                            + r * p.strides[1] + b.low + r0 * b.apart) * line
+                            t.w = own + ((a.k + z0 * a.next) * p.window[1] + b.k + r0 * b.next) * c.taps
+                            row(&t, tile, c, <char *>(
+                                y + f * out_plane + ((a.first + z * a.step) * p.outputs[1] + b.first + r * b.step)
+                                * out_line + c.first * lanes), t.yp * sizeof(real))
+
+cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
+    conv_task[float](<const Conv *>p, task, c, NULL)
+
+cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
+    conv_task[double](<const Conv *>p, task, c, NULL)
+
+
+cdef Conv described(x, w, y, bias, sizes, outputs, strides, window, all_filters, phases, relu) except *:
+    cdef Conv p
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    p.phase = <const Phase *>elements(phases, 8)
+    for i in range(3):
+        p.n[i], p.outputs[i], p.strides[i], p.window[i] = sizes[i], outputs[i], strides[i], window[i]
+        p.phases[i] = int((phases[:, 0] == i).sum())
+    p.all_filters, p.relu = all_filters, relu
+    return p
+
+
+def conv(dtype, x, w, y, bias, *, blocks, parts, sizes, outputs, strides, window, results, sharing, summed,
+         phases, relu):
+    """y = x * w (+ bias, relu) in the lanes layout; a task is a block, or one of `parts` of its channels.
+
+    results: planes of y; plane f is the sum over the `summed` planes of x from f // sharing * summed on, by the weights
+    [tap][f * summed and on]. phases: int64 rows of `Phase`, sorted by axis; strides: of the reading.
+    """
+    cdef Conv p = described(x, w, y, bias, sizes, outputs, strides, window, results * summed, phases, relu)
+    cdef size_t item = 4 if dtype == "float32" else 8
+    p.results, p.parts, p.sharing, p.summed = results, parts, sharing, summed
+    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks * parts,
+                       window[0] * window[1] * window[2] * summed * item, phases)
+
+
+cdef void plain_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.results
+    cdef long r = task % p.outputs[1], z = task // p.outputs[1] % p.outputs[0]
+    cdef long sample = task // (p.outputs[0] * p.outputs[1]), v, z0, z1, r0, r1
+    cdef const real *x = <const real *>address(&p.x, 0, context)
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef real *bias = <real *>address(&p.bias, 0, context)
+    cdef real *y = <real *>address(&p.y, 0, context) + task * p.outputs[2] * channels
+    cdef const Phase *a = p.phase
+    cdef const Phase *b = p.phase + 1
+    cdef const Phase *c = p.phase + 2
+    cdef const DepthwiseTile *tile
+    cdef Depthwise t
+    t.relu, t.columns, t.stride, t.taps, t.apart = p.relu, p.n[2], p.strides[2], c.taps, c.apart
+    if real is float:
+        tile = depthwise_tiles_f32(1, t.taps, t.apart, t.stride)
+    else:
+        tile = depthwise_tiles_f64(1, t.taps, t.apart, t.stride)
+    met(a, z, p.strides[0], p.n[0], &z0, &z1)
+    met(b, r, p.strides[1], p.n[1], &r0, &r1)
+    t.n[0], t.n[1], t.n[2] = 1, z1 - z0, r1 - r0
+    t.xp = t.yp = t.wp = channels
+    t.xs[0], t.xs[1], t.xs[2] = 0, a.apart * p.n[1] * p.n[2] * channels, b.apart * p.n[2] * channels
+    t.ws[0], t.ws[1], t.ws[2] = 0, p.window[1] * p.window[2] * channels, p.window[2] * channels
+    x += (((sample * p.n[0] + z * p.strides[0] + a.low + z0 * a.apart) * p.n[1]
+           + r * p.strides[1] + b.low + r0 * b.apart) * p.n[2]) * channels
+    w += (z0 * p.window[1] + r0) * p.window[2] * channels
+    for v from 0 <= v < channels by lanes:
+        t.x, t.w, t.bias, t.last = x + v, w + v, NULL if bias == NULL else bias + v, min(lanes, channels - v)
+        row(&t, tile, c, <char *>(y + v), channels * sizeof(real))
+
+cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
+    plain_task[float](<const Conv *>p, task, c, NULL)
+
+cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
+    plain_task[double](<const Conv *>p, task, c, NULL)
+
+
+def conv_plain(dtype, x, w, y, bias, *, samples, channels, sizes, outputs, strides, window, phases, relu):
+    """y = x * w (+ bias, relu), one filter a channel, all in the plain layout, channels last. A task is a row."""
+    cdef Conv p = described(x, w, y, bias, sizes, outputs, strides, window, channels, phases, relu)
+    p.results, p.parts, p.sharing, p.summed = channels, 1, 1, 1
+    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
+                       samples * p.outputs[0] * p.outputs[1], 0, phases)
+
+
+# Gradient for the kernel ------------------------------------------------------------------------------------------
+
+cdef struct KernelGradient:
+    Operand x, g, out
+    long n[3]
+    long outputs[3]
+    long window[3]
+    long strides[3]
+    long dilation[3]
+    long low[3]
+    long filters, multiplier, samples, parts
+
+cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long block = task // p.parts, part = task % p.parts
+    cdef const real *x = <const real *>address(&p.x, block, context)
+    cdef const real *g = <const real *>address(&p.g, block, context)
+    cdef real *out = <real *>address(&p.out, block, context)
+    cdef long line = p.n[2] * lanes, depth = p.n[1] * line, plane = p.n[0] * depth
+    cdef long out_plane = p.outputs[0] * p.outputs[1] * p.outputs[2] * lanes
+    cdef long ky, kx, i, j, k, at, last, f
+    cdef DepthwiseDotTile tile
+    cdef DepthwiseDot t
+    if real is float:
+        tile = depthwise_dot_f32(p.window[1], p.window[2], p.dilation[2], p.strides[2], &ky, &kx)
+    else:
+        tile = depthwise_dot_f64(p.window[1], p.window[2], p.dilation[2], p.strides[2], &ky, &kx)
+    memset(context.scratch, 0, line * sizeof(real))
+    t.zeros = context.scratch
+    for i in range(3):
+        t.outputs[i] = p.outputs[i]
+    t.rows, t.columns, t.zs, t.ystep, t.yapart = p.n[1], p.n[2], p.strides[0] * p.n[1], p.strides[1], p.dilation[1]
+    t.stride, t.os, t.lanes = p.strides[2], p.filters, min(lanes, p.samples - block * lanes)
+    for f in range(p.filters * part // p.parts, p.filters * (part + 1) // p.parts):
+        t.g = g + f * out_plane
+        for i in range(p.window[0]):
+            at = i * p.dilation[0] - p.low[0]
+            t.x = x + f // p.multiplier * plane + at * depth
+            last = p.n[0] - 1 - at
+            t.first = 0 if at >= 0 else ceil_div(-at, p.strides[0])
+            t.end = 0 if last < 0 else min(p.outputs[0], last // p.strides[0] + 1)
+            for j from 0 <= j < p.window[1] by ky:
+                t.y = j * p.dilation[1] - p.low[1]
+                for k from 0 <= k < p.window[2] by kx:
+                    t.low = p.low[2] - k * p.dilation[2]
+                    last = p.n[2] - 1 + t.low - (kx - 1) * p.dilation[2]
+                    t.lo = min(p.outputs[2], max(0, ceil_div(t.low, t.stride)))
+                    t.hi = 0 if last < 0 else min(p.outputs[2], last // t.stride + 1)
+                    t.out = out + ((i * p.window[1] + j) * p.window[2] + k) * p.filters + f
+                    tile(&t)
+
+cdef void kernel_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
+    kernel_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
+
+cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
+    kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
+
+
+def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, filters, multiplier, sizes, outputs, window, strides,
+                    dilation, low):
+    """The sums [tap][filter] of each block, in the lanes layout; a task is a block, or one of `parts` of its filters."""
+    cdef KernelGradient p
+    cdef size_t item = 4 if dtype == "float32" else 8
+    p.x, p.g, p.out = operand(x), operand(g), operand(out)
+    for i in range(3):
+        p.n[i], p.outputs[i], p.window[i] = sizes[i], outputs[i], window[i]
+        p.strides[i], p.dilation[i], p.low[i] = strides[i], dilation[i], low[i]
+    p.filters, p.multiplier, p.samples, p.parts = filters, multiplier, samples, parts
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
+                       blocks * parts, sizes[2] * lanes * item, None)

@@ -1,0 +1,64 @@
+/* The tiles of depthwise.h for float, with those for kernels of common sizes, and for double. */
+#ifndef PYCONV_DEPTHWISE_F32_F64_H
+#define PYCONV_DEPTHWISE_F32_F64_H
+#include "vector.h"
+
+/* Arguments of the tiles; lengths and offsets in elements. */
+typedef struct {
+    const void *x, *w;                  /* column 0 of the first row; its weights */
+    long n[3], xs[3], ws[3];            /* rows: of so many planes, depths and lines; from one to the next in x and w */
+    long columns;                       /* of a row of x */
+    long taps, apart, stride;           /* of a row: how many, columns from one to the next, and between results */
+    long xp, yp, wp;                    /* from pixel to pixel in x (plain layout) and y, from tap to tap in w (plain) */
+    const void *bias;                   /* or NULL */
+    long last;                          /* plain layout: channels to store */
+    int relu;
+} Depthwise;
+
+/* (arguments, column of the first tap for the first result, where the first result goes) */
+typedef void (*DepthwiseTile)(const Depthwise *, long, void *);
+
+/* Arguments of the dots: planes x [depth][row][column][lane] and g of the results. */
+typedef struct {
+    const void *x, *g, *zeros;          /* zeros: a row */
+    long outputs[3];
+    long first, end, zs;                /* depths of the results, rows of x from one to the next */
+    long rows, columns;                 /* of x */
+    long y, ystep, yapart;              /* the row that the first row of taps meets, for the first result; steps */
+    long low, stride, lo, hi;           /* columns: zeros before, steps, results whose taps lie inside of the row */
+    void *out; long os;                 /* tap after tap */
+    long lanes;                         /* that hold samples */
+} DepthwiseDot;
+
+typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
+
+#define SPECIALISED
+#define T float
+#define V vf32
+#define VI vi32
+#define LANES LANES_F32
+#define NAME(x) x##_f32
+#define SUM sum_lanes_f32
+#include "depthwise.h"
+#undef SPECIALISED
+#undef T
+#undef V
+#undef VI
+#undef LANES
+#undef NAME
+#undef SUM
+
+#define T double
+#define V vf64
+#define VI vi64
+#define LANES LANES_F64
+#define NAME(x) x##_f64
+#define SUM sum_lanes_f64
+#include "depthwise.h"
+#undef T
+#undef V
+#undef VI
+#undef LANES
+#undef NAME
+#undef SUM
+#endif

@@ -1,0 +1,78 @@
+"""How depthwise convolutions become work: each channel has filters of its own, so that none couples channels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .buffers import NOWHERE, Buffer
+
+
+def applies(g) -> bool:
+    """Whether each channel is a group of its own."""
+    return g.channels == 1 and g.groups > 1
+
+
+def table(planner, axes):
+    """The phases of `Geometry.forward` or `backward` as the kernel takes them, the taps by their place in the input."""
+    rows = []
+    for axis, (phases, _) in enumerate(axes):
+        for first, count, step, taps in phases:
+            taps = sorted(taps, key=lambda tap: tap[1])
+            (k, low), (next_k, next_low) = (*taps, (0, 0))[0], (*taps, (0, 1), (0, 1))[1]
+            if len(taps) < 2:
+                next_k, next_low = k, low + 1
+            rows.append((axis, first, count, step, len(taps), low, next_low - low, k, next_k - k))
+    return planner.table(rows, np.int64)
+
+
+def tasks(blocks, planes):
+    """(parts of a block, whether tasks are blocks): blocks where they are many, otherwise some planes of one."""
+    return (1, True) if blocks >= 8 else (min(planes, 64 // blocks), False)
+
+
+def run(planner, g, *, dtype, source, target, weights, axes, sizes, outputs, results, sharing, summed, bias=None,
+        relu=False):
+    """Add the work of a depthwise convolution in the lanes layout; arguments as the kernel has them."""
+    phases, steps = table(planner, axes), [step for _, step in axes]
+    parts, chained = tasks(source.blocks, results)
+
+    def make():
+        return planner.kernels.depthwise.conv(
+            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
+            parts=parts, sizes=sizes, outputs=outputs, strides=steps, window=g.window, results=results,
+            sharing=sharing, summed=summed, phases=phases, relu=relu)
+    macs = math.prod(g.outputs) * math.prod(g.window) * g.groups * g.filters * source.blocks
+    planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if chained else 0,
+                cost=macs * 0.35)
+
+
+def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
+    """Add the work of the gradient for the kernel, in the lanes layout: sums of each block, and their sum."""
+    filters, taps, blocks = g.groups * g.filters, math.prod(g.window), source.blocks
+    parts, chained = tasks(blocks, filters)
+    partial = Buffer(taps * filters * np.dtype(dtype).itemsize, blocks)
+
+    def make():
+        return planner.kernels.depthwise.kernel_gradient(
+            dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
+            filters=filters, multiplier=g.filters, sizes=g.sizes, outputs=g.outputs, window=g.window,
+            strides=g.strides, dilation=g.dilation, low=[p for p, _ in g.padding])
+    planner.add(make, [source, gradient], [partial], blocks=blocks if chained else 0,
+                cost=math.prod(g.outputs) * taps * filters * blocks * 0.35)
+    planner.combine("sum", dtype, partial, target, taps * filters)
+
+
+def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
+    """Add the work of the forward convolution of a small batch, channels last; each channel has one filter."""
+    phases, channels = table(planner, g.forward()), g.groups
+
+    def make():
+        return planner.kernels.depthwise.conv_plain(
+            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE,
+            samples=g.batch, channels=channels, sizes=g.sizes, outputs=g.outputs, strides=g.strides, window=g.window,
+            phases=phases, relu=relu)
+    vectors = g.batch * math.prod(g.outputs) * -(-channels // planner.kernels.lanes[dtype])
+    planner.add(make, [source, weights, *([bias] if bias else [])], [target],
+                cost=vectors * (math.prod(g.window) * 0.35 + 2))
