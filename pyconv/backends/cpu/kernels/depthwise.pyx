@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Depthwise convolution: each channel with kernels of its own. Forward, gradient for the input, gradient for the kernel.
+"""Depthwise convolution, each channel with kernels of its own: forward, and the gradients for input and kernel.
 
 Nothing is copied and there is no border: rows and depths that lie beyond the input are left out, and the tiles at the
 ends of a row take zeros for what lies beyond it. A row goes in tiles of 8 results; a last tile may compute some results
@@ -293,7 +293,7 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
 
 def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, filters, multiplier, sizes, outputs, window, strides,
                     dilation, low):
-    """The sums [tap][filter] of each block, in the lanes layout; a task is a block, or one of `parts` of its filters."""
+    """Sums [tap][filter] of each block, in the lanes layout; a task is a block, or one of `parts` of its filters."""
     cdef KernelGradient p
     cdef size_t item = 4 if dtype == "float32" else 8
     p.x, p.g, p.out = operand(x), operand(g), operand(out)

@@ -9,7 +9,7 @@ typedef struct {
     long n[3], xs[3], ws[3];            /* rows: of so many planes, depths and lines; from one to the next in x and w */
     long columns;                       /* of a row of x */
     long taps, apart, stride;           /* of a row: how many, columns from one to the next, and between results */
-    long xp, yp, wp;                    /* from pixel to pixel in x (plain layout) and y, from tap to tap in w (plain) */
+    long xp, yp, wp;                    /* from pixel to pixel in x (plain) and y, from tap to tap in w (plain) */
     const void *bias;                   /* or NULL */
     long last;                          /* plain layout: channels to store */
     int relu;
