@@ -84,6 +84,14 @@ def anchor(x):
     return ops.flip(x, 2)
 
 
+def in_a_network(function):
+    """The function with one more input, which is pooled: images are then in the layout of convolutions, as in a network
+    that has some."""
+    def run(*tensors):
+        return function(*tensors[:-1]), ops.max_pool(tensors[-1], 1, data_format="channels_first")
+    return run
+
+
 def layer(task):
     """A function that runs the layer once, on one thread, and returns the seconds of its instructions."""
     rng, what = np.random.default_rng(0), task["what"]
@@ -123,6 +131,8 @@ def layer(task):
             weights = [w.read() for w in made.trainable_variables]
             found = gradients(y, [x, *weights], anchor(g))
             return [anchor(found[0]), *found[1:]]
+        if "norm" in task["other"]:
+            run, given = in_a_network(run), [*given, (MAPS[0], 1, 1)]
     graph, _ = trace(run, [(shape, "float32") for shape in given], training=True)
     program = backends.current().compile(simplify(graph))
     arrays = [rng.normal(size=shape).astype("float32") for shape in given]

@@ -27,6 +27,10 @@ from .recompute import Recompute
 SERIAL = 15_000
 
 
+# Ops that work with samples in the lanes.
+IMAGE_OPS = {"conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool", "avg_pool_gradient"}
+
+
 class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
@@ -70,9 +74,9 @@ class Planner:
     # Layouts ------------------------------------------------------------------------------------------------
 
     def _image_layout(self):
-        """How images enter the program: (batch, order function) if some convolution works in lanes, else None."""
+        """How images enter the program: (batch, order function) if some op works in lanes, else None."""
         for node in self.nodes:
-            if node.op in ("conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient"):
+            if node.op in IMAGE_OPS:
                 x = node.inputs[0]
                 lanes = self.kernels.lanes[x.dtype]
                 if self.fills(x.shape[0], lanes):

@@ -44,7 +44,7 @@ ctypedef fused number:
     int64_t
 
 cdef enum:
-    STRIP = 256
+    STRIP = 512
     DIMS = 8
     REGISTERS = 48
     LOADS = 32
