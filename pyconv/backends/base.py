@@ -16,6 +16,9 @@ class Program:
     together at the end; if the run raises an error, no variable has changed.
     """
 
+    # Whether a call takes `ahead`, the (arrays, rows) of the call after it, to bring these to its device meanwhile.
+    looks_ahead = False
+
     def __call__(self, arrays, rows=None) -> list[np.ndarray]:
         raise NotImplementedError
 

@@ -13,9 +13,10 @@ import inspect
 import numpy as np
 
 from .. import ops
+from ..backends.residence import gathered
 from ..config import floatx
 from ..graph import (FunctionalTensor, Tensor, canonical, current_trace, flatten, is_float, is_functional, labelled,
-                     is_nest, map_structure, record)
+                     is_nest, map_structure, pack, record)
 from ..graph.functional import infer
 from ..ops.function import Function, as_native
 from ..utils.configurable import describe, parameters, plain
@@ -232,7 +233,7 @@ class Layer(Owner):
         raise NotImplementedError(f"{self._title()} defines no call(self, inputs).")
 
     def __call__(self, *args, **kwargs):
-        """Call the layer on tensors or arrays; see the module's head. Arrays give NumPy arrays."""
+        """Call the layer on tensors or arrays; see the module's head. Arrays give NumPy arrays, on a GPU CuPy's."""
         if "_programs" not in self.__dict__:
             raise RuntimeError(f"Layer {type(self).__name__} was not initialised: its __init__ must call "
                                f"super().__init__() first.")
@@ -240,7 +241,7 @@ class Layer(Owner):
             args = (self._from_numbers(args[0]), *args[1:])
         leaves = flatten([args, kwargs])
         if any(map(is_foreign, leaves)):
-            args, kwargs = map_structure(to_hosts, (args, kwargs))
+            args, kwargs = self._where_they_lie(args, kwargs, leaves)
             leaves = flatten([args, kwargs])
         if not any(map(is_data, leaves)) and (args or kwargs):
             raise TypeError(f"{self._title()} is called on tensors or arrays, got "
@@ -252,6 +253,14 @@ class Layer(Owner):
         if current_trace() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
             return self._call_symbolic(args, kwargs)
         return self._call_arrays(args, kwargs, leaves)
+
+    def _where_they_lie(self, args, kwargs, leaves):
+        """Arguments with the arrays of other libraries as CuPy's if they lie on a GPU, else as NumPy's."""
+        if current_trace() is None and not any(isinstance(v, (Tensor, FunctionalTensor)) for v in leaves):
+            backend, values = gathered(leaves, self._title())
+            if backend is not None:
+                return pack((args, kwargs), values)
+        return map_structure(to_hosts, (args, kwargs))
 
     def _from_numbers(self, nest):
         """Nested lists of numbers as an array."""
@@ -361,7 +370,8 @@ class Layer(Owner):
                 return outputs, list(current_trace().losses)
             self._programs[key] = Function(run, bool(training))
         try:
-            arrays = [as_native(leaf) for leaf in leaves if is_data(leaf)]
+            # Arrays that are foreign still lie on a GPU.
+            arrays = [leaf if is_foreign(leaf) else as_native(leaf) for leaf in leaves if is_data(leaf)]
         except TypeError as error:
             shapes = map_structure(shape_of, args[0] if args else None)
             raise self._located(error, shapes, "called on inputs of shape") from error

@@ -7,8 +7,8 @@ import functools
 import numpy as np
 
 from .. import backends
-from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, is_float,
-                     is_functional, make_node, promote, record)
+from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, flatten,
+                     is_float, is_functional, make_node, promote, record)
 from ..utils.foreign import is_foreign, to_host, to_hosts
 
 __all__ = ["apply", "operation", "as_tensor", "spec_of", "match", "canonical_axis", "canonical_axes", "is_symbolic"]
@@ -21,14 +21,28 @@ def is_symbolic(*values) -> bool:
 
 
 def operation(function):
-    """Make a function part of `pyconv.ops`: on a FunctionalTensor the call itself is recorded."""
+    """Make a function part of `pyconv.ops`: on a FunctionalTensor the call itself is recorded.
+
+    Arrays that lie on a GPU are computed with there, and give CuPy's; those of other libraries in the host's memory are
+    taken as NumPy's.
+    """
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         if is_functional(args, kwargs):
             return record(wrapper, args, kwargs)
-        args, kwargs = [to_hosts(v) for v in args], {k: to_hosts(v) for k, v in kwargs.items()}
+        if any(map(_holds_foreign, args)) or kwargs and any(map(_holds_foreign, kwargs.values())):
+            if current_trace() is None and not is_symbolic(*flatten([list(args), kwargs])):
+                from .device import computed_there
+                found = computed_there(wrapper, args, kwargs)
+                if found is not None:
+                    return found[0]
+            args, kwargs = [to_hosts(v) for v in args], {k: to_hosts(v) for k, v in kwargs.items()}
         return function(*args, **kwargs)
     return wrapper
+
+
+def _holds_foreign(value) -> bool:
+    return any(map(is_foreign, value)) if isinstance(value, (list, tuple)) else is_foreign(value)
 
 
 def apply(name: str, *inputs, **attrs):
@@ -65,6 +79,8 @@ def convert(value):
 def spec_of(value) -> Spec:
     if isinstance(value, (Tensor, Variable)):
         return value.spec
+    if is_foreign(value):
+        return Spec(tuple(value.shape), canonical(str(value.dtype).rpartition(".")[2]))
     array = np.asarray(value)
     return Spec(array.shape, canonical(array.dtype))
 
