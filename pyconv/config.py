@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 _state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "num_threads": None,
-          "conv_algorithm": None}
+          "conv_algorithm": None, "dtype_policy": None}
 
 
 def floatx() -> str:
@@ -18,6 +18,21 @@ def set_floatx(value: str):
     if value not in ("float32", "float64"):
         raise ValueError(f"floatx={value!r} must be 'float32' or 'float64'.")
     _state["floatx"] = value
+
+
+def dtype_policy():
+    """The `pyconv.dtype_policies.DTypePolicy` of layers that are given no dtype; default that of `floatx`."""
+    from .dtype_policies import DTypePolicy
+    return _state["dtype_policy"] or DTypePolicy(floatx())
+
+
+def set_dtype_policy(policy):
+    """Set the policy of layers made from now on, by name: "mixed_float16", "mixed_bfloat16", "float32", "float64".
+
+    policy: a name, a `DTypePolicy`, or None for that of `floatx`.
+    """
+    from . import dtype_policies
+    _state["dtype_policy"] = None if policy is None else dtype_policies.get(policy)
 
 
 def epsilon() -> float:

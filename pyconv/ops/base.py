@@ -8,10 +8,12 @@ import numpy as np
 
 from .. import backends
 from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, flatten,
-                     is_float, is_functional, make_node, promote, record)
+                     is_float, is_functional, is_half, make_node, promote, record)
+from ..graph.dtypes import as_dtype
 from ..utils.foreign import is_foreign, to_host, to_hosts
 
-__all__ = ["apply", "operation", "as_tensor", "spec_of", "match", "canonical_axis", "canonical_axes", "is_symbolic"]
+__all__ = ["apply", "in_type", "operation", "precisely", "as_tensor", "spec_of", "match", "canonical_axis",
+           "canonical_axes", "is_symbolic"]
 
 
 def is_symbolic(*values) -> bool:
@@ -45,6 +47,20 @@ def _holds_foreign(value) -> bool:
     return any(map(is_foreign, value)) if isinstance(value, (list, tuple)) else is_foreign(value)
 
 
+def precisely(function):
+    """Make a function of a tensor compute float16 and bfloat16 in float32, and round its result alone.
+
+    For sums of many terms and the functions made of them: their terms or sums may be too large or small for a half.
+    """
+    @functools.wraps(function)
+    def wrapper(x, *args, **kwargs):
+        dtype = spec_of(x).dtype if hasattr(x, "dtype") else None
+        if dtype is None or not is_half(dtype):
+            return function(x, *args, **kwargs)
+        return apply("cast", function(apply("cast", x, dtype="float32"), *args, **kwargs), dtype=dtype)
+    return wrapper
+
+
 def apply(name: str, *inputs, **attrs):
     """Op `name` of the registry on `inputs`; `attrs` are its static attributes (hashable).
 
@@ -76,6 +92,11 @@ def convert(value):
     return value if isinstance(value, (Tensor, Variable)) else as_array(value)
 
 
+def in_type(array, dtype):
+    """An array of an element type; NumPy has no bfloat16, so that this becomes a symbolic constant, or float32."""
+    return constant(array, dtype) if dtype == "bfloat16" and current_trace() is not None else as_dtype(array, dtype)
+
+
 def spec_of(value) -> Spec:
     if isinstance(value, (Tensor, Variable)):
         return value.spec
@@ -89,6 +110,8 @@ def match(*values) -> tuple:
     """The values with one element type. Python numbers, and lists of them, take the type of the tensors beside them."""
     from ..config import floatx
     values = [_Weak(as_array(v)) if _is_list(v) else v for v in values]
+    if current_trace() is not None:
+        values = [v.read() if isinstance(v, Variable) else v for v in values]
     weak = [isinstance(v, (bool, int, float, _Weak)) for v in values]
     strong = [spec_of(v).dtype for v, w in zip(values, weak, strict=True) if not w]
     if strong:
@@ -105,7 +128,8 @@ def match(*values) -> tuple:
             value = convert(value)
             out.append(value if value.dtype == dtype else apply("cast", value, dtype=dtype))
         else:
-            out.append(np.asarray(value.array if isinstance(value, _Weak) else value).astype(dtype))
+            array = np.asarray(value.array if isinstance(value, _Weak) else value)
+            out.append(in_type(array, dtype))
     return tuple(out)
 
 

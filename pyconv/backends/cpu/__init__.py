@@ -111,7 +111,7 @@ class CPUBackend(Backend):
         from .lowering import TABLE
         return name in TABLE or name in chain_operations(self.kernels)
 
-    def compile(self, graph):
+    def make(self, graph):
         return CPUProgram(graph, self.kernels)
 
 

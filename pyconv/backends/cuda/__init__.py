@@ -30,7 +30,7 @@ class CUDABackend(Backend):
         from .planner import ALIASES
         return any(name in table for table in (EXPRESSIONS, EXPANSIONS, LOWERING, ALIASES))
 
-    def compile(self, graph):
+    def make(self, graph):
         from .program import CUDAProgram
         with self.driver.lock:
             return CUDAProgram(graph, self.driver)

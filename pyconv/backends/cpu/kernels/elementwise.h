@@ -1,8 +1,8 @@
 /* The arithmetic of fused elementwise chains: a small machine whose registers are strips of numbers.
  *
- * Included once per type, with T, V (vector), M (mask vector), LANES, NAME(x) and FLOAT defined. An instruction is five
- * ints: operation, destination, and up to three sources. Registers are whole vectors long: what lies after the
- * last number is computed too and never used. */
+ * Included once per type, with T, V (vector), M (mask vector), LANES, NAME(x), FLOAT and, for floats, DIGITS (binary
+ * ones of the mantissa) defined. An instruction is five ints: operation, destination, and up to three sources.
+ * Registers are whole vectors long: what lies after the last number is computed too and never used. */
 
 /* Loads from an array of any type, `stride` elements apart. */
 static void NAME(load)(T *out, const char *src, int type, long stride, long n) {
@@ -63,6 +63,21 @@ static T NAME(total)(const T *in, long n) { return NAME(sum_lanes)(*(const V *)i
 
 /* mask ? a : b */
 INLINE V NAME(pick)(M mask, V a, V b) { return (V)((mask & (M)a) | (~mask & (M)b)); }
+
+#if FLOAT
+/* The nearest numbers of a smaller format, ties to even: `drop` bits of the mantissa fewer. Numbers below `least`, its
+ * smallest normal one, are rounded to the last place that a number next to `magic` has; those above `most` become
+ * infinite. */
+INLINE V NAME(narrow)(V x, int drop, T least, T magic, T most) {
+    const V zero = (V){0};
+    const M one = (M)(zero == zero) & 1, bits = (M)NAME(pick)(x < 0, -x, x), sign = (M)x & (M)-zero;
+    const V size = (V)bits;
+    V y = (V)((bits + ((one << (drop - 1)) - one) + (bits >> drop & one)) >> drop << drop);
+    y = NAME(pick)(size < least, (size + magic) - magic, y);
+    y = NAME(pick)(y > most, zero + (T)INFINITY, y);
+    return NAME(pick)(x != x, x, (V)((M)y | sign));
+}
+#endif
 
 /* Returns 1 if CHECK met a number that is not finite. */
 static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
@@ -127,6 +142,9 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
             EACH(OP_ERF, NAME(verf)(x))
             EACH(OP_POWER, NAME(vpow)(x, y))
             EACH(OP_ISFINITE, TRUTH(x - x == 0))
+            EACH(OP_ROUND_F16, NAME(narrow)(x, DIGITS - 11, 0x1p-14, (T)0x1.8p-25 * ((int64_t)1 << DIGITS), 65504))
+            EACH(OP_ROUND_BF16, NAME(narrow)(x, DIGITS - 8, DIGITS == 24 ? 0 : (T)0x1p-126, DIGITS == 24 ? 0 :
+                                             (T)0x1.8p-134 * ((int64_t)1 << DIGITS), (T)0x1.fep127))
             case OP_CHECK:
             {
                 /* Whole vectors first: beyond the last number there may be anything. */

@@ -8,7 +8,8 @@ enum { TYPE_F32, TYPE_F64, TYPE_BOOL, TYPE_U8, TYPE_I8, TYPE_U16, TYPE_I16, TYPE
 enum { OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY,
        OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL, OP_AND,
        OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR, OP_TANH, OP_ERF,
-       OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS, OP_ARCTAN2, OP_ROUND };
+       OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS, OP_ARCTAN2, OP_ROUND, OP_ROUND_F16,
+       OP_ROUND_BF16 };
 
 #define PAIRS(P) P(sqrt) P(floor) P(rint)
 #define F32(name) static inline float m_##name##_f32(float x) { return name##f(x); }
@@ -27,24 +28,28 @@ static inline double m_atan2_f64(double y, double x) { return atan2(y, x); }
 #define LANES LANES_F32
 #define NAME(x) x##_f32
 #define FLOAT 1
+#define DIGITS 24
 #include "elementwise.h"
 #undef T
 #undef V
 #undef M
 #undef LANES
 #undef NAME
+#undef DIGITS
 
 #define T double
 #define V vf64
 #define M vi64
 #define LANES LANES_F64
 #define NAME(x) x##_f64
+#define DIGITS 53
 #include "elementwise.h"
 #undef T
 #undef V
 #undef M
 #undef LANES
 #undef NAME
+#undef DIGITS
 #undef FLOAT
 
 #define T int64_t
