@@ -10,7 +10,7 @@ from pyconv.graph import gradients, simplify, trace
 from pyconv.models.data import ArrayData
 
 from ..layers import CONVOLUTIONS, MAPS
-from ..networks import NETWORKS, draw_images
+from ..networks import draw_images, network_of
 from . import CHECKED, functional
 
 
@@ -20,6 +20,9 @@ def build(network, rescale=True):
 
 class Peer:
     def __init__(self, threads):
+        self.set_threads(threads)
+
+    def set_threads(self, threads):
         config.set_num_threads(threads)
 
     def versions(self):
@@ -29,7 +32,7 @@ class Peer:
     def prepare(self, task, quick):
         if task["kind"] == "layer":
             return {"kernels": layer(task)}, {}, np.zeros((1, 1))
-        network = NETWORKS[task["network"]]
+        network = network_of(task)
         return getattr(self, task["kind"])(network, task)
 
     def train(self, network, task):
@@ -56,10 +59,11 @@ class Peer:
 
     def predict(self, network, task):
         x, _ = draw_images(network, task["count"])
-        model = build(network)
+        model, batch = build(network), task.get("batch")
+        options = {"batch_size": batch, "verbose": 0} if batch else {}
 
         def predict(warm):
-            model.predict(x[:1000] if warm else x)
+            model.predict(x[:batch or 1000] if warm else x, **options)
         predict(True)
         predict(False)          # the last batch's program is compiled too
         return {"predict": predict}, {}, model.predict(x[:CHECKED])
@@ -139,4 +143,5 @@ def layer(task):
 
     def measure():
         return sum(r.nanoseconds for r in program.profile(arrays) if r.node.op != "flip") / 1e9
+    measure.facts = {"products": sum(r.products for r in program.profile(arrays))}
     return measure

@@ -154,3 +154,24 @@ def test_bias_and_relu_are_fused_the_same_way(execute):
     fused = Function(lambda x, k, b: ops.relu(ops.conv(x, k, padding="same") + b))
     separate = np.maximum(np.asarray(ops.conv(x, kernel, padding="same")) + bias, 0)
     assert np.allclose(fused(x, kernel, bias), separate, atol=1e-4)
+
+
+def test_profiles_tell_the_products_of_the_tiles():
+    """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5. Edges fill up the tiles."""
+    from pyconv.graph import trace
+    cpu = backends.get("cpu")
+    for size, outputs, values in ((3, 14, 36), (5, 13, 64)):
+        def convolve(x, w):
+            return ops.conv(x, w, padding="valid")
+        x, w = (33, outputs + size - 1, outputs + size - 1, 20), (size, size, 20, 24)
+        before = config.conv_algorithm()
+        try:
+            found = {}
+            for algorithm in ("winograd", "direct"):
+                config.set_conv_algorithm(algorithm)
+                program = cpu.compile(trace(convolve, [(x, "float32"), (w, "float32")])[0])
+                run = program.profile([np.ones(x, "float32"), np.ones(w, "float32")])
+                found[algorithm] = sum(instruction.products for instruction in run)
+        finally:
+            config.set_conv_algorithm(before)
+        assert found == {"winograd": 2 * values * 33 * 4 * 4 * 20 * 24, "direct": 0}

@@ -44,6 +44,12 @@ def _tiles_in_lanes(g, outputs, lanes):
     return _tiles(g, outputs, -(-g.batch // lanes))
 
 
+def _note(planner, g, outputs):
+    """Tell profiles how many operations the products of the tiles are."""
+    planner.products[id(planner.nodes[planner.now])] = 2 * math.prod(
+        (_tiles(g, outputs, g.batch), _values(g), g.channels, g.window[0], g.filters))
+
+
 def _chosen(dtype, fast, slow) -> bool:
     algorithm = config.conv_algorithm()
     return algorithm == "winograd" or algorithm == "auto" and dtype == "float32" and fast < slow
@@ -82,6 +88,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, values, taps = channels * g.window[0], _values(g), g.window[1] * g.window[2]
     tiles = _tiles(g, out_sizes, blocks)
+    _note(planner, g, out_sizes)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
     chained, group = fits_chain(source, target), 32 if rows >= 256 else 16
     parts, groups = (blocks, 1) if chained else _split(tiles, -(-filters // group), total, rows * filters * WEIGHTS,
@@ -136,6 +143,7 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
     """Add the work of a forward convolution in the plain layout, channels last."""
     lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
     tiles, width = _tiles(g, g.outputs, g.batch), min(2, -(-g.filters // lanes)) * lanes
+    _note(planner, g, g.outputs)
     rest, of_weights, of_inputs = _plain_costs(g, lanes)
     total = rest + of_weights + of_inputs
     parts, groups = _split(tiles, -(-g.filters // width), total, of_weights, of_inputs)
@@ -155,6 +163,7 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, filters, values, taps = g.channels * g.window[0], g.filters, _values(g), g.window[1] * g.window[2]
     tiles = _tiles(g, g.outputs, blocks)
+    _note(planner, g, g.outputs)
 
     def cost(parts, row_groups, groups, wide):
         return tiles * values * (rows * wide + INPUT * rows * groups + GRADIENTS * wide * row_groups) \

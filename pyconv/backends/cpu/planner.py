@@ -51,6 +51,7 @@ class Planner:
         self.graph, self.kernels, self.lowering = graph, kernels, lowering
         self.nodes = graph.nodes()
         self.image_layout = self._image_layout()
+        self.products = {}             # id of a node -> operations, where the algorithm takes fewer than the definition
         self.twice = None              # the planner's notes on what is computed again (see recompute.py)
         if self.image_layout:
             self.twice = Recompute(graph, self.image_layout[0])
@@ -371,7 +372,7 @@ class Planner:
         return all(id(w) in chosen for w in works)
 
     def details(self) -> list:
-        """(nodes, bytes, whether it is the main one of its node) of each instruction, for profiles."""
+        """(nodes, bytes, whether it is the main one of its node, products of a fast algorithm) of each instruction."""
         chains = {id(c.work): tuple(c.nodes) or (c.sums[0].node,) for c in dict.fromkeys(self.chains.by_index)}
         main: dict = {}               # id of a node -> the instruction with most work
         for work in self.listing:
@@ -379,7 +380,8 @@ class Planner:
                 main[id(work.node)] = work
         return [(chains.get(id(w), (w.node,)),
                  sum({id(b): b.nbytes for b in [*w.reads, *w.writes] if b.place == FIXED}.values()),
-                 id(w) in chains or main.get(id(w.node)) is w) for w in self.listing]
+                 id(w) in chains or main.get(id(w.node)) is w,
+                 self.products.get(id(w.node), 0) if main.get(id(w.node)) is w else 0) for w in self.listing]
 
     def _settled(self, tensor, changing) -> Buffer:
         """The plain tensor in memory that no update changes: old values of variables are copied first."""
