@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 
-from .dtypes import is_float, is_half
 from .nest import flatten
-from .tensor import Node, Spec, Tensor, constant, make_node, placeholder
+from .tensor import Node, Tensor, constant, placeholder
 
 _local = threading.local()
 
@@ -30,8 +28,6 @@ class Trace:
         self.updates: dict = {}    # variable -> the tensor that the program leaves in it
         self.losses: list = []     # scalars added by layers
         self.layers: list = []     # the layers whose call is being traced, outermost first
-        self.autocast = None       # the half type that variables are read in, see `autocast`
-        self._casts: dict = {}     # (id of a variable's tensor, type) -> (it, the tensor in that type)
 
     def __enter__(self):
         if not hasattr(_local, "stack"):
@@ -42,50 +38,19 @@ class Trace:
     def __exit__(self, *exc):
         _local.stack.remove(self)
 
-    @staticmethod
-    def initial(variable) -> Tensor:
-        """The value that the variable has when the program begins."""
-        return Node("variable", (), {"variable": variable}, [Spec(variable.shape, variable.dtype)]).output
-
-    def read(self, variable, autocast=True) -> Tensor:
-        """The variable's value; with `autocast`, a float in the half type of the layer that is being traced."""
+    def read(self, variable) -> Tensor:
         if variable not in self.values:
-            self.values[variable] = self.initial(variable)
-        value, dtype = self.values[variable], self.autocast
-        if not autocast or dtype is None or not variable.autocast or not is_float(value.dtype):
-            return value
-        key = id(value), dtype              # one cast serves all that reads this value
-        if key not in self._casts:
-            self._casts[key] = value, make_node("cast", [value], {"dtype": dtype})
-        return self._casts[key][1]
+            self.values[variable] = Node("variable", (), {"variable": variable}, [variable.spec]).output
+        return self.values[variable]
 
     def update(self, variable, value) -> Tensor:
         if not isinstance(value, Tensor):
-            value = self.read(value, False) if hasattr(value, "read") else constant(value, variable.dtype)
-        if is_half(value.dtype) and is_float(variable.dtype):
-            value = make_node("cast", [value], {"dtype": variable.dtype})
+            value = value.read() if hasattr(value, "read") else constant(value, variable.dtype)
         if value.dtype != variable.dtype:
             raise TypeError(f"Variable {variable.path!r} is {variable.dtype}; a {value.dtype} value cannot be "
                             f"assigned to it without pyconv.ops.cast.")
         self.values[variable] = self.updates[variable] = value
         return value
-
-
-@contextlib.contextmanager
-def autocast(dtype):
-    """In this context float variables are read in a half type, as tensors cast to it; None: in their own.
-
-    It concerns the trace that is under way; outside of one it does nothing.
-    """
-    trace = current_trace()
-    if trace is None:
-        yield
-        return
-    before, trace.autocast = trace.autocast, dtype
-    try:
-        yield
-    finally:
-        trace.autocast = before
 
 
 class Graph:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import activations, constraints, initializers, ops, regularizers
 from ..config import floatx
-from ..graph import FunctionalTensor, autocast, canonical
+from ..graph import FunctionalTensor, canonical
 from ..utils.configurable import describe
 from ..utils.registry import get_registered_name, get_registered_object
 from . import checks
@@ -253,9 +253,7 @@ class Embedding(Layer):
                                           constraint=self.embeddings_constraint)
 
     def call(self, inputs):
-        with autocast(None):        # only what is taken is cast, not the whole table
-            rows = ops.take(self.embeddings, inputs if inputs.dtype == "int64" else ops.cast(inputs, "int32"), 0)
-        return ops.cast(rows, self.compute_dtype)
+        return ops.take(self.embeddings, inputs if inputs.dtype == "int64" else ops.cast(inputs, "int32"), 0)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
@@ -373,7 +371,7 @@ class InputLayer(Layer):
         self.name = None
         if any(v is not None and v is not False for v in (sparse, ragged, optional)):
             raise ValueError(f"{self._title()}: sparse, ragged and optional inputs are not supported.")
-        super().__init__(name=name, dtype="float32", **kwargs)
+        super().__init__(name=name, **kwargs)
         if input_tensor is not None:
             if not isinstance(input_tensor, FunctionalTensor):
                 raise TypeError(f"{self._title()}: input_tensor must come from Input, got "
@@ -398,8 +396,7 @@ class InputLayer(Layer):
             self._dtype = canonical(dtype or floatx())
         except TypeError as error:
             raise TypeError(f"{self._title()}: dtype: {error}") from None
-        self.dtype = self.compute_dtype = self._dtype
-        self.autocast = False           # a model casts what it is given to this type
+        self.dtype = self._dtype
         if input_tensor is None:
             input_tensor = FunctionalTensor(self.batch_shape, self._dtype, self.name)
         self.output_tensor = input_tensor

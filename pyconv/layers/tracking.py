@@ -183,10 +183,8 @@ class Owner:
         name: str
             Default "variable".
 
-        autocast: bool
-            Whether the layer reads it in its own type where it computes in half precision; default True.
-
-        `aggregation` and `overwrite_with_gradient` are there for code written for Keras, and ignored.
+        `autocast`, `aggregation` and `overwrite_with_gradient` are there for code written for Keras, and
+        ignored.
         """
         name = name or "variable"
         if isinstance(shape, str):
@@ -208,7 +206,7 @@ class Owner:
         if value.shape != tuple(shape):
             raise ValueError(f"{self._title()}: the initializer of weight {name!r} gave shape "
                              f"{value.shape}; expected {tuple(shape)}.")
-        variable = Variable(value, dtype, name, trainable, autocast)
+        variable = Variable(value, dtype, name, trainable)
         trace = current_trace()
         outer = [layer.name for layer in trace.layers if layer is not self] if trace else []
         variable.path = "/".join([*outer, self.name, name])

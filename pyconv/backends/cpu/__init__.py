@@ -18,8 +18,6 @@ class Instruction(NamedTuple):
 
     node: the last of `nodes`, those that it computes. blocks: its tasks are so many blocks of samples, or 0. bytes: the
     size of the arrays in shared memory that it reads and writes. main: False if it only prepares what another computes.
-    products: multiplications and additions in the products of an algorithm that takes fewer than the definition does,
-    such as Winograd's, without its transforms; otherwise 0.
     """
 
     step: int
@@ -29,7 +27,6 @@ class Instruction(NamedTuple):
     nodes: tuple
     bytes: int
     main: bool
-    products: int
 
 
 class CPUProgram(Program):
@@ -114,7 +111,7 @@ class CPUBackend(Backend):
         from .lowering import TABLE
         return name in TABLE or name in chain_operations(self.kernels)
 
-    def make(self, graph):
+    def compile(self, graph):
         return CPUProgram(graph, self.kernels)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 
@@ -11,6 +10,8 @@ import numpy as np
 from . import buffers as memory
 from . import lowering_depthwise as depthwise
 from .buffers import NOWHERE, Buffer
+from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
+from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
 from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
                                 split_kernel_gradient, use_for_kernel, use_plain, use_winograd)
 
@@ -24,73 +25,6 @@ def lowers(*names):
             LOWERING[name] = function
         return function
     return register
-
-
-def three(values, fill):
-    """Spatial values padded in front to three axes: depth, rows, columns."""
-    return (fill,) * (3 - len(values)) + tuple(values)
-
-
-class Geometry:
-    """A convolution's sizes with three spatial axes, whatever it has itself."""
-
-    def __init__(self, x_shape, kernel_shape, *, strides, padding, dilation, groups, channels_last):
-        sizes = x_shape[1:-1] if channels_last else x_shape[2:]
-        self.batch, self.groups = x_shape[0], groups
-        self.channels = (x_shape[-1] if channels_last else x_shape[1]) // groups
-        self.filters = kernel_shape[-1] // groups
-        self.sizes, self.window = three(sizes, 1), three(kernel_shape[:-2], 1)
-        self.strides, self.dilation = three(strides, 1), three(dilation, 1)
-        self.padding = three(padding, (0, 0))
-        self.outputs = tuple((n + p + q - d * (k - 1) - 1) // s + 1 for n, k, s, (p, q), d in
-                             zip(self.sizes, self.window, self.strides, self.padding, self.dilation, strict=True))
-
-    def repeated(self):
-        """A depthwise convolution of as many channels as filters, each with one filter."""
-        same = copy.copy(self)
-        same.groups, same.filters = self.groups * self.filters, 1
-        return same
-
-    def forward(self):
-        """Per axis: phases (first output, count, output step, taps as (k, offset in the input)), input step."""
-        return [([(0, o, 1, [(i, i * d - p) for i in range(k)])], s) for o, k, s, (p, _), d in
-                zip(self.outputs, self.window, self.strides, self.padding, self.dilation, strict=True)]
-
-    def backward(self):
-        """The same for the gradient of the input: its results are the inputs, what it reads the outputs."""
-        axes = []
-        for n, k, s, (p, _), d in zip(self.sizes, self.window, self.strides, self.padding, self.dilation, strict=True):
-            phases = []
-            for first in range(min(s, n)):
-                taps = [(i, (first + p - i * d) // s) for i in range(k) if (first + p - i * d) % s == 0]
-                phases.append((first, -(-(n - first) // s), s, taps))
-            axes.append((phases, 1))
-        return axes
-
-
-def border(axes, sizes):
-    """Zeros needed before, and the sizes with all zeros, so that every tap of every phase lies inside."""
-    low, padded = [], []
-    for (phases, step), n in zip(axes, sizes, strict=True):
-        reach = [(count, q) for _, count, _, taps in phases for _, q in taps]
-        before = max(0, -min((q for _, q in reach), default=0))
-        end = max(((count - 1) * step + q for count, q in reach), default=0)
-        low.append(before)
-        padded.append(before + max(n, end + 1))
-    return low, padded
-
-
-def pack_rows(planner, dtype, weights, packed, sections, rows, cb, row_stride):
-    """Work that packs weights by [section][rows / cb][tap][cb]; `sections` are arrays of tap positions."""
-    begin = planner.table(np.cumsum([0, *map(len, sections)]))
-    sources = planner.table(np.concatenate(sections) if sections else [])
-    if not len(sources):
-        return
-
-    def make():
-        return planner.kernels.convolution.pack(dtype, weights.whole(), packed.whole(), sources, begin, rows, cb,
-                                                row_stride)
-    planner.add(make, [weights], [packed], cost=len(sources) * rows / 2)
 
 
 def conv_tile(tiles, filters, widths):
@@ -154,7 +88,7 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
                        steps[0] * depth, steps[1] * row, steps[2] * lanes, len(lines)])
         offsets.append(np.add.outer(np.arange(channels) * plane_in, np.array(at, np.int64)).ravel()[order])
         taps_of.append(([tuple(k[0] for k in tap) for tap in taps], order))
-        lines += _lines(z, y, steps, sizes, channels * len(x[3]))
+        lines += lines_of(z, y, steps, sizes, channels * len(x[3]))
     total = sum(map(len, offsets))
     phases.append([total] + [0] * 12)
     cb, xb = conv_tile(planner.kernels.packed, filters, sorted({p[5] for p in phases[:-1]}))
@@ -179,26 +113,6 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
 def _tap_order(channels, rows, columns):
     """From (channel, kernel row, kernel column) to (kernel row, channel, kernel column)."""
     return np.arange(channels * rows * columns).reshape(channels, rows, columns).transpose(1, 0, 2).ravel()
-
-
-def _lines(z, y, steps, sizes, per_row):
-    """For each row of results (all depths): the first tap and the number of taps that meet rows of the input.
-
-    Taps are ordered by depth, then row. What can be left out is a range at either end: of rows, or, where the kernel
-    has depth, of depths.
-    """
-    def inside(phase, step, n, o):
-        hits = [i for i, (_, q) in enumerate(phase[3]) if 0 <= o * step + q < n]
-        return (hits[0], hits[-1] + 1) if hits else (0, 0)
-    lines = []
-    for i in range(z[1]):
-        z0, z1 = inside(z, steps[0], sizes[0], i)
-        for j in range(y[1]):
-            y0, y1 = inside(y, steps[1], sizes[1], j)
-            rows = len(y[3])
-            a, b = (y0, y1) if len(z[3]) == 1 and z1 > z0 else (z0 * rows, z1 * rows)
-            lines.append((a * per_row, (b - a) * per_row))
-    return lines
 
 
 @lowers("conv")
@@ -227,17 +141,18 @@ def conv(planner, node):
                      low=[p for p, _ in g.padding], across_filters=True, w_other=all_filters, w_tap=line, origin=0,
                      bias=bias_buffer, relu=relu)
         return
+    pooled = pooling_of(planner, tensor)
+    if pooled and fits(g) and alone(planner, tensor, pooled[0]):
+        planner.done.add(id(pooled[0]))
+        return run_conv_pool(planner, g, tensor, *pooled, layout=layout, source=source, weights=weights,
+                             bias=bias_buffer, relu=relu)
 
     def sources_of(group, taps):
-        at = np.array([_flat(k, g.window) * g.channels * all_filters for k in taps], np.int64)
+        at = np.array([tap_number(k, g.window) * g.channels * all_filters for k in taps], np.int64)
         return np.add.outer(np.arange(g.channels) * all_filters, at).ravel() + group * g.filters
     run_conv(planner, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
              axes=g.forward(), sizes=g.sizes, outputs=g.outputs, groups=g.groups, channels=g.channels,
              filters=g.filters, sources_of=sources_of, row_stride=1, bias=bias_buffer, relu=relu)
-
-
-def _flat(k, window):
-    return (k[0] * window[1] + k[1]) * window[2] + k[2]
 
 
 @lowers("conv_input_gradient")
@@ -262,7 +177,7 @@ def input_gradient(planner, node):
         return
 
     def sources_of(group, taps):
-        at = np.array([_flat(k, g.window) * g.channels * all_filters for k in taps], np.int64)
+        at = np.array([tap_number(k, g.window) * g.channels * all_filters for k in taps], np.int64)
         return np.add.outer(np.arange(g.filters) + group * g.filters, at).ravel()
     run_conv(planner, dtype=grad.dtype, source=planner.rep(grad, layout), target=planner.define(node.output, layout),
              weights=planner.rep(kernel, None), axes=g.backward(), sizes=g.outputs, outputs=g.sizes, groups=g.groups,
@@ -276,6 +191,8 @@ def kernel_gradient(planner, node):
     shape, dtype = node.output.shape, x.dtype
     g, lanes, item = Geometry(x.shape, shape, **attrs), planner.kernels.lanes[x.dtype], np.dtype(x.dtype).itemsize
     layout = planner.channels_first(len(x.shape), attrs["channels_last"], lanes)
+    if spotted(planner, node):
+        return run_spotted(planner, g, node, layout)
     source, gradient = planner.rep(x, layout), planner.rep(grad, layout)
     if depthwise.applies(g):
         depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
@@ -296,7 +213,7 @@ def kernel_gradient(planner, node):
     for (kz, qz), (ky, qy) in itertools.product(z_taps, y_taps):
         for channel, (kx, qx) in itertools.product(range(g.channels), x_taps):
             at.append((channel * padded[0] + qz + low[0]) * depth + (qy + low[1]) * row + (qx + low[2]) * lanes)
-            targets.append((_flat((kz, ky, kx), g.window) * g.channels + channel) * shape[-1])
+            targets.append((tap_number((kz, ky, kx), g.window) * g.channels + channel) * shape[-1])
         for z, y in itertools.product(range(g.outputs[0]), range(g.outputs[1])):
             if 0 <= z * g.strides[0] + qz < g.sizes[0] and 0 <= y * g.strides[1] + qy < g.sizes[1]:
                 xrow.append(z * g.strides[0] * depth + y * g.strides[1] * row)
@@ -432,7 +349,7 @@ def conv_plain(planner, node, geometry):
         q = [axes[i][0][0][3][k[i]][1] + low[i] for i in range(3)]
         for c in range(g.channels):
             taps_x.append(q[0] * depth + q[1] * row + q[2] * all_channels + c)
-            taps_w.append((_flat(k, g.window) * g.channels + c) * all_filters)
+            taps_w.append((tap_number(k, g.window) * g.channels + c) * all_filters)
     taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
     vectors = -(-g.filters // lanes)
     cb, xb = plain_tile(planner.kernels.strided, g.outputs[2], vectors)
@@ -477,7 +394,7 @@ def _repeated(planner, source, pixels, channels, times, item):
 @lowers("max_pool", "max_pool_gradient")
 def max_pool(planner, node):
     x, *rest = node.inputs
-    in_lanes = planner.layout(x) is not None or planner.image_layout
+    in_lanes = id(x) in planner.spots or planner.layout(x) is not None or planner.image_layout
     _pool(planner, node, planner.kernels.pooling.max_pool, x, rest[0] if rest else None, x.shape, in_lanes)
 
 
@@ -507,6 +424,8 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
     cost = math.prod(shape)
     if planner.fills(shape[0], lanes) and in_lanes:
         layout = planner.channels_first(rank, channels_last, lanes)
+        if node.op.startswith("max_pool") and pool_with_spots(planner, node, layout):
+            return
         source, upper = (None if t is None else planner.rep(t, layout) for t in (x, grad))
         target = planner.define(node.output, layout)
         blocks = target.blocks

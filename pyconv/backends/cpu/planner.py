@@ -27,10 +27,6 @@ from .recompute import Recompute
 SERIAL = 15_000
 
 
-# Ops that work with samples in the lanes.
-IMAGE_OPS = {"conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool", "avg_pool_gradient"}
-
-
 class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
@@ -51,7 +47,6 @@ class Planner:
         self.graph, self.kernels, self.lowering = graph, kernels, lowering
         self.nodes = graph.nodes()
         self.image_layout = self._image_layout()
-        self.products = {}             # id of a node -> operations, where the algorithm takes fewer than the definition
         self.twice = None              # the planner's notes on what is computed again (see recompute.py)
         if self.image_layout:
             self.twice = Recompute(graph, self.image_layout[0])
@@ -61,6 +56,7 @@ class Planner:
         self.now = 0                   # position of the node being lowered
         self.reps: dict = {}           # id of a tensor -> {layout: Buffer}; the first layout is the native one
         self.done: set = set()         # nodes that a fused neighbour has taken over
+        self.spots: dict = {}          # id of a tensor -> Buffer: where the maxima of its pooling are
         self.messages: list = []       # errors that kernels can report
         self.arrays: list = []         # constants and tables to be kept alive
         self.homes: list = []          # buffers that are the storage of variables
@@ -75,9 +71,9 @@ class Planner:
     # Layouts ------------------------------------------------------------------------------------------------
 
     def _image_layout(self):
-        """How images enter the program: (batch, order function) if some op works in lanes, else None."""
+        """How images enter the program: (batch, order function) if some convolution works in lanes, else None."""
         for node in self.nodes:
-            if node.op in IMAGE_OPS:
+            if node.op in ("conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient"):
                 x = node.inputs[0]
                 lanes = self.kernels.lanes[x.dtype]
                 if self.fills(x.shape[0], lanes):
@@ -372,7 +368,7 @@ class Planner:
         return all(id(w) in chosen for w in works)
 
     def details(self) -> list:
-        """(nodes, bytes, whether it is the main one of its node, products of a fast algorithm) of each instruction."""
+        """(nodes, bytes, whether it is the main one of its node) of each instruction, for profiles."""
         chains = {id(c.work): tuple(c.nodes) or (c.sums[0].node,) for c in dict.fromkeys(self.chains.by_index)}
         main: dict = {}               # id of a node -> the instruction with most work
         for work in self.listing:
@@ -380,8 +376,7 @@ class Planner:
                 main[id(work.node)] = work
         return [(chains.get(id(w), (w.node,)),
                  sum({id(b): b.nbytes for b in [*w.reads, *w.writes] if b.place == FIXED}.values()),
-                 id(w) in chains or main.get(id(w.node)) is w,
-                 self.products.get(id(w.node), 0) if main.get(id(w.node)) is w else 0) for w in self.listing]
+                 id(w) in chains or main.get(id(w.node)) is w) for w in self.listing]
 
     def _settled(self, tensor, changing) -> Buffer:
         """The plain tensor in memory that no update changes: old values of variables are copied first."""

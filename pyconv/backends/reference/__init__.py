@@ -54,7 +54,7 @@ class ReferenceBackend(Backend):
     def supports(self, name):
         return name in KERNELS
 
-    def make(self, graph):
+    def compile(self, graph):
         return ReferenceProgram(graph)
 
 

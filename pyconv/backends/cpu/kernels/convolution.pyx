@@ -60,6 +60,15 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f32(const float *, long, long, float *, long, long)
     void transposed_f64(const double *, long, long, double *, long, long)
 
+cdef extern from "border.h" nogil:
+    ctypedef struct Border:
+        long n[3]
+        long low[3]
+        long padded[3]
+        int needed
+    void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
+    void with_border(const Border *, const char *, char *, long, size_t)
+
 ctypedef fused real:
     float
     double
@@ -79,39 +88,6 @@ def lanes():
 
 
 # A block with a border of zeros ---------------------------------------------------------------------------------
-
-cdef struct Border:
-    long n[3]           # sizes of the input: depth, rows, columns
-    long low[3]         # zeros before
-    long padded[3]      # sizes with the border
-    int needed
-
-cdef void with_border(const Border *b, const char *src, char *dst, long channels, size_t pixel) noexcept nogil:
-    """Copy `channels` planes of pixels of `pixel` bytes into the middle of zeros."""
-    band_with_border(b, src, dst, channels, pixel, 0, b.padded[1])
-
-cdef void band_with_border(const Border *b, const char *src, char *dst, long channels, size_t pixel, long first,
-                           long rows) noexcept nogil:
-    """The same for `rows` rows of the bordered planes from `first` on; those after the last are zeros too."""
-    cdef long c, z, y
-    cdef size_t width = b.padded[2] * pixel, left = b.low[2] * pixel, row = b.n[2] * pixel
-    for c in range(channels):
-        for z in range(b.padded[0]):
-            if z < b.low[0] or z >= b.low[0] + b.n[0]:
-                memset(dst, 0, rows * width)
-                dst += rows * width
-                continue
-            for y in range(first - b.low[1], first - b.low[1] + rows):
-                if y < 0 or y >= b.n[1]:
-                    memset(dst, 0, width)
-                else:
-                    if left:
-                        memset(dst, 0, left)
-                    memcpy(dst + left, src + y * row, row)
-                    if left + row < width:
-                        memset(dst + left + row, 0, width - left - row)
-                dst += width
-            src += b.n[1] * row
 
 cdef Border border(sizes, low, padded) except *:
     cdef Border b

@@ -4,11 +4,18 @@
 Lanes: [block][channel][depth][row][column][lane], a vector is one pixel of one channel, the task is a block. Plain:
 [sample][depth][row][column][channel], a vector is a group of channels of one pixel, the task is a sample. Loop order:
 channel or group, then pixels of the output, then the window. Ties: the gradient goes to the first maximum.
+
+Convolution and max pooling in one (float32, lanes, windows of two by two side by side; see pooled.h): a task takes a
+block, or some of its pooled rows, in bands whose input stays in the second-level cache; loop order: band, filters, row,
+columns. The kernel's gradient: a task takes a block and a range of filters; loop order: channel (a plane of the input,
+copied with its border), filters, kernel rows and columns.
 """
 
+from libc.stdint cimport int32_t, uint8_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 cdef extern from "pooling_types.h" nogil:
     const int LANES_F32, LANES_F64
@@ -31,6 +38,38 @@ cdef extern from "pooling_types.h" nogil:
     void max_pool_f64(const Pool *, const double *, double *, long)
     void max_pool_gradient_f32(const Pool *, const float *, const float *, float *, long)
     void max_pool_gradient_f64(const Pool *, const double *, const double *, double *, long)
+
+cdef extern from "border.h" nogil:
+    ctypedef struct Border:
+        long n[3]
+        long low[3]
+        long padded[3]
+        int needed
+    void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
+
+cdef extern from "pooled.h" nogil:
+    const int POOLED_ROWS
+    ctypedef struct Pooled:
+        const float *x
+        const float *w
+        const float *bias
+        const int32_t *xo
+        long taps, down
+        float *y
+        uint8_t *spots
+        long plane, rows
+        int relu
+    ctypedef struct Spotted:
+        const float *x
+        const float *g
+        const uint8_t *spots
+        long plane, rows, cols, row
+        float *out
+        long tap, lanes
+    void (*pooled_tiles[3])(const Pooled *)
+    void spotted(Spotted, long, long)
+    void pool_with_spots(const float *, long, long, long, float *, uint8_t *)
+    void spread_to_spots(const float *, const uint8_t *, long, long, float *, long, long)
 
 ctypedef fused real:
     float
@@ -169,3 +208,152 @@ def avg_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, windo
         return instruction(average_f32 if dtype == "float32" else average_f64, &p, sizeof(p), tasks, 0, None)
     return instruction(average_gradient_f32 if dtype == "float32" else average_gradient_f64, &p, sizeof(p), tasks, 0,
                        None)
+
+
+# Max pooling that notes where the maxima are, and convolution with such a pooling --------------------------------------
+
+pooled_rows = POOLED_ROWS          # filters of a tile
+
+
+cdef struct WithSpots:
+    Operand x, y, spots
+    long channels, rows, cols, height, width
+
+cdef void with_spots_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const WithSpots *p = <const WithSpots *>params
+    cdef const float *x = <const float *>address(&p.x, task, context)
+    cdef float *y = <float *>address(&p.y, task, context)
+    cdef uint8_t *spots = <uint8_t *>address(&p.spots, task, context)
+    cdef long c, plane = p.rows * p.cols * LANES_F32
+    for c in range(p.channels):
+        pool_with_spots(x + c * p.height * p.width * LANES_F32, p.width, p.rows, p.cols, y + c * plane,
+                        spots + c * plane)
+
+cdef void spread_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const WithSpots *p = <const WithSpots *>params
+    cdef float *x = <float *>address(&p.x, task, context)
+    cdef const float *y = <const float *>address(&p.y, task, context)
+    cdef const uint8_t *spots = <const uint8_t *>address(&p.spots, task, context)
+    cdef long c, plane = p.rows * p.cols * LANES_F32
+    for c in range(p.channels):
+        spread_to_spots(y + c * plane, spots + c * plane, p.rows, p.cols, x + c * p.height * p.width * LANES_F32,
+                        p.height, p.width)
+
+
+def pool_spots(x, y, spots, *, spread, blocks, channels, sizes, outputs):
+    """y = max pooling of x, and where the maxima are; or, with `spread`, x = the gradient, y being that of the output.
+
+    sizes, outputs: (rows, columns). channels: planes of a block.
+    """
+    cdef WithSpots p
+    p.x, p.y, p.spots = operand(x), operand(y), operand(spots)
+    p.channels, p.height, p.width, p.rows, p.cols = channels, sizes[0], sizes[1], outputs[0], outputs[1]
+    return instruction(spread_task if spread else with_spots_task, &p, sizeof(p), blocks, 0, None)
+
+
+cdef struct PooledConv:
+    Operand x, w, bias, y, spots
+    Border border
+    long channels, filters, taps, rows, cols
+    long parts, bands, band_rows        # tasks of a block; of all rows; rows of the input for one of these
+    const int32_t *xo
+    const int32_t *lines                # per pooled row: the first tap and the number of those that meet the input
+    int copy, relu
+
+cdef void pooled_conv_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PooledConv *p = <const PooledConv *>params
+    cdef long block = task // p.parts, part = task % p.parts, band, f, r, r0, r1, i, a, b
+    cdef long row = p.border.padded[2] * LANES_F32, nx = ceil_div(p.cols, 3)
+    cdef const float *x = <const float *>address(&p.x, block, context)
+    cdef const float *w = <const float *>address(&p.w, block, context)
+    cdef float *bias = <float *>address(&p.bias, block, context)
+    cdef float *y = <float *>address(&p.y, block, context)
+    cdef uint8_t *spots = <uint8_t *>address(&p.spots, block, context)
+    cdef Pooled t
+    t.down, t.plane, t.relu = row, p.rows * p.cols * LANES_F32, p.relu
+    for band in range(p.bands * part // p.parts, p.bands * (part + 1) // p.parts):
+        r0, r1 = p.rows * band // p.bands, p.rows * (band + 1) // p.bands
+        if p.copy:
+            band_with_border(&p.border, <const char *>x, context.scratch, p.channels, LANES_F32 * sizeof(float),
+                             2 * r0, p.band_rows)
+        for f from 0 <= f < p.filters by POOLED_ROWS:
+            t.rows = min(<long>POOLED_ROWS, p.filters - f)
+            t.bias = NULL if bias == NULL else bias + f
+            for r in range(r0, r1):
+                t.xo, t.taps = p.xo + p.lines[2 * r], p.lines[2 * r + 1]
+                t.w = w + f * p.taps + p.lines[2 * r] * POOLED_ROWS
+                for i in range(nx):
+                    a, b = p.cols * i // nx, p.cols * (i + 1) // nx
+                    t.x = (<const float *>context.scratch - 2 * r0 * row if p.copy else x) + 2 * (r * row + a * LANES_F32)
+                    t.y = y + f * t.plane + (r * p.cols + a) * LANES_F32
+                    t.spots = NULL if spots == NULL else spots + f * t.plane + (r * p.cols + a) * LANES_F32
+                    pooled_tiles[b - a - 1](&t)
+
+
+cdef Border border(sizes, low, padded) except *:
+    cdef Border b
+    for i in range(3):
+        b.n[i], b.low[i], b.padded[i] = sizes[i], low[i], padded[i]
+    b.needed = tuple(sizes) != tuple(padded)
+    return b
+
+
+def conv_pool(x, w, bias, y, spots, *, blocks, parts, bands, band_rows, sizes, low, padded, channels, filters, outputs,
+              xo, lines, copy, relu):
+    """y = max pooling of x * w (+ bias, relu); w packed as [filters / pooled_rows][tap][pooled_rows].
+
+    outputs: pooled rows and columns. xo: the taps' offsets in the input or, with `copy`, in the copy of a band with
+    its border. lines: per pooled row the first tap and the number of taps.
+    """
+    cdef PooledConv p
+    p.x, p.w, p.bias, p.y, p.spots = operand(x), operand(w), operand(bias), operand(y), operand(spots)
+    p.border = border(sizes, low, padded)
+    p.channels, p.filters, p.taps, p.rows, p.cols = channels, filters, xo.shape[0], outputs[0], outputs[1]
+    p.parts, p.bands, p.band_rows, p.copy, p.relu = parts, bands, band_rows, copy, relu
+    p.xo, p.lines = <const int32_t *>elements(xo, 4), <const int32_t *>elements(lines, 4)
+    return instruction(pooled_conv_task, &p, sizeof(p), blocks * parts,
+                       channels * band_rows * padded[2] * LANES_F32 * sizeof(float) + 128 if copy else 0, (xo, lines))
+
+
+cdef struct SpottedGradient:
+    Operand x, g, spots, out
+    Border border                       # of a channel
+    long channels, filters, groups, rows, cols, samples
+    long window[2]
+
+cdef void spotted_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const SpottedGradient *p = <const SpottedGradient *>params
+    cdef long block = task // p.groups, group = task % p.groups, c, k
+    cdef long f0 = p.filters * group // p.groups, f1 = p.filters * (group + 1) // p.groups
+    cdef const float *x = <const float *>address(&p.x, block, context)
+    cdef const float *inside
+    cdef float *out = <float *>address(&p.out, block, context) + f0
+    cdef Spotted t
+    t.plane, t.rows, t.cols, t.row = p.rows * p.cols * LANES_F32, p.rows, p.cols, p.border.padded[2] * LANES_F32
+    t.g = <const float *>address(&p.g, block, context) + f0 * t.plane
+    t.spots = <const uint8_t *>address(&p.spots, block, context) + f0 * t.plane
+    t.tap, t.lanes = p.channels * p.filters, min(<long>LANES_F32, p.samples - block * LANES_F32)
+    for c in range(p.channels):
+        inside = x + c * p.border.n[1] * p.border.n[2] * LANES_F32
+        if p.border.needed:
+            band_with_border(&p.border, <const char *>inside, context.scratch, 1, LANES_F32 * sizeof(float), 0,
+                             p.border.padded[1])
+            inside = <const float *>context.scratch
+        for k in range(p.window[0]):
+            t.x, t.out = inside + k * t.row, out + (k * p.window[1] * p.channels + c) * p.filters
+            spotted(t, f1 - f0, p.window[1])
+
+
+def kernel_gradient_spots(x, g, spots, out, *, samples, blocks, groups, channels, filters, sizes, low, padded, window,
+                          outputs):
+    """Partial sums per block of the kernel's gradient, in the kernel's own order; g is that of the pooled pixels.
+
+    groups: ranges of filters. window, outputs: (rows, columns), of the kernel and pooled.
+    """
+    cdef SpottedGradient p
+    p.x, p.g, p.spots, p.out = operand(x), operand(g), operand(spots), operand(out)
+    p.border = border(sizes, low, padded)
+    p.channels, p.filters, p.groups, p.rows, p.cols = channels, filters, groups, outputs[0], outputs[1]
+    p.samples, p.window[0], p.window[1] = samples, window[0], window[1]
+    return instruction(spotted_task, &p, sizeof(p), blocks * groups,
+                       padded[1] * padded[2] * LANES_F32 * sizeof(float) + 128 if p.border.needed else 0, None)

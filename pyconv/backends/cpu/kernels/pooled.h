@@ -1,0 +1,216 @@
+/* Convolution followed by max pooling with windows of two by two, side by side, and its gradients; float32, samples in
+ * the lanes.
+ *
+ * A spot is a byte per lane of a pooled pixel: where in its window the (first) maximum was; bit 0 is the column, bit 1
+ * the row. With it the gradients need neither the map that was pooled nor its gradient.
+ *
+ * pooled: as the packed tiles of tiles.h, for CB filters and PB pooled pixels of a row, four sums each.
+ *
+ * spotted: the kernel's gradient, from the gradient of the pooled pixels. Of the four products of a window's gradients
+ * three are with zero, so what the maximum has met is picked from the input lane by lane: that takes two selections a
+ * tap (one is shared with the tap beside it) and one product. NB taps of a kernel row for CB filters: sums over all
+ * pooled pixels, then over the lanes. */
+#ifndef PYCONV_POOLED_H
+#define PYCONV_POOLED_H
+#include "vector.h"
+#if defined(__AVX2__)
+#  include <immintrin.h>
+#endif
+
+typedef uint8_t bytes_t __attribute__((vector_size(LANES_F32), aligned(1), may_alias));
+
+/* Which: a choice of lanes. Spots: those of a pixel, in the form that suits such choices. above(a, b): where a > b, NaN
+ * being above all numbers. which(s, bit): where the spot has the bit. pick(m, a, b), pick_spot: a where m, else b. */
+#if defined(__AVX512F__)
+typedef __m128i Spots;
+typedef __mmask16 Which;
+#  define spots_of(n) _mm_set1_epi8(n)
+#  define spots_at(p) _mm_loadu_si128((const __m128i *)(p))
+#  define store_spots(p, s) _mm_storeu_si128((__m128i *)(p), s)
+#  define which(s, bit) _mm_test_epi8_mask(s, _mm_set1_epi8(1 << (bit)))
+#  define above(a, b) _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask((__m512)(b), (__m512)(b), _CMP_ORD_Q), \
+                                              (__m512)(a), (__m512)(b), _CMP_NLE_UQ)
+#  define pick(m, a, b) ((vf32)_mm512_mask_blend_ps(m, (__m512)(b), (__m512)(a)))
+#  define pick_spots(m, a, b) _mm_mask_blend_epi8(m, b, a)
+#elif defined(__AVX2__)
+typedef __m256i Spots;
+typedef __m256 Which;
+#  define spots_of(n) _mm256_set1_epi32(n)
+#  define spots_at(p) _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
+#  define store_spots(p, s) (*(bytes_t *)(p) = __builtin_convertvector((vi32)(s), bytes_t))
+#  define which(s, bit) ((__m256)_mm256_slli_epi32(s, 31 - (bit)))
+#  define above(a, b) ((__m256)(~((a) <= (b)) & ((b) == (b))))
+#  define pick(m, a, b) ((vf32)_mm256_blendv_ps((__m256)(b), (__m256)(a), m))
+#  define pick_spots(m, a, b) ((__m256i)pick(m, a, b))
+#else
+typedef vi32 Spots;
+typedef vi32 Which;
+#  define spots_of(n) ((vi32){0} + (n))
+#  define spots_at(p) __builtin_convertvector(*(const bytes_t *)(p), vi32)
+#  define store_spots(p, s) (*(bytes_t *)(p) = __builtin_convertvector(s, bytes_t))
+#  define which(s, bit) ((s) << (31 - (bit)) >> 31)
+#  define above(a, b) (~((a) <= (b)) & ((b) == (b)))
+#  define pick(m, a, b) ((vf32)(((m) & (vi32)(a)) | (~(m) & (vi32)(b))))
+#  define pick_spots(m, a, b) (((m) & (a)) | (~(m) & (b)))
+#endif
+
+/* The maximum of a window of two by two, a and b above c and d, and where it is. */
+INLINE vf32 window_top(vf32 a, vf32 b, vf32 c, vf32 d, Spots *spots) {
+    const Which right = above(b, a), right_below = above(d, c);
+    const vf32 top = pick(right, b, a), low = pick(right_below, d, c);
+    const Which below = above(low, top);
+    *spots = pick_spots(below, pick_spots(right_below, spots_of(3), spots_of(2)),
+                        pick_spots(right, spots_of(1), spots_of(0)));
+    return pick(below, low, top);
+}
+
+typedef struct {
+    const float *x, *w, *bias;
+    const int32_t *xo;              /* per tap: offset in x */
+    long taps, down;                /* down: elements of x from one row of results to the next */
+    float *y;
+    uint8_t *spots;                 /* or NULL */
+    long plane;                     /* elements from filter to filter in y and spots */
+    long rows;                      /* filters to store, at most CB */
+    int relu;
+} Pooled;
+
+#define POOLED_TILE(CB, PB) \
+static void pooled_##CB##_##PB(const Pooled *p) { \
+    vf32 acc[CB][2][2 * PB]; \
+    const float *w = p->w; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+        const vf32 b = (p->bias && c < p->rows ? p->bias[c] : 0) - (vf32){0}; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) acc[c][0][j] = acc[c][1][j] = b; } \
+    for (long t = 0; t < p->taps; t++, w += CB) { \
+        const float *x = p->x + p->xo[t], *below = x + p->down; \
+        vf32 s[CB]; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) s[c] = w[c] - (vf32){0}; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) { \
+            const vf32 v = *(const vf32 *)(x + j * LANES_F32); \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][0][j] += s[c] * v; } \
+        _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) { \
+            const vf32 v = *(const vf32 *)(below + j * LANES_F32); \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][1][j] += s[c] * v; } } \
+    const vf32 zero = (vf32){0}; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+        if (c < p->rows) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
+                Spots spots; \
+                vf32 best = window_top(acc[c][0][2 * j], acc[c][0][2 * j + 1], acc[c][1][2 * j], \
+                                       acc[c][1][2 * j + 1], &spots); \
+                if (p->relu) {      /* of a window without positive numbers all are zero: the first is the maximum */ \
+                    const Which kept = above(best, zero); \
+                    best = pick(kept, best, zero); spots = pick_spots(kept, spots, spots_of(0)); } \
+                *(vf32 *)(p->y + c * p->plane + j * LANES_F32) = best; \
+                if (p->spots) store_spots(p->spots + c * p->plane + j * LANES_F32, spots); } \
+}
+
+typedef struct {
+    const float *x, *g;
+    const uint8_t *spots;
+    long plane;                     /* elements from filter to filter in g and spots */
+    long rows, cols;                /* pooled pixels */
+    long row;                       /* elements of x from row to row */
+    float *out;
+    long tap;                       /* elements of out from tap to tap */
+    long lanes;                     /* lanes that hold samples */
+} Spotted;
+
+#define SPOTTED_TILE(NB, CB) \
+static void spotted_##NB##_##CB(const Spotted *p) { \
+    vf32 acc[CB][NB]; \
+    const float *g = p->g; const uint8_t *spots = p->spots; \
+    const long row = p->row, plane = p->plane; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+        _Pragma("GCC unroll 8") for (int t = 0; t < NB; t++) acc[c][t] = (vf32){0}; \
+    for (long i = 0; i < p->rows; i++) { \
+        const float *x = p->x + 2 * i * row; \
+        for (long j = 0; j < p->cols; j++, x += 2 * LANES_F32, g += LANES_F32, spots += LANES_F32) { \
+            vf32 v[2][NB + 1]; \
+            _Pragma("GCC unroll 8") for (int r = 0; r < 2; r++) \
+                _Pragma("GCC unroll 8") for (int t = 0; t <= NB; t++) \
+                    v[r][t] = *(const vf32 *)(x + r * row + t * LANES_F32); \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+                const Spots s = spots_at(spots + c * plane); \
+                const Which right = which(s, 0), below = which(s, 1); \
+                const vf32 grad = *(const vf32 *)(g + c * plane); \
+                vf32 a = pick(below, v[1][0], v[0][0]); \
+                _Pragma("GCC unroll 8") for (int t = 0; t < NB; t++) { \
+                    const vf32 b = pick(below, v[1][t + 1], v[0][t + 1]); \
+                    acc[c][t] += pick(right, b, a) * grad; \
+                    a = b; } } } } \
+    vf32 sums[CB][NB]; \
+    memcpy(sums, acc, sizeof sums); \
+    _Pragma("GCC unroll 1") for (int c = 0; c < CB; c++) \
+        _Pragma("GCC unroll 1") for (int t = 0; t < NB; t++) \
+            p->out[c + t * p->tap] = sum_lanes_f32(sums[c][t], p->lanes); \
+}
+
+#if ACCUMULATORS >= 24
+#  define POOLED_ROWS 2
+POOLED_TILE(2, 1) POOLED_TILE(2, 2) POOLED_TILE(2, 3)
+#else
+#  define POOLED_ROWS 1
+POOLED_TILE(1, 1) POOLED_TILE(1, 2) POOLED_TILE(1, 3)
+#  define pooled_2_1 pooled_1_1
+#  define pooled_2_2 pooled_1_2
+#  define pooled_2_3 pooled_1_3
+#endif
+static void (*const pooled_tiles[])(const Pooled *) = {pooled_2_1, pooled_2_2, pooled_2_3};
+
+SPOTTED_TILE(1, 1) SPOTTED_TILE(2, 1) SPOTTED_TILE(3, 1) SPOTTED_TILE(5, 1)
+SPOTTED_TILE(1, 2) SPOTTED_TILE(2, 2) SPOTTED_TILE(3, 2) SPOTTED_TILE(5, 2)
+SPOTTED_TILE(1, 4) SPOTTED_TILE(2, 4) SPOTTED_TILE(3, 4) SPOTTED_TILE(5, 4)
+/* [log2 of the filters][taps] */
+static void (*const spotted_tiles[][6])(const Spotted *) = {
+    {0, spotted_1_1, spotted_2_1, spotted_3_1, 0, spotted_5_1},
+    {0, spotted_1_2, spotted_2_2, spotted_3_2, 0, spotted_5_2},
+    {0, spotted_1_4, spotted_2_4, spotted_3_4, 0, spotted_5_4}};
+
+/* Any number of filters, which lie side by side in out, and of taps. */
+static void spotted(Spotted p, long filters, long taps) {
+    for (long f = 0, size; f < filters; f += 1 << size) {
+        size = filters - f >= 4 ? 2 : filters - f >= 2;
+        Spotted q = p;
+        for (long t = 0, n; t < taps; t += n, q.x += n * LANES_F32, q.out += n * p.tap) {
+            n = taps - t >= 5 ? 5 : taps - t == 4 ? 2 : taps - t;
+            spotted_tiles[size][n](&q);
+        }
+        p.g += p.plane << size; p.spots += p.plane << size; p.out += 1 << size;
+    }
+}
+
+/* Max pooling of a plane whose rows are `width` pixels apart, with spots. */
+static void pool_with_spots(const float *x, long width, long rows, long cols, float *y, uint8_t *spots) {
+    for (long i = 0; i < rows; i++, x += 2 * width * LANES_F32)
+        for (long j = 0; j < cols; j++, y += LANES_F32, spots += LANES_F32) {
+            const float *at = x + 2 * j * LANES_F32, *below = at + width * LANES_F32;
+            Spots s;
+            *(vf32 *)y = window_top(*(const vf32 *)at, *(const vf32 *)(at + LANES_F32), *(const vf32 *)below,
+                                    *(const vf32 *)(below + LANES_F32), &s);
+            store_spots(spots, s);
+        }
+}
+
+/* The gradient of such a pooling: a plane of `height` rows; zeros but at the maxima. */
+static void spread_to_spots(const float *g, const uint8_t *spots, long rows, long cols, float *dx, long height,
+                            long width) {
+    const vf32 zero = {0};
+    for (long i = 0; i < rows; i++, dx += 2 * width * LANES_F32) {
+        for (long j = 0; j < cols; j++, g += LANES_F32, spots += LANES_F32) {
+            float *at = dx + 2 * j * LANES_F32, *below = at + width * LANES_F32;
+            const Spots s = spots_at(spots);
+            const Which right = which(s, 0), low = which(s, 1);
+            const vf32 grad = *(const vf32 *)g, up = pick(low, zero, grad), down = pick(low, grad, zero);
+            *(vf32 *)at = pick(right, zero, up);
+            *(vf32 *)(at + LANES_F32) = pick(right, up, zero);
+            *(vf32 *)below = pick(right, zero, down);
+            *(vf32 *)(below + LANES_F32) = pick(right, down, zero);
+        }
+        for (long r = 0; r < 2; r++)
+            memset(dx + (r * width + 2 * cols) * LANES_F32, 0, (width - 2 * cols) * VECTOR_BYTES);
+    }
+    memset(dx, 0, (height - 2 * rows) * width * VECTOR_BYTES);
+}
+#endif

@@ -1,0 +1,173 @@
+"""Convolution and max pooling with windows of two by two as one: without the map between them, nor its gradient.
+
+The pooling notes where its maxima are: its *spots*, a byte for each of its results. With these its gradient needs
+no look at what was pooled, and the gradient for the kernel of the convolution before it none at the three elements of
+each window that are zero.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .buffers import NOWHERE, Buffer
+from .geometry import Geometry, lines_of, pack_rows, tap_number
+from .lowering_winograd import CACHE, add_partial_sums, fits_chain, kernel_cost
+
+
+def spots_of(planner, tensor):
+    """The spots of the pooling of a tensor, or None if it has none."""
+    return planner.spots.get(id(tensor))
+
+
+def pooling_of(planner, tensor):
+    """(the max pooling of a tensor by windows of two by two side by side, whether its gradient is wanted), or None."""
+    users = [u for u in planner.consumers.get(id(tensor), ()) if u is not None]
+    pool = next((u for u in users if u.op == "max_pool" and tuple(u.attrs["window"]) == (2, 2)), None)
+    if pool is None or tensor.dtype != "float32" or len(tensor.shape) != 4:
+        return None
+    attrs = pool.attrs
+    if tuple(attrs["strides"]) != (2, 2) or tuple(attrs["dilation"]) != (1, 1) or any(
+            p for pair in attrs["padding"] for p in pair) or 0 in pool.output.shape:
+        return None
+    if not planner.fills(tensor.shape[0], planner.kernels.lanes[tensor.dtype]):
+        return None
+    return pool, any(u.op == "max_pool_gradient" and u.inputs[0] is tensor and u.attrs == attrs for u in users)
+
+
+def alone(planner, tensor, pool) -> bool:
+    """Whether nobody but the pooling and its gradient looks at what is pooled."""
+    return all(u is pool or u is not None and u.op == "max_pool_gradient" and u.inputs[0] is tensor
+               and u.inputs[1] is not tensor and u.attrs == pool.attrs for u in planner.consumers[id(tensor)])
+
+
+def new_spots(planner, tensor, pooled):
+    """Room for the spots of the pooling of `tensor` into the buffer `pooled`."""
+    planner.spots[id(tensor)] = spots = Buffer(pooled.block_bytes // 4, pooled.blocks)
+    return spots
+
+
+def _sizes(shape, channels_last):
+    """(channels, (rows, columns)) of images."""
+    return (shape[3], tuple(shape[1:3])) if channels_last else (shape[1], tuple(shape[2:]))
+
+
+def pool_with_spots(planner, node, layout):
+    """Lower a max pooling so that it notes its spots, or its gradient with them; False if that cannot be."""
+    x, *rest = node.inputs
+    found = pooling_of(planner, x)
+    if found is None:
+        return False
+    (channels, sizes), (_, outputs) = (_sizes(t.shape, node.attrs["channels_last"]) for t in (x, found[0].output))
+    kernel = planner.kernels.pooling.pool_spots
+    if not rest:
+        if found[0] is not node or not found[1]:
+            return False
+        source, target = planner.rep(x, layout), planner.define(node.output, layout)
+        spots = new_spots(planner, x, target)
+        planner.add(lambda: kernel(source.at(), target.at(), spots.at(), spread=False, blocks=target.blocks,
+                                   channels=channels, sizes=sizes, outputs=outputs),
+                    [source], [target, spots], blocks=target.blocks, cost=source.nbytes / 16)
+        return True
+    spots = spots_of(planner, x)
+    if spots is None or node.attrs != found[0].attrs:
+        return False
+    if all(u is not None and u.op == "conv_kernel_gradient" and spotted(planner, u)
+           for u in planner.consumers[id(node.output)]):
+        return True
+    source, target = planner.rep(rest[0], layout), planner.define(node.output, layout)
+    planner.add(lambda: kernel(target.at(), source.at(), spots.at(), spread=True, blocks=target.blocks,
+                               channels=channels, sizes=sizes, outputs=outputs),
+                [source, spots], [target], blocks=target.blocks, cost=target.nbytes / 16)
+    return True
+
+
+def fits(g) -> bool:
+    """Whether the kernels have a convolution of this geometry with the pooling after it."""
+    return g.groups == 1 and g.strides == (1, 1, 1)
+
+
+def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, bias, relu):
+    """Add the work of a convolution and the pooling of its result `tensor`; wanted: whether the spots are."""
+    lanes, low, window = planner.kernels.lanes["float32"], [p for p, _ in g.padding], g.window
+    padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
+    rows, cols = (n // 2 for n in g.outputs[1:])
+    reach, line = (window[1] - 1) * g.dilation[1], g.channels * padded[2] * lanes * 4
+    bands = -(-rows // max(1, min(rows, (CACHE // 4 // line - reach) // 2)))
+    copy = padded != tuple(g.sizes)
+    band_rows = 2 * -(-rows // bands) + reach if copy else padded[1]
+    row = padded[2] * lanes
+    taps = [(0, ky, kx) for ky in range(window[1]) for kx in range(window[2])]
+    # Taps in the order kernel row, channel, kernel column, so that those of rows of the border are at either end.
+    order = np.arange(g.channels * len(taps)).reshape(g.channels, *window[1:]).swapaxes(0, 1).ravel()
+    at = np.array([ky * g.dilation[1] * row + kx * g.dilation[2] * lanes for _, ky, kx in taps], np.int64)
+    xo = planner.table(np.add.outer(np.arange(g.channels) * band_rows * row, at).ravel()[order])
+    from_kernel = np.array([tap_number(k, window) * g.channels * g.filters for k in taps], np.int64)
+    cb = planner.kernels.pooling.pooled_rows
+    packed = Buffer(len(xo) * -(-g.filters // cb) * cb * 4)
+    pack_rows(planner, "float32", weights, packed,
+              [np.add.outer(np.arange(g.channels) * g.filters, from_kernel).ravel()[order]], g.filters, cb, 1)
+    z, y, x = (axis[0][0] for axis in g.forward())
+    each = lines_of(z, y, (1, 1, 1), g.sizes, g.channels * len(x[3]))
+    ends = [(a, a + n) for a, n in each if n] or [(0, 0)]
+    lines = []
+    for above, below in zip(each[0:2 * rows:2], each[1:2 * rows:2], strict=True):
+        met = [(a, a + n) for a, n in (above, below) if n] or ends[:1]
+        first = min(a for a, _ in met)
+        lines.append((first, max(b for _, b in met) - first))
+    lines = planner.table(lines)
+    target = planner.define(pool.output, layout)
+    spots = new_spots(planner, tensor, target) if wanted else None
+    macs = 4 * rows * cols * len(xo) * packed.nbytes // (4 * len(xo)) * source.blocks
+    parts = 1 if fits_chain(source, target) else max(1, min(bands, macs // source.blocks // 200_000, 16))
+
+    def make():
+        return planner.kernels.pooling.conv_pool(
+            source.at(), packed.whole(), bias.whole() if bias else NOWHERE, target.at(),
+            spots.at() if spots else NOWHERE, blocks=source.blocks, parts=parts, bands=bands, band_rows=band_rows,
+            sizes=g.sizes, low=low, padded=padded, channels=g.channels, filters=g.filters, outputs=(rows, cols), xo=xo,
+            lines=lines, copy=copy, relu=relu)
+    planner.add(make, [source, packed, *([bias] if bias else [])], [target, *([spots] if spots else [])],
+                blocks=source.blocks if parts == 1 else 0, cost=macs * 0.33)
+
+
+def spotted(planner, node) -> bool:
+    """Whether the gradient for a kernel is computed from the spots of the pooling after the convolution."""
+    x, grad = node.inputs
+    below = grad.node
+    if below.op != "max_pool_gradient" or spots_of(planner, below.inputs[0]) is None \
+            or below.attrs != pooling_of(planner, below.inputs[0])[0].attrs:
+        return False
+    g = Geometry(x.shape, node.output.shape, **{k: v for k, v in node.attrs.items() if k != "shape"})
+    if g.groups > 1 or g.strides != (1, 1, 1) or g.dilation != (1, 1, 1):
+        return False
+    return _spotted_cost(g, -(-g.batch // planner.kernels.lanes[x.dtype])) < kernel_cost(g, x.dtype,
+                                                                                       planner.kernels.lanes[x.dtype])
+
+
+def _spotted_cost(g, blocks):
+    """In vector operations: a tap takes two selections and a product; at the end lanes are summed."""
+    rows = g.channels * g.window[1] * g.filters * blocks
+    return rows * ((g.outputs[1] // 2) * (g.outputs[2] // 2) * (1.65 * g.window[2] + 1.2) + 8 * g.window[2])
+
+
+def run_spotted(planner, g, node, layout):
+    """Add the work of the gradient for a kernel, from that of the pooled pixels."""
+    x, grad = node.inputs
+    below = grad.node
+    source, gradient = planner.rep(x, layout), planner.rep(below.inputs[1], layout)
+    spots, blocks = spots_of(planner, below.inputs[0]), source.blocks
+    taps, outputs = math.prod(g.window), tuple(n // 2 for n in g.outputs[1:])
+    chained = fits_chain(source, gradient)
+    groups = 1 if chained else min(-(-g.filters // 4), -(-16 // blocks))
+    padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
+
+    def make(partial):
+        return planner.kernels.pooling.kernel_gradient_spots(
+            source.at(), gradient.at(), spots.at(), partial.at(), samples=g.batch, blocks=blocks, groups=groups,
+            channels=g.channels, filters=g.filters, sizes=g.sizes, low=[p for p, _ in g.padding], padded=padded,
+            window=g.window[1:], outputs=outputs)
+    add_partial_sums(planner, make, dtype=x.dtype, source=source, gradient=gradient, besides=[spots],
+                     target=planner.define(node.output), parts=blocks, chained=chained, taps=taps * g.channels,
+                     filters=g.filters, cost=_spotted_cost(g, blocks) * 0.3)
