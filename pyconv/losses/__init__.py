@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..utils.naming import find
+from ..utils.naming import find_object
 from ..utils.registry import CustomObjectScope, get_registered_name
 from .loss import Loss, LossFunctionWrapper, as_float, as_values, match_ranks, reduce_weighted
 from .margin import (
@@ -82,9 +82,8 @@ FUNCTIONS = {f.__name__: f for f in (
     cosine_similarity, dice, hinge, huber, kl_divergence, log_cosh, mean_absolute_error,
     mean_absolute_percentage_error, mean_squared_error, mean_squared_logarithmic_error, poisson,
     sparse_categorical_crossentropy, squared_hinge, tversky)}
-ALIASES = {"mse": mean_squared_error, "mae": mean_absolute_error, "bce": binary_crossentropy,
-           "mape": mean_absolute_percentage_error, "msle": mean_squared_logarithmic_error,
-           "kld": kl_divergence}
+NAMES = {**FUNCTIONS, **CLASSES, "mse": mean_squared_error, "mae": mean_absolute_error, "bce": binary_crossentropy,
+         "mape": mean_absolute_percentage_error, "msle": mean_squared_logarithmic_error, "kld": kl_divergence}
 
 
 def serialize(loss):
@@ -112,18 +111,4 @@ def get(identifier):
     TypeError
         For what can be no loss.
     """
-    if identifier is None or isinstance(identifier, Loss):
-        return identifier
-    if isinstance(identifier, dict):
-        if "class_name" not in identifier:
-            raise ValueError(f"a loss's configuration is a dictionary with 'class_name' and 'config', "
-                             f"got {identifier!r}.")
-        return find("loss", identifier["class_name"], CLASSES).from_config(identifier.get("config", {}))
-    if isinstance(identifier, type) and issubclass(identifier, Loss):
-        raise TypeError(f"loss={identifier.__name__} is a class; give an instance: {identifier.__name__}().")
-    if callable(identifier):
-        return identifier
-    if isinstance(identifier, str) and identifier in CLASSES:
-        return CLASSES[identifier]()
-    found = find("loss", identifier, {**FUNCTIONS, **ALIASES})
-    return found() if isinstance(found, type) else found
+    return find_object("loss", identifier, Loss, CLASSES, NAMES)

@@ -20,7 +20,7 @@ from ..losses import (
     sparse_categorical_crossentropy,
     squared_hinge,
 )
-from ..utils.naming import find, snake_case
+from ..utils.naming import find_object, snake_case
 from ..utils.registry import CustomObjectScope, get_registered_name
 from .accuracy import (
     Accuracy,
@@ -157,16 +157,4 @@ def get(identifier):
     TypeError
         For what can be no metric.
     """
-    if identifier is None or isinstance(identifier, Metric):
-        return identifier
-    if isinstance(identifier, dict):
-        if "class_name" not in identifier:
-            raise ValueError(f"a metric's configuration is a dictionary with 'class_name' and 'config', "
-                             f"got {identifier!r}.")
-        return find("metric", identifier["class_name"], CLASSES).from_config(identifier.get("config", {}))
-    if isinstance(identifier, type) and issubclass(identifier, Metric):
-        raise TypeError(f"{identifier.__name__} is a class; give an instance: {identifier.__name__}().")
-    if callable(identifier):
-        return identifier
-    found = find("metric", identifier, NAMES)
-    return found() if isinstance(found, type) else found
+    return find_object("metric", identifier, Metric, CLASSES, NAMES)

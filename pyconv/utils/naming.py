@@ -26,6 +26,38 @@ def find(kind: str, name: str, table: dict):
     raise unknown(kind, name, table)
 
 
+def find_object(kind: str, identifier, base: type, classes: dict, names: dict):
+    """What `identifier` stands for: None, an instance of `base`, a function, a configuration, or one of `names`.
+
+    Parameters
+    ----------
+    kind: str
+        What it is, for the error message.
+    classes, names: dict
+        Of a configuration's class names; of all names, to classes, which give an instance, or functions.
+
+    Raises
+    ------
+    ValueError
+        For unknown names and for a dictionary that is no configuration.
+    TypeError
+        For a class in the place of its instance, and for what has no name.
+    """
+    if identifier is None or isinstance(identifier, base):
+        return identifier
+    if isinstance(identifier, dict):
+        if "class_name" not in identifier:
+            raise ValueError(f"a {kind}'s configuration is a dictionary with 'class_name' and 'config', "
+                             f"got {identifier!r}.")
+        return find(kind, identifier["class_name"], classes).from_config(identifier.get("config", {}))
+    if isinstance(identifier, type) and issubclass(identifier, base):
+        raise TypeError(f"{kind}={identifier.__name__} is a class; give an instance: {identifier.__name__}().")
+    if callable(identifier):
+        return identifier
+    found = find(kind, identifier, names)
+    return found() if isinstance(found, type) else found
+
+
 def unknown(kind: str, name: str, table) -> ValueError:
     """The error for a name that is not among `table`; it proposes the nearest."""
     close = difflib.get_close_matches(name.lower(), [str(k) for k in table], 1, 0.5)
