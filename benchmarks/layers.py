@@ -122,32 +122,13 @@ def copy_speed() -> float:
     return best
 
 
-def report(results, table) -> str:
-    """The two tables: convolutions with the fraction of the peak, the others with that of a copy's speed."""
-    top, speed = peak(), copy_speed()
-    rows, others = [], []
-    for r in results:
-        own, peer = r.of("pyconv"), r.of("torch")
-        if own is None:
-            continue
-        ratio = f"{own.best / peer.best:.2f}" if peer else ""
-        other = f"{peer.best * 1e3:.2f} ({peer.candidate})" if peer else ""
-        if "convolution" in r.task:
-            flops = CONVOLUTIONS[r.task["convolution"]].flops
-            rows.append([r.task["title"], f"{own.best * 1e3:.2f}", other, ratio, f"{flops / own.best / 1e9:.0f}",
-                         f"{flops / peer.best / 1e9:.0f}" if peer else "",
-                         f"{flops / own.best / top:.0%}" if top else ""])
-        else:
-            # The least that any algorithm moves: what goes in, what comes out, of both passes.
-            quarter = "pooling" in r.task["title"]
-            forward, backward = (1.25, 2.5 if "max" in r.task["title"] else 1.25) if quarter else (2, 3)
-            least = BYTES * (forward + (backward if "backward" in r.task["what"] else 0))
-            others.append([r.task["title"], f"{own.best * 1e3:.2f}", other, ratio, f"{least / own.best / speed:.0%}"])
-    text = table(["convolution (batch, in, size, out, kernel)", "pyconv, ms", "PyTorch, ms", "pyconv ÷ it",
-                  "pyconv, GFLOP/s", "PyTorch's", "of the peak"], rows)
-    text += (f"\n\nGFLOP/s count the products of the direct algorithm; Winograd's needs fewer, so that it can pass the "
-             f"peak of {top / 1e9:.0f} GFLOP/s, measured.\n\n" if top else "\n\n")
-    text += table(["layer, maps of 32 × 64 × 56 × 56", "pyconv, ms", "PyTorch, ms", "pyconv ÷ it",
-                   "of a copy's speed"], others)
-    return text + (f"\n\nThe last column: the bytes that any algorithm must read and write, each once, over what a "
-                   f"copy of the maps moves ({speed / 1e9:.1f} GB/s).")
+def rates() -> dict:
+    """What one core can do: FLOP/s, or None without a C compiler, and bytes/s of a copy."""
+    return {"flops": peak(), "bytes": copy_speed()}
+
+
+def least_bytes(title, what) -> float:
+    """The least that any algorithm moves: what goes in and what comes out, of both passes, each once."""
+    quarter = "pooling" in title
+    forward, backward = (1.25, 2.5 if "max" in title else 1.25) if quarter else (2, 3)
+    return BYTES * (forward + (backward if "backward" in what else 0))

@@ -106,6 +106,19 @@ NETWORKS = {
         conv(32, 5, 0, "relu", stride=2), conv(32, 3, 0, "relu"), pool(2), flatten(), dense(128, "relu"), dense(10)),
         10, batch=32, images=512, ones=100),
 }
+# For images of any size: what a sample and a pixel cost.
+THREE_LAYERS = Network("three convolutions", (32, 32, 3), (
+    conv(16, 3, 1, "relu"), pool(2), conv(32, 3, 1, "relu"), pool(2), conv(32, 3, 1, "relu"), global_average(),
+    dense(10)), 0)
+
+
+def network_of(task) -> Network:
+    """The network that a task names, for images of the size that it names."""
+    network = {**NETWORKS, "three_layers": THREE_LAYERS}[task["network"]]
+    if "size" in task:
+        *spatial, channels = network.shape
+        network = network._replace(shape=(*[task["size"]] * len(spatial), channels))
+    return network
 
 
 def after(layer, shape) -> tuple:

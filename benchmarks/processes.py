@@ -1,4 +1,4 @@
-"""Measures whole processes: importing, peak memory, time from starting Python to an accuracy."""
+"""Measures whole processes: importing, peak memory, the first step, time from starting Python to an accuracy."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ IMPORTS = {
     "torch": "import torch",
     "onnxruntime": "import onnxruntime",
 }
+SLOW = ("torch", "onnxruntime")         # they take seconds, and are there for the record only
 
 
 def _environment():
     return {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
-def imports(rounds, quick, tell) -> dict:
+def imports(rounds, of_slow, tell) -> dict:
     """name -> seconds of each process that imports it, interleaved; a first round fills the caches."""
-    chosen = {name: code for name, code in IMPORTS.items() if not quick or name not in ("torch", "onnxruntime")}
-    times: dict = {name: [] for name in chosen}
+    times: dict = {name: [] for name in IMPORTS}
     for number in range(rounds + 1):
         tell(f"imports: round {number} of {rounds}")
-        for name, code in chosen.items():
-            if name in ("torch", "onnxruntime") and number > 5:
-                continue                # they take seconds, and are there for the record only
+        for name, code in IMPORTS.items():
+            if name in SLOW and number > of_slow:
+                continue
             start = time.perf_counter()
             done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=_environment(), check=False,
                                   capture_output=True)
@@ -42,11 +42,11 @@ def imports(rounds, quick, tell) -> dict:
     return {name: found for name, found in times.items() if found}
 
 
-def whole(library, goal, threads, seed=0) -> dict:
+def whole(library, goal, threads, seed=0, network="lenet5") -> dict:
     """What `benchmarks.whole` tells, and "seconds" from starting Python until it told it; or {"error": text}."""
+    command = [sys.executable, "-m", "benchmarks.whole", library, goal, str(threads), str(seed), network]
     start = time.perf_counter()
-    with subprocess.Popen([sys.executable, "-m", "benchmarks.whole", library, goal, str(threads), str(seed)], cwd=ROOT,
-                          env={**_environment(), "OMP_NUM_THREADS": str(threads)}, text=True,
+    with subprocess.Popen(command, cwd=ROOT, env={**_environment(), "OMP_NUM_THREADS": str(threads)}, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         line = process.stdout.readline()
         seconds = time.perf_counter() - start
@@ -56,29 +56,20 @@ def whole(library, goal, threads, seed=0) -> dict:
     return {**json.loads(line), "seconds": seconds}
 
 
-def memory(libraries, rounds, threads, tell) -> dict:
-    """library -> peaks in bytes, one per process, or an error."""
+def repeated(goal, read, network, libraries, rounds, threads, tell, of_others=None) -> dict:
+    """library -> what `read` takes from the answer of each process, or an error; the libraries take turns.
+
+    The number of the round is the seed. of_others: rounds of the libraries that are not pyconv, if fewer.
+    """
     found: dict = {}
     for number in range(rounds):
         for library in libraries:
-            tell(f"memory: {library}, {number + 1} of {rounds}")
-            answer = whole(library, "memory", threads)
+            if isinstance(found.get(library), str) or library != "pyconv" and number >= (of_others or rounds):
+                continue
+            tell(f"{goal}: {network}, {library}, {number + 1} of {rounds}")
+            answer = whole(library, goal, threads, number, network)
             if "error" in answer:
                 found[library] = answer["error"]
             else:
-                found.setdefault(library, []).append(answer["bytes"])
-    return found
-
-
-def accuracy(libraries, seeds, threads, tell) -> dict:
-    """library -> a dictionary per seed with "seconds", "steps" and "accuracy", or an error."""
-    found: dict = {}
-    for seed in range(seeds):
-        for library in libraries:
-            tell(f"time to accuracy: {library}, seed {seed}")
-            answer = whole(library, "accuracy", threads, seed)
-            if "error" in answer:
-                found[library] = answer["error"]
-            else:
-                found.setdefault(library, []).append(answer)
+                found.setdefault(library, []).append(read(answer))
     return found

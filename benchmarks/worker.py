@@ -6,9 +6,12 @@ may spin for some milliseconds after a measurement, so whoever measures several 
 
 Commands:
 
-- {"do": "prepare", "task": {...}, "quick": bool} -> {"candidates": [names], "failed": {name: reason},
+- {"do": "prepare", "task": {...}, "quick": bool} -> {"candidates": {name: facts about it}, "failed": {name: reason},
   "outputs": the network's outputs for the first images}
-- {"do": "measure", "candidate": name} -> {"seconds": number} or {"best": number, "median": number}
+- {"do": "measure", "candidate": name, "threads": number or null} -> {"seconds": number} or {"best": number,
+  "median": number}
+
+The number of threads is that of the measurement, otherwise task["threads"], otherwise THREADS.
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ def main():
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     name, threads = sys.argv[1], int(sys.argv[2])
-    candidates, task = {}, None
+    candidates, task, now = {}, None, threads
     try:
         peer = importlib.import_module(f"benchmarks.peers.{name}").Peer(threads)
         answer = {"versions": peer.versions()}
@@ -63,8 +66,14 @@ def main():
         try:
             if command["do"] == "prepare":
                 candidates, task = {}, command["task"]
+            wanted = command.get("threads") or task.get("threads") or threads
+            if wanted != now:
+                peer.set_threads(wanted)
+                now = wanted
+            if command["do"] == "prepare":
                 candidates, failed, outputs = peer.prepare(task, command["quick"])
-                answer = {"candidates": list(candidates), "failed": failed, "outputs": outputs.tolist()}
+                answer = {"candidates": {key: getattr(f, "facts", {}) for key, f in candidates.items()},
+                          "failed": failed, "outputs": outputs.tolist()}
             elif task["kind"] in ("one", "layer"):
                 answer = many_runs(candidates[command["candidate"]], task["count"])
             else:

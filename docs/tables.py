@@ -29,7 +29,8 @@ NAMESPACES = {
     "regularizers": "Regularizers", "constraints": "Constraints", "losses": "Losses", "metrics": "Metrics",
     "optimizers": "Optimizers", "optimizers.schedules": "Learning-rate schedules", "callbacks": "Callbacks",
     "models": "Models", "saving": "Saving", "utils": "Utilities", "applications": "Applications",
-    "datasets": "Data sets", "random": "Random numbers", "config": "Settings", "tree": "Nests",
+    "datasets": "Data sets", "random": "Random numbers", "config": "Settings", "dtype_policies": "Types of layers",
+    "mixed_precision": "Types of layers, by older names", "tree": "Nests",
     "ops": "Array functions",
 }
 # Names under which Keras keeps the same things a second time, and its own inner parts.
@@ -47,7 +48,6 @@ ANOTHER_FORM = ("Variable", "Function")
 
 NO_TEXT = "tables are not pyconv's subject; for texts there is `TextVectorization`"
 NO_COMPLEX = "there are no complex numbers"
-NO_HALF = "computations are in float32 or float64"
 SEQUENCES = "sequence models other than convolutional ones are not pyconv's subject"
 RECORDED = "a graph is recorded once and has no loops or branches that depend on data"
 OTHER_FRAMEWORK = "belongs to another framework"
@@ -55,9 +55,9 @@ LATER = "not there yet"
 
 # (patterns, reason), the first that fits
 REASONS = [
-    ("DTypePolicy FloatDTypePolicy dtype_policies mixed_precision config.*dtype_policy optimizers.LossScaleOptimizer",
-     NO_HALF + ", chosen by `dtype`"),
-    ("Quantizer quantizers layers.*Quantiz*", "weights are not quantized"),
+    ("dtype_policies.DTypePolicyMap", "each layer is given its own `dtype`"),
+    ("Quantizer quantizers layers.*Quantiz* dtype_policies.*Quantized* dtype_policies.Int4* dtype_policies.AWQ* "
+     "dtype_policies.GPTQ*", "weights are not quantized"),
     ("distribution distillation export wrappers legacy Operation RematScope remat StatelessScope SymbolicScope "
      "name_scope device config.*nnx* config.*flash* visualization",
      "part of Keras's way to work on top of other frameworks"),

@@ -12,12 +12,12 @@ _EXPORTS = {
     "Model": "models", "Sequential": "models", "Input": "models",
     "Layer": "layers", "InputSpec": "layers", "Variable": "graph", "Function": "ops.function",
     "Initializer": "initializers", "Regularizer": "regularizers", "Loss": "losses", "Metric": "metrics",
-    "Optimizer": "optimizers",
+    "Optimizer": "optimizers", "DTypePolicy": "dtype_policies", "FloatDTypePolicy": "dtype_policies",
     "set_backend": "config", "device": "backends", "value_and_grad": "utils.gradients",
 }
 _MODULES = ("activations", "applications", "backends", "callbacks", "config", "constraints", "data", "datasets",
-            "graph", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
-            "regularizers", "saving", "testing", "utils")
+            "dtype_policies", "graph", "initializers", "layers", "losses", "metrics", "mixed_precision", "models",
+            "ops", "optimizers", "random", "regularizers", "saving", "testing", "utils")
 
 __all__ = sorted([*_EXPORTS, *_MODULES, "version"])
 

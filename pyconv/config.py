@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 _state = {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last", "num_threads": None,
-          "conv_algorithm": None}
+          "conv_algorithm": None, "dtype_policy": None}
 
 
 def floatx() -> str:
@@ -18,6 +18,21 @@ def set_floatx(value: str):
     if value not in ("float32", "float64"):
         raise ValueError(f"floatx={value!r} must be 'float32' or 'float64'.")
     _state["floatx"] = value
+
+
+def dtype_policy():
+    """The `pyconv.dtype_policies.DTypePolicy` of layers that are given no dtype; default that of `floatx`."""
+    from .dtype_policies import DTypePolicy
+    return _state["dtype_policy"] or DTypePolicy(floatx())
+
+
+def set_dtype_policy(policy):
+    """Set the policy of layers made from now on, by name: "mixed_float16", "mixed_bfloat16", "float32", "float64".
+
+    policy: a name, a `DTypePolicy`, or None for that of `floatx`.
+    """
+    from . import dtype_policies
+    _state["dtype_policy"] = None if policy is None else dtype_policies.get(policy)
 
 
 def epsilon() -> float:
@@ -69,9 +84,11 @@ def set_conv_algorithm(name: str):
     """Choose how the CPU backend convolves from now on. Programs are kept apart by it.
 
     name: "auto" (Winograd's algorithm for float32 where it is estimated to be faster), "direct" (never), "winograd"
-    (wherever it can be used: kernels of 3 x 3 or 5 x 5, stride 1, no dilation, one group). Winograd's algorithm needs
-    up to four times fewer multiplications; its results differ from the direct ones by a relative error of about 1e-6
-    in float32, and a NaN or an infinity in a pixel spreads over the tile of 4 x 4 (or 2 x 2) outputs that it reaches.
+    (wherever it can be used: kernels of 3, 5, 1 x 3, 1 x 5, 3 x 3 or 5 x 5, in 3D with any depth, stride 1, no
+    dilation, one group). Winograd's algorithm needs up to four times fewer multiplications for 3 x 3, six for 5 x 5,
+    two for 1 x 3; its results differ from the direct ones by a relative error of about 1e-6 in float32 (up to 8e-6 for
+    5 x 5 with 512 channels), and a NaN or an infinity in a pixel spreads over the tiles of 4 x 4 outputs (4 in a row)
+    that it reaches.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")

@@ -5,9 +5,13 @@ using the library whose user could not know beforehand whether it is the fastest
 the network's for the first four images, in which all libraries must agree.
 
 - Task "train": ``function(warm)`` does two steps if `warm`, otherwise task["steps"] steps.
-- Task "predict": ``function(warm)`` predicts task["count"] images, or a few if `warm`.
+- Task "predict": ``function(warm)`` predicts task["count"] images, or a few if `warm`; in batches of task["batch"], or
+  of what the library likes best if there is none.
 - Task "one": ``function()`` predicts one image.
 - Task "layer": ``function()`` does one layer of `benchmarks.layers`; it may return the seconds that it took.
+
+A task may have a network's "size", its images' height and width. A function's attribute `facts`, a dictionary, is kept
+with its times. Peers that can change their number of threads have ``set_threads(n)``.
 
 Images are converted to what the library likes best before the time is taken; only pyconv gets its bytes as they are.
 """

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..networks import NETWORKS, draw_images, draw_weights, scaled
+from ..networks import draw_images, draw_weights, network_of, scaled
 from . import CHECKED
 
 
@@ -79,7 +79,7 @@ class Peer:
         return {"JAX": jax.__version__}
 
     def prepare(self, task, quick):
-        network, kind = NETWORKS[task["network"]], task["kind"]
+        network, kind = network_of(task), task["kind"]
         count = task["batch"] * task["steps"] if kind == "train" else task["count"] if kind == "predict" else CHECKED
         images, y = draw_images(network, count)
         x, y = scaled(images, False), y.astype("int32")

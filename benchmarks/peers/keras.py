@@ -9,7 +9,7 @@ os.environ["KERAS_BACKEND"] = "torch"
 import keras  # noqa: E402
 import torch  # noqa: E402
 
-from ..networks import NETWORKS, draw_images, scaled  # noqa: E402
+from ..networks import draw_images, network_of, scaled  # noqa: E402
 from . import CHECKED, functional  # noqa: E402
 
 
@@ -25,7 +25,7 @@ class Peer:
         return {"Keras": f"{keras.__version__} (torch {torch.__version__})"}
 
     def prepare(self, task, quick):
-        network, kind = NETWORKS[task["network"]], task["kind"]
+        network, kind = network_of(task), task["kind"]
         count = task["batch"] * task["steps"] if kind == "train" else task["count"] if kind == "predict" else CHECKED
         images, y = draw_images(network, count)
         x = scaled(images, False)

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from ..networks import NETWORKS, channels_first_weights, draw_images, scaled
+from ..networks import channels_first_weights, draw_images, network_of, scaled
 from . import CHECKED, attempt, warm_up_of
 
 
@@ -78,7 +78,7 @@ class Peer:
         return onnxruntime.InferenceSession(build(network), options, providers=["CPUExecutionProvider"])
 
     def prepare(self, task, quick):
-        network = NETWORKS[task["network"]]
+        network = network_of(task)
         images, _ = draw_images(network, task["count"] if task["kind"] == "predict" else CHECKED)
         x, candidates, failed = scaled(images, True), {}, {}
         if task["kind"] == "one":

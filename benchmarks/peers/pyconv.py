@@ -10,7 +10,7 @@ from pyconv.graph import gradients, simplify, trace
 from pyconv.models.data import ArrayData
 
 from ..layers import CONVOLUTIONS, MAPS
-from ..networks import NETWORKS, draw_images
+from ..networks import draw_images, network_of
 from . import CHECKED, functional
 
 
@@ -20,6 +20,9 @@ def build(network, rescale=True):
 
 class Peer:
     def __init__(self, threads):
+        self.set_threads(threads)
+
+    def set_threads(self, threads):
         config.set_num_threads(threads)
 
     def versions(self):
@@ -29,7 +32,7 @@ class Peer:
     def prepare(self, task, quick):
         if task["kind"] == "layer":
             return {"kernels": layer(task)}, {}, np.zeros((1, 1))
-        network = NETWORKS[task["network"]]
+        network = network_of(task)
         return getattr(self, task["kind"])(network, task)
 
     def train(self, network, task):
@@ -56,10 +59,11 @@ class Peer:
 
     def predict(self, network, task):
         x, _ = draw_images(network, task["count"])
-        model = build(network)
+        model, batch = build(network), task.get("batch")
+        options = {"batch_size": batch, "verbose": 0} if batch else {}
 
         def predict(warm):
-            model.predict(x[:1000] if warm else x)
+            model.predict(x[:batch or 1000] if warm else x, **options)
         predict(True)
         predict(False)          # the last batch's program is compiled too
         return {"predict": predict}, {}, model.predict(x[:CHECKED])
@@ -82,6 +86,14 @@ class Peer:
 def anchor(x):
     """The same values in the layout that layers have among themselves; its work and conversions are not counted."""
     return ops.flip(x, 2)
+
+
+def in_a_network(function):
+    """The function with one more input, which is pooled: images are then in the layout of convolutions, as in a network
+    that has some."""
+    def run(*tensors):
+        return function(*tensors[:-1]), ops.max_pool(tensors[-1], 1, data_format="channels_first")
+    return run
 
 
 def layer(task):
@@ -123,10 +135,13 @@ def layer(task):
             weights = [w.read() for w in made.trainable_variables]
             found = gradients(y, [x, *weights], anchor(g))
             return [anchor(found[0]), *found[1:]]
+        if "norm" in task["other"]:
+            run, given = in_a_network(run), [*given, (MAPS[0], 1, 1)]
     graph, _ = trace(run, [(shape, "float32") for shape in given], training=True)
     program = backends.current().compile(simplify(graph))
     arrays = [rng.normal(size=shape).astype("float32") for shape in given]
 
     def measure():
         return sum(r.nanoseconds for r in program.profile(arrays) if r.node.op != "flip") / 1e9
+    measure.facts = {"products": sum(r.products for r in program.profile(arrays))}
     return measure

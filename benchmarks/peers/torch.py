@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ..layers import CONVOLUTIONS, MAPS
-from ..networks import NETWORKS, after, channels_first_weights, draw_images, scaled
+from ..networks import after, channels_first_weights, draw_images, network_of, scaled
 from . import CHECKED, attempt, warm_up_of
 
 
@@ -66,6 +66,9 @@ def channels_last(model, x):
 
 class Peer:
     def __init__(self, threads):
+        self.set_threads(threads)
+
+    def set_threads(self, threads):
         torch.set_num_threads(threads)
 
     def versions(self):
@@ -74,13 +77,13 @@ class Peer:
     def prepare(self, task, quick):
         if task["kind"] == "layer":
             return self.layer(task)
-        network = NETWORKS[task["network"]]
-        count = {"train": task.get("batch", 0) * task.get("steps", 0), "predict": task.get("count"),
-                 "one": CHECKED}[task["kind"]]
+        network = network_of(task)
+        count = task["batch"] * task["steps"] if task["kind"] == "train" else task["count"]
+        count = CHECKED if task["kind"] == "one" else count
         images, labels = draw_images(network, count)
         x, y = torch.from_numpy(scaled(images, True)), torch.from_numpy(labels)
         candidates, failed = {}, {}
-        for name, options in getattr(self, f"ways_to_{task['kind']}")(quick, len(network.shape) - 1):
+        for name, options in getattr(self, f"ways_to_{task['kind']}")(task, quick, len(network.shape) - 1):
             attempt(candidates, failed, name, lambda o=options: getattr(self, task["kind"])(network, task, x, y, **o),
                     warm_up_of(task))
         with torch.inference_mode():
@@ -89,12 +92,13 @@ class Peer:
 
     # ---- training
 
-    def ways_to_train(self, quick, rank):
+    def ways_to_train(self, task, quick, rank):
         yield "eager, fused Adam", {"fused": True}
         if rank > 1:
             yield "channels last, fused Adam", {"fused": True, "last": True}
         if not quick:
             yield "eager, Adam", {}
+        if task.get("compile"):
             yield "compile, fused Adam", {"fused": True, "compile": True}
 
     def train(self, network, task, x, y, fused=False, last=False, compile=False):
@@ -119,12 +123,12 @@ class Peer:
 
     # ---- prediction
 
-    def ways_to_predict(self, quick, rank):
-        for size in (256, 1000) if quick else (32, 128, 256, 1000):
+    def ways_to_predict(self, task, quick, rank):
+        for size in [task["batch"]] if "batch" in task else (256, 1000) if quick else (32, 128, 256, 1000):
             yield f"eager, batches of {size}", {"size": size}
             if rank > 1:
                 yield f"channels last, batches of {size}", {"size": size, "last": True}
-        if not quick:
+        if task.get("compile"):
             yield "compile, batches of 250", {"size": 250, "compile": True}
 
     def predict(self, network, task, x, y, size, last=False, compile=False):
@@ -140,11 +144,11 @@ class Peer:
                 return [model(x[i:i + size]) for i in range(0, size if warm else len(x), size)]
         return run
 
-    def ways_to_one(self, quick, rank):
+    def ways_to_one(self, task, quick, rank):
         yield "eager", {}
         if rank > 1:
             yield "channels last", {"last": True}
-        if not quick:
+        if task.get("compile"):
             yield "compile", {"compile": True}
 
     def one(self, network, task, x, y, last=False, compile=False):

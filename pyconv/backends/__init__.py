@@ -8,6 +8,10 @@ import importlib
 import os
 import re
 
+from . import residence
+
+__all__ = ["NAMES", "available", "current", "current_name", "device", "get", "parse", "residence", "set_current"]
+
 NAMES = ("cpu", "reference", "cuda")
 
 _current = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import config
-from ..graph import Graph, Spec, constant, make_node, placeholder
+from ..graph import Graph, Spec, constant, has_halves, make_node, placeholder, widen
 
 
 class Program:
@@ -16,8 +16,33 @@ class Program:
     together at the end; if the run raises an error, no variable has changed.
     """
 
+    # Whether a call takes `ahead`, the (arrays, rows) of the call after it, to bring these to its device meanwhile.
+    looks_ahead = False
+
     def __call__(self, arrays, rows=None) -> list[np.ndarray]:
         raise NotImplementedError
+
+
+class WideProgram(Program):
+    """A program with halves on a backend that has none: float32 inside, rounded after each op (`graph.widen`).
+
+    float16 arrays come and go as such; the place of bfloat16 is taken by float32.
+    """
+
+    def __init__(self, graph: Graph, program: Program):
+        self.program = program
+        self.given = [t.dtype == "float16" for t in graph.inputs]
+        self.wanted = [t.dtype == "float16" for t in graph.outputs]
+
+    def __call__(self, arrays, rows=None):
+        if any(self.given) and rows is not None:
+            arrays, rows = [a[rows] for a in arrays], None
+        arrays = [a.astype("float32") if half else a for a, half in zip(arrays, self.given, strict=True)]
+        return [a.astype("float16") if half else a
+                for a, half in zip(self.program(arrays, rows), self.wanted, strict=True)]
+
+    def __getattr__(self, name):
+        return getattr(self.program, name)
 
 
 class Backend:
@@ -27,6 +52,11 @@ class Backend:
     prepares = False       # whether programs compute what follows from weights alone once, until a weight changes
 
     def compile(self, graph: Graph) -> Program:
+        """The program of a graph, which may have halves."""
+        return WideProgram(graph, self.make(widen(graph))) if has_halves(graph) else self.make(graph)
+
+    def make(self, graph: Graph) -> Program:
+        """The program of a graph in types that the backend stores."""
         raise NotImplementedError
 
     def __init__(self):

@@ -31,9 +31,13 @@ class SwapEMAWeights(Callback):
         super().__init__()
         self.swap_on_epoch, self._outer = bool(swap_on_epoch), None
 
+    def _optimizer(self):
+        """The one that keeps the averages."""
+        return getattr(self.model.optimizer, "inner_optimizer", self.model.optimizer)
+
     def _swap(self, wanted):
         """Bring the averages (True) or the weights (False) into the model."""
-        optimizer = self.model.optimizer
+        optimizer = self._optimizer()
         if not getattr(optimizer, "use_ema", False):
             raise ValueError("SwapEMAWeights needs an optimizer with use_ema=True.")
         if wanted == optimizer._swapped or not int(optimizer._iterations):
@@ -58,7 +62,7 @@ class SwapEMAWeights(Callback):
             self._swap(True)
 
     def on_train_end(self, logs=None):
-        optimizer = self.model.optimizer
+        optimizer = self._optimizer()
         if optimizer._swapped and sys.exc_info()[1] is self._outer:
             # The training has come to its end: the averages stay in the model, as without this callback.
             for weight in optimizer._weights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dtypes import is_float
+from .dtypes import is_float, is_half
 from .tensor import Node, Spec, Tensor
 from .trace import Graph
 
@@ -28,6 +28,9 @@ def _shortcut(op, inputs, attrs, spec):
             return inputs[1]
     elif op in ("cast", "reshape", "broadcast_to") and x.spec == spec:
         return x
+    elif op == "cast" and x.node.op == "cast" and is_half(spec.dtype) and x.dtype in ("float32", "float64") \
+            and x.node.inputs[0].spec == spec:
+        return x.node.inputs[0]             # to a wider type and back
     elif op == "transpose" and attrs["axes"] == tuple(range(len(x.shape))):
         return x
     return None
@@ -57,7 +60,8 @@ class Simplifier:
 
     def node(self, op, inputs, attrs, specs, layer) -> Node:
         """The node, or an equal one that is there already."""
-        key = (op, tuple(map(id, inputs)), tuple(sorted(attrs.items(), key=lambda item: item[0])))
+        key = (op, tuple(map(id, inputs)), tuple(sorted(attrs.items(), key=lambda item: item[0])),
+               tuple(s.dtype for s in specs))       # constants of two types may have the same bytes
         if key not in self.known:
             self.known[key] = Node(op, inputs, attrs, specs, layer)
         return self.known[key]

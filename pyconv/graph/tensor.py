@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..utils.foreign import to_hosts
-from .dtypes import canonical
+from .dtypes import as_dtype, canonical
 
 __all__ = ["Op", "REGISTRY", "Spec", "Tensor", "Node", "Operators", "constant", "placeholder", "make_node"]
 
@@ -155,7 +155,7 @@ def placeholder(shape, dtype, name="input") -> Tensor:
 
 
 class Constant:
-    """An array inside a graph; equal to another if all bytes are."""
+    """An array inside a graph; equal to another if all bytes are. Numbers of bfloat16 are in a float32 array."""
 
     __slots__ = ("array", "_hash")
 
@@ -176,9 +176,10 @@ class Constant:
 def constant(value, dtype=None) -> Tensor:
     """A tensor with a fixed value. The array is copied, so that later changes to it do not matter."""
     array = np.array(to_hosts(value))
-    array = array.astype(canonical(dtype or array.dtype), copy=False)
+    dtype = canonical(dtype or array.dtype)
+    array = as_dtype(array, dtype)
     array.flags.writeable = False
-    return Node("constant", (), {"value": Constant(array)}, [Spec(array.shape, array.dtype.name)]).output
+    return Node("constant", (), {"value": Constant(array)}, [Spec(array.shape, dtype)]).output
 
 
 class _Label(threading.local):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
+from .dtypes import is_float, is_half
 from .nest import flatten
-from .tensor import Node, Tensor, constant, placeholder
+from .tensor import Node, Spec, Tensor, constant, make_node, placeholder
 
 _local = threading.local()
 
@@ -28,6 +30,8 @@ class Trace:
         self.updates: dict = {}    # variable -> the tensor that the program leaves in it
         self.losses: list = []     # scalars added by layers
         self.layers: list = []     # the layers whose call is being traced, outermost first
+        self.autocast = None       # the half type that variables are read in, see `autocast`
+        self._casts: dict = {}     # (id of a variable's tensor, type) -> (it, the tensor in that type)
 
     def __enter__(self):
         if not hasattr(_local, "stack"):
@@ -38,19 +42,50 @@ class Trace:
     def __exit__(self, *exc):
         _local.stack.remove(self)
 
-    def read(self, variable) -> Tensor:
+    @staticmethod
+    def initial(variable) -> Tensor:
+        """The value that the variable has when the program begins."""
+        return Node("variable", (), {"variable": variable}, [Spec(variable.shape, variable.dtype)]).output
+
+    def read(self, variable, autocast=True) -> Tensor:
+        """The variable's value; with `autocast`, a float in the half type of the layer that is being traced."""
         if variable not in self.values:
-            self.values[variable] = Node("variable", (), {"variable": variable}, [variable.spec]).output
-        return self.values[variable]
+            self.values[variable] = self.initial(variable)
+        value, dtype = self.values[variable], self.autocast
+        if not autocast or dtype is None or not variable.autocast or not is_float(value.dtype):
+            return value
+        key = id(value), dtype              # one cast serves all that reads this value
+        if key not in self._casts:
+            self._casts[key] = value, make_node("cast", [value], {"dtype": dtype})
+        return self._casts[key][1]
 
     def update(self, variable, value) -> Tensor:
         if not isinstance(value, Tensor):
-            value = value.read() if hasattr(value, "read") else constant(value, variable.dtype)
+            value = self.read(value, False) if hasattr(value, "read") else constant(value, variable.dtype)
+        if is_half(value.dtype) and is_float(variable.dtype):
+            value = make_node("cast", [value], {"dtype": variable.dtype})
         if value.dtype != variable.dtype:
             raise TypeError(f"Variable {variable.path!r} is {variable.dtype}; a {value.dtype} value cannot be "
                             f"assigned to it without pyconv.ops.cast.")
         self.values[variable] = self.updates[variable] = value
         return value
+
+
+@contextlib.contextmanager
+def autocast(dtype):
+    """In this context float variables are read in a half type, as tensors cast to it; None: in their own.
+
+    It concerns the trace that is under way; outside of one it does nothing.
+    """
+    trace = current_trace()
+    if trace is None:
+        yield
+        return
+    before, trace.autocast = trace.autocast, dtype
+    try:
+        yield
+    finally:
+        trace.autocast = before
 
 
 class Graph:

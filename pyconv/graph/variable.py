@@ -10,7 +10,7 @@ import numpy as np
 
 from ..utils.foreign import to_hosts
 from ..utils.locks import RLock
-from .dtypes import canonical
+from .dtypes import canonical, is_half
 from .tensor import Node, Operators, Spec, Tensor
 from .trace import current_trace
 
@@ -51,25 +51,35 @@ class Variable(Operators):
     name: str
     trainable: bool
         Whether the optimizer updates it.
+    autocast: bool
+        Whether layers that compute in half precision read it in their type; default True.
+
+    Raises
+    ------
+    TypeError
+        For element types that variables do not have: those of half precision among them.
     """
 
-    __slots__ = ("name", "path", "shape", "dtype", "trainable", "regularizer", "constraint", "version", "_array",
-                 "_fetch", "__weakref__")
+    __slots__ = ("name", "path", "shape", "dtype", "trainable", "regularizer", "constraint", "autocast", "version",
+                 "_array", "_fetch", "__weakref__")
 
     # Whether any variable of this process has been copied to a device: until then, nothing needs to be kept in step.
     travelling = False
     # The version that some variable got last: as long as it stays, so does every value (but see `settle`).
     latest = 0
 
-    def __init__(self, value, dtype=None, name="variable", trainable=True):
+    def __init__(self, value, dtype=None, name="variable", trainable=True, autocast=True):
         if dtype is None and isinstance(value, (float, list, tuple)) and np.asarray(value).dtype == "float64":
             from ..config import floatx
             dtype = floatx()          # a Python number has no precision of its own
         value = np.asarray(to_hosts(value))
         self.name = self.path = name
         self.dtype = canonical(dtype or value.dtype)
+        if is_half(self.dtype):
+            raise TypeError(f"Variable {name!r} cannot be {self.dtype}: variables are kept in float32 or float64. "
+                            f"Layers with the policy 'mixed_{self.dtype}' compute in {self.dtype}.")
         self.shape = value.shape
-        self.trainable = trainable
+        self.trainable, self.autocast = trainable, autocast
         self.regularizer = self.constraint = None
         self._array = aligned_empty(self.shape, self.dtype)
         self._array[...] = value
@@ -134,7 +144,8 @@ class Variable(Operators):
 
     @property
     def spec(self):
-        return Spec(self.shape, self.dtype)
+        """Shape and type that it is read with."""
+        return self.read().spec if current_trace() else Spec(self.shape, self.dtype)
 
     def numpy(self) -> np.ndarray:
         """A copy of the current value."""
@@ -147,7 +158,7 @@ class Variable(Operators):
         """The value as a symbolic tensor of the trace that is under way (after the updates made in it so far)."""
         trace = current_trace()
         if trace is None:
-            return Node("variable", (), {"variable": self}, [self.spec]).output
+            return Node("variable", (), {"variable": self}, [Spec(self.shape, self.dtype)]).output
         return trace.read(self)
 
     def assign(self, value):
@@ -165,10 +176,15 @@ class Variable(Operators):
         return self
 
     def assign_add(self, value):
-        return self.assign(self.value + value)
+        return self.assign(self._own() + value)
 
     def assign_sub(self, value):
-        return self.assign(self.value - value)
+        return self.assign(self._own() - value)
+
+    def _own(self):
+        """The current value in the variable's own type."""
+        trace = current_trace()
+        return trace.read(self, False) if trace else self.numpy()
 
     def __bool__(self):
         return bool(self.peek())

@@ -48,7 +48,7 @@ class Attention(Layer):
         self.score_mode = checks.choice(self, "score_mode", score_mode, ("dot", "concat"))
         self.dropout = checks.number(self, "dropout", dropout, 0, 1)
         self.seed = checks.seed_argument(self, seed)
-        self._dropout_layer = Dropout(dropout, seed=seed, dtype=self.dtype)
+        self._dropout_layer = Dropout(dropout, seed=seed, dtype=self.dtype_policy)
 
     def _check_inputs(self, inputs):
         if not isinstance(inputs, (list, tuple)) or not 2 <= len(inputs) <= 3 or not all(map(is_data, inputs)):
@@ -222,7 +222,7 @@ class MultiHeadAttention(Layer):
         self._output_dense = self._dense(f"a{free}xy,xy{letters}->a{free}{letters}", (*given, *out), letters,
                                          "attention_output")
         self._output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
-        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype)
+        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         axes = self.attention_axes or tuple(range(1, len(query_shape) - 1))
         # Negative ones are counted as if the heads were not there.
         self._axes = tuple(sorted(a if a >= 0 else a + len(query_shape) for a in axes))
@@ -231,8 +231,8 @@ class MultiHeadAttention(Layer):
                              f"the last axis of the query, whose shape is {show(query_shape)}.")
 
     def _dense(self, equation, shape, bias_axes, name, **options):
-        return EinsumDense(equation, shape, bias_axes=bias_axes if self.use_bias else None, name=name, dtype=self.dtype,
-                           **self._common, **options)
+        return EinsumDense(equation, shape, bias_axes=bias_axes if self.use_bias else None, name=name,
+                           dtype=self.dtype_policy, **self._common, **options)
 
     def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, training=None, use_causal_mask=False):

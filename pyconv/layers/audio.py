@@ -102,6 +102,8 @@ class STFTSpectrogram(Layer):
 
     MODES = ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
 
+    _precise = True
+
     def __init__(self, mode="log", frame_length=256, frame_step=None, fft_length=None, window="hann", periodic=False,
                  scaling="density", padding="valid", expand_dims=False, data_format=None, **kwargs):
         super().__init__(**kwargs)
@@ -229,6 +231,8 @@ class MelSpectrogram(Layer):
         For arguments that do not fit, and signals too short to be reflected.
     """
 
+    _precise = True
+
     def __init__(self, fft_length=2048, sequence_stride=512, sequence_length=None, window="hann", sampling_rate=16000,
                  num_mel_bins=128, min_freq=20.0, max_freq=None, power_to_db=True, top_db=80.0, mag_exp=2.0,
                  min_power=1e-10, ref_power=1.0, **kwargs):
@@ -272,10 +276,10 @@ class MelSpectrogram(Layer):
         return np.concatenate(both, 1) * self._window[:, None]
 
     def build(self, input_shape):
-        self._matrices = self._waves().astype(self.compute_dtype), self._bands().astype(self.compute_dtype)
+        self._matrices = self._waves().astype(self.variable_dtype), self._bands().astype(self.variable_dtype)
 
     def call(self, inputs):
-        x = ops.cast(inputs, self.compute_dtype)
+        x = ops.cast(inputs, self.variable_dtype)
         single = len(x.shape) == 1
         x = ops.reshape(x, (1, -1)) if single else x
         half, first = self.fft_length // 2, (self.fft_length - self.sequence_length) // 2

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import activations, constraints, initializers, ops, regularizers
 from ..config import floatx
-from ..graph import FunctionalTensor, canonical
+from ..graph import FunctionalTensor, autocast, canonical
 from ..utils.configurable import describe
 from ..utils.registry import get_registered_name, get_registered_object
 from . import checks
@@ -253,7 +253,9 @@ class Embedding(Layer):
                                           constraint=self.embeddings_constraint)
 
     def call(self, inputs):
-        return ops.take(self.embeddings, inputs if inputs.dtype == "int64" else ops.cast(inputs, "int32"), 0)
+        with autocast(None):        # only what is taken is cast, not the whole table
+            rows = ops.take(self.embeddings, inputs if inputs.dtype == "int64" else ops.cast(inputs, "int32"), 0)
+        return ops.cast(rows, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape, self.output_dim)
@@ -371,7 +373,7 @@ class InputLayer(Layer):
         self.name = None
         if any(v is not None and v is not False for v in (sparse, ragged, optional)):
             raise ValueError(f"{self._title()}: sparse, ragged and optional inputs are not supported.")
-        super().__init__(name=name, **kwargs)
+        super().__init__(name=name, dtype="float32", **kwargs)
         if input_tensor is not None:
             if not isinstance(input_tensor, FunctionalTensor):
                 raise TypeError(f"{self._title()}: input_tensor must come from Input, got "
@@ -396,7 +398,8 @@ class InputLayer(Layer):
             self._dtype = canonical(dtype or floatx())
         except TypeError as error:
             raise TypeError(f"{self._title()}: dtype: {error}") from None
-        self.dtype = self._dtype
+        self.dtype = self.compute_dtype = self._dtype
+        self.autocast = False           # a model casts what it is given to this type
         if input_tensor is None:
             input_tensor = FunctionalTensor(self.batch_shape, self._dtype, self.name)
         self.output_tensor = input_tensor

@@ -12,10 +12,10 @@ import inspect
 
 import numpy as np
 
-from .. import ops
-from ..config import floatx
-from ..graph import (FunctionalTensor, Tensor, canonical, current_trace, flatten, is_float, is_functional, labelled,
-                     is_nest, map_structure, record)
+from .. import dtype_policies, ops
+from ..backends.residence import gathered
+from ..graph import (FunctionalTensor, Tensor, autocast, canonical, current_trace, flatten, is_float, is_functional,
+                     is_half, is_nest, labelled, map_structure, pack, record)
 from ..graph.functional import infer
 from ..ops.function import Function, as_native
 from ..utils.configurable import describe, parameters, plain
@@ -76,12 +76,21 @@ class Layer(Owner):
         A penalty on the layer's output, added to the loss.
     trainable: bool
         Whether the optimizer changes the weights; default True.
-    dtype: str, optional
-        "float32" or "float64", of the weights and of the computation; default `pyconv.config.floatx()`.
+    dtype: str or DTypePolicy, optional
+        "float32" or "float64", of the weights and of the computation, or a policy for both, such as "mixed_float16":
+        float32 weights, computations in float16. Default `pyconv.config.dtype_policy()`.
     autocast: bool
-        Whether float inputs are cast to `dtype`; default True.
+        Whether float inputs are cast to the type of the computation; default True.
     name: str, optional
         Default: the class's name in snake_case, with a number if it is taken.
+
+    Attributes
+    ----------
+    dtype_policy: DTypePolicy
+    compute_dtype: str
+        What `call` computes in: inputs are cast to it, and so are the weights where `call` reads them.
+    dtype, variable_dtype: str
+        The type of the weights.
 
     Raises
     ------
@@ -89,6 +98,8 @@ class Layer(Owner):
         For arguments that are unknown or do not fit; the message names the layer and the argument.
     """
 
+    # Whether `call` computes in the variables' type under a mixed policy too; only its results are cast then.
+    _precise = False
     _not_configured = ("autocast",)
     config_module = "pyconv.layers"      # says in a configuration that the object is a layer
 
@@ -124,14 +135,13 @@ class Layer(Owner):
         if kwargs:
             self._unknown_arguments(kwargs)
         self.name = name or unique_name(snake_case(type(self).__name__).lstrip("_"))
-        if isinstance(dtype, dict):                                       # Keras writes a policy
-            dtype = dtype.get("config", {}).get("name")
         try:
-            self.dtype = self.compute_dtype = canonical(floatx() if dtype is None else dtype)
-        except (TypeError, ValueError):
-            self.dtype = None
-        if self.dtype is None or not is_float(self.dtype):
-            raise ValueError(f"{self._title()}: dtype must be 'float32' or 'float64', got {describe(dtype)}.")
+            self.dtype_policy = dtype_policies.get(dtype)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self._title()}: dtype must be 'float32', 'float64' or a dtype policy, got "
+                             f"{describe(dtype)}. {error}") from None
+        self.dtype = self.variable_dtype = self.dtype_policy.variable_dtype
+        self.compute_dtype = self.dtype_policy.compute_dtype
         if not isinstance(trainable, (bool, np.bool_)):
             raise TypeError(f"{self._title()}: trainable must be True or False, got {describe(trainable)}.")
         if not isinstance(autocast, (bool, np.bool_)):
@@ -232,7 +242,7 @@ class Layer(Owner):
         raise NotImplementedError(f"{self._title()} defines no call(self, inputs).")
 
     def __call__(self, *args, **kwargs):
-        """Call the layer on tensors or arrays; see the module's head. Arrays give NumPy arrays."""
+        """Call the layer on tensors or arrays; see the module's head. Arrays give NumPy arrays, on a GPU CuPy's."""
         if "_programs" not in self.__dict__:
             raise RuntimeError(f"Layer {type(self).__name__} was not initialised: its __init__ must call "
                                f"super().__init__() first.")
@@ -240,7 +250,7 @@ class Layer(Owner):
             args = (self._from_numbers(args[0]), *args[1:])
         leaves = flatten([args, kwargs])
         if any(map(is_foreign, leaves)):
-            args, kwargs = map_structure(to_hosts, (args, kwargs))
+            args, kwargs = self._where_they_lie(args, kwargs, leaves)
             leaves = flatten([args, kwargs])
         if not any(map(is_data, leaves)) and (args or kwargs):
             raise TypeError(f"{self._title()} is called on tensors or arrays, got "
@@ -252,6 +262,14 @@ class Layer(Owner):
         if current_trace() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
             return self._call_symbolic(args, kwargs)
         return self._call_arrays(args, kwargs, leaves)
+
+    def _where_they_lie(self, args, kwargs, leaves):
+        """Arguments with the arrays of other libraries as CuPy's if they lie on a GPU, else as NumPy's."""
+        if current_trace() is None and not any(isinstance(v, (Tensor, FunctionalTensor)) for v in leaves):
+            backend, values = gathered(leaves, self._title())
+            if backend is not None:
+                return pack((args, kwargs), values)
+        return map_structure(to_hosts, (args, kwargs))
 
     def _from_numbers(self, nest):
         """Nested lists of numbers as an array."""
@@ -316,11 +334,15 @@ class Layer(Owner):
             kwargs = {**kwargs, "training": trace.training}
         trace.layers.append(self)
         try:
-            with labelled(self.name):
+            half = self.compute_dtype if is_half(self.compute_dtype) and not self._precise else None
+            with labelled(self.name), autocast(half):
                 outputs = self._located_call(args, kwargs, shapes)
         finally:
             trace.layers.pop()
             trace.training = before
+        if self._precise and is_half(self.compute_dtype):
+            outputs = map_structure(lambda t: ops.cast(t, self.compute_dtype)
+                                    if isinstance(t, Tensor) and is_float(t.dtype) else t, outputs)
         self._traced = shapes, map_structure(lambda t: shape_of(t) if is_data(t) else None, outputs)
         return outputs
 
@@ -328,8 +350,9 @@ class Layer(Owner):
         try:
             outputs = self.call(*args, **kwargs)
             if self.activity_regularizer is not None and current_trace() is not None:
-                for output in flatten(outputs):
-                    self.add_loss(self.activity_regularizer(output))
+                for output in flatten(outputs):         # half precision has no room for sums of squares
+                    self.add_loss(self.activity_regularizer(ops.cast(output, self.variable_dtype)
+                                                            if is_half(output.dtype) else output))
             return outputs
         except Exception as error:
             located = self._located(error, self.__dict__.get("_open", shapes), "called on inputs of shape")
@@ -339,10 +362,10 @@ class Layer(Owner):
 
     def _cast(self, leaf):
         """Autocast: floats of another width become the layer's type."""
-        if isinstance(leaf, (Tensor, np.ndarray)) and leaf.dtype != self.compute_dtype:
-            name = canonical(leaf.dtype)
-            if is_float(name) and name != self.compute_dtype:
-                return ops.cast(leaf, self.compute_dtype)
+        if isinstance(leaf, (Tensor, np.ndarray)):
+            name, wanted = canonical(leaf.dtype), self.variable_dtype if self._precise else self.compute_dtype
+            if name != wanted and is_float(name):
+                return ops.cast(leaf, wanted)
         return leaf
 
     def _call_arrays(self, args, kwargs, leaves):
@@ -361,7 +384,8 @@ class Layer(Owner):
                 return outputs, list(current_trace().losses)
             self._programs[key] = Function(run, bool(training))
         try:
-            arrays = [as_native(leaf) for leaf in leaves if is_data(leaf)]
+            # Arrays that are foreign still lie on a GPU.
+            arrays = [leaf if is_foreign(leaf) else as_native(leaf) for leaf in leaves if is_data(leaf)]
         except TypeError as error:
             shapes = map_structure(shape_of, args[0] if args else None)
             raise self._located(error, shapes, "called on inputs of shape") from error
@@ -454,7 +478,7 @@ class Layer(Owner):
         given = dict(kwargs)
         if args:
             given.update(zip([p for p in parameters(type(self))], args, strict=False))
-        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype}
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name}
         for name in parameters(type(self)):
             if name in config or name in self._not_configured:
                 continue

@@ -24,6 +24,8 @@ __all__ = ["BatchNormalization", "LayerNormalization", "GroupNormalization", "In
 class _Normalization(Layer):
     """What normalizations share: checks of axes, and scale and offset of a given shape."""
 
+    _precise = True
+
     def _prepare(self, epsilon, center, scale, **identifiers):
         self.epsilon = checks.number(self, "epsilon", epsilon, 0)
         self.center, self.scale = checks.boolean(self, "center", center), checks.boolean(self, "scale", scale)
@@ -464,6 +466,8 @@ class LocalResponseNormalization(Layer):
     ValueError, TypeError
         For arguments that do not fit.
     """
+
+    _precise = True
 
     def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0, data_format=None, **kwargs):
         super().__init__(**kwargs)

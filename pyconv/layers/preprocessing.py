@@ -26,6 +26,8 @@ class Rescaling(Layer):
     offset: the same; default 0.
     """
 
+    _precise = True
+
     def __init__(self, scale, offset=0.0, **kwargs):
         super().__init__(**kwargs)
         self.input_spec = InputSpec()
@@ -46,8 +48,8 @@ class Rescaling(Layer):
         return value
 
     def call(self, inputs):
-        x = ops.cast(inputs, self.compute_dtype)
-        y = x * np.asarray(self.scale, self.compute_dtype) + np.asarray(self.offset, self.compute_dtype)
+        x = ops.cast(inputs, self.variable_dtype)
+        y = x * np.asarray(self.scale, self.variable_dtype) + np.asarray(self.offset, self.variable_dtype)
         if y.shape != inputs.shape:
             raise ValueError(f"a scale of shape {np.shape(self.scale)} and an offset of shape "
                              f"{np.shape(self.offset)} do not spread to the input's shape; expected one "
@@ -79,6 +81,8 @@ class Normalization(Layer):
     ValueError, TypeError
         For other values, and for inputs that do not fit.
     """
+
+    _precise = True
 
     def __init__(self, axis=-1, mean=None, variance=None, invert=False, **kwargs):
         super().__init__(**kwargs)
@@ -179,12 +183,12 @@ class Normalization(Layer):
         self.adapt_variance.assign(squares / count)
 
     def call(self, inputs):
-        x = ops.cast(inputs, self.compute_dtype)
+        x = ops.cast(inputs, self.variable_dtype)
         if self.mean is not None:
             sizes = tuple(self._spread[a] for a in self._kept)
-            mean, variance = (np.broadcast_to(np.asarray(v, self.compute_dtype), sizes).reshape(self._spread)
+            mean, variance = (np.broadcast_to(np.asarray(v, self.variable_dtype), sizes).reshape(self._spread)
                               for v in (self.mean, self.variance))
-            scale = np.maximum(np.sqrt(variance), np.asarray(epsilon(), self.compute_dtype))
+            scale = np.maximum(np.sqrt(variance), np.asarray(epsilon(), self.variable_dtype))
         else:
             mean, variance = (ops.reshape(v.value, self._spread) for v in (self.adapt_mean, self.adapt_variance))
             scale = ops.maximum(ops.sqrt(variance), epsilon())

@@ -183,8 +183,10 @@ class Owner:
         name: str
             Default "variable".
 
-        `autocast`, `aggregation` and `overwrite_with_gradient` are there for code written for Keras, and
-        ignored.
+        autocast: bool
+            Whether the layer reads it in its own type where it computes in half precision; default True.
+
+        `aggregation` and `overwrite_with_gradient` are there for code written for Keras, and ignored.
         """
         name = name or "variable"
         if isinstance(shape, str):
@@ -206,7 +208,7 @@ class Owner:
         if value.shape != tuple(shape):
             raise ValueError(f"{self._title()}: the initializer of weight {name!r} gave shape "
                              f"{value.shape}; expected {tuple(shape)}.")
-        variable = Variable(value, dtype, name, trainable)
+        variable = Variable(value, dtype, name, trainable, autocast)
         trace = current_trace()
         outer = [layer.name for layer in trace.layers if layer is not self] if trace else []
         variable.path = "/".join([*outer, self.name, name])

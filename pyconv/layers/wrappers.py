@@ -97,6 +97,8 @@ class SpectralNormalization(Wrapper):
         For other arguments, and a layer without such a weight.
     """
 
+    _precise = True
+
     def __init__(self, layer, power_iterations=1, **kwargs):
         super().__init__(layer, **kwargs)
         self.power_iterations = checks.integer(self, "power_iterations", power_iterations)

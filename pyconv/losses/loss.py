@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import ops
 from ..config import floatx
-from ..graph import Tensor, Variable, is_float
+from ..graph import Tensor, Variable, is_float, is_half
 from ..utils.foreign import to_hosts
 from ..utils.naming import snake_case
 
@@ -24,10 +24,10 @@ def as_values(value):
 
 
 def as_float(value, dtype=None):
-    """The value in a float type: `dtype`, or its own if it is one, or the default."""
+    """The value in a float type: `dtype`, or its own if it is float32 or float64, or the default."""
     value = as_values(value)
     own = str(value.dtype)
-    dtype = dtype or (own if is_float(own) else floatx())
+    dtype = dtype or (own if is_float(own) and not is_half(own) else floatx())
     if isinstance(value, np.ndarray):
         return value.astype(dtype, copy=False)
     return ops.cast(value, dtype)
@@ -119,7 +119,7 @@ class Loss:
         number of elements, whatever the weights; "mean_with_sample_weight": divided by the sum of the
         weights; "sum"; "none" or None: not reduced.
     dtype: str, optional
-        Float type of the computation; default that of the predictions.
+        Float type of the computation; default that of the predictions, for halves `pyconv.config.floatx()`.
 
     Raises
     ------

@@ -43,7 +43,7 @@ class Metric:
             value = np.asarray(initializer(shape, dtype))
         else:
             value = np.full(shape, {"zeros": 0, "ones": 1}.get(initializer, initializer), dtype)
-        variable = Variable(value, dtype, name=name, trainable=False)
+        variable = Variable(value, dtype, name=name, trainable=False, autocast=False)
         variable.path = f"{self.name}/{name}"
         self._variables.append(variable)
         self._initial.append(value)

@@ -16,10 +16,11 @@ import warnings
 import numpy as np
 
 from .. import random
+from ..backends.residence import taken
 from ..config import floatx
-from ..graph import flatten, is_nest, map_structure, pack
+from ..graph import canonical, flatten, is_nest, map_structure, pack
 from ..ops.function import as_native
-from ..utils.foreign import is_foreign, to_hosts
+from ..utils.foreign import cuda_device, is_foreign, to_hosts
 
 __all__ = ["ArrayData", "BatchData", "as_arrays", "check_count", "is_array_like", "make_data", "split",
            "unpack_x_y_sample_weight"]
@@ -44,12 +45,18 @@ def is_array_like(value) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__array_interface__") or is_foreign(value)
 
 
-def to_array(value, name) -> np.ndarray:
+def to_array(value, name, stay=False) -> np.ndarray:
     """One array as programs take it: contiguous, in this machine's byte order, of a type they know.
 
-    float16 becomes float32 and wider floats float64; lists of floats get the default float type.
+    float16 becomes float32 and wider floats float64; lists of floats get the default float type. With `stay`, what lies
+    on a GPU is left there, as CuPy's array.
     """
     plain = not is_array_like(value)
+    if stay and is_foreign(value):
+        (value,) = taken([value])
+        if cuda_device(value) is not None and value.ndim:
+            canonical(value.dtype)
+            return value
     try:
         array = np.asarray(to_hosts(value))
     except TypeError as error:
@@ -89,15 +96,18 @@ def _is_samples(value) -> bool:
     return np.isscalar(value) or value is None or getattr(value, "ndim", 1) == 0
 
 
-def as_arrays(value, name):
-    """A nest of arrays from an array, nested lists of numbers, or a list, tuple or dictionary of these."""
+def as_arrays(value, name, stay=False):
+    """A nest of arrays from an array, nested lists of numbers, or a list, tuple or dictionary of these.
+
+    stay: as for `to_array`.
+    """
     if value is None:
         return None
     if isinstance(value, dict):
-        return {key: as_arrays(item, f"{name}[{key!r}]") for key, item in value.items()}
+        return {key: as_arrays(item, f"{name}[{key!r}]", stay) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and not _is_samples(value):
-        return tuple(as_arrays(item, f"{name}[{i}]") for i, item in enumerate(value))
-    return to_array(value, name)
+        return tuple(as_arrays(item, f"{name}[{i}]", stay) for i, item in enumerate(value))
+    return to_array(value, name, stay)
 
 
 def names_of(value, name) -> list:
@@ -115,7 +125,7 @@ def check_lengths(x, y, sample_weight) -> int:
     names = names_of(x, "x") + names_of(y, "y") + names_of(sample_weight, "sample_weight")
     if not leaves:
         raise ValueError("x is empty: there is no array in it.")
-    counts = [len(a) for a in leaves]
+    counts = [a.shape[0] for a in leaves]
     for name, count in zip(names, counts, strict=True):
         if count != counts[0]:
             raise ValueError(f"{names[0]} has {counts[0]} samples and {name} has {count}; the numbers must "
@@ -218,6 +228,7 @@ class ArrayData:
         self.batch_size, self.shuffle, self.steps = batch_size, shuffle, steps
         self.num_batches = steps or -(-self.count // batch_size)
         self._stream = None
+        self.upcoming = None        # the rows of the batch after the one that `epoch` gave last, if known
 
     def _pass(self):
         if self.shuffle:
@@ -225,8 +236,11 @@ class ArrayData:
         else:
             order = np.arange(self.count)
         order = order.astype("int64", copy=False)
-        for start in range(0, self.count, self.batch_size):
-            yield order[start:start + self.batch_size]
+        size, following = self.batch_size, order[:self.batch_size]
+        for start in range(size, self.count + size, size):
+            rows, following = following, order[start:start + size]
+            self.upcoming = following if len(following) else None
+            yield rows
 
     def _passes(self):
         while True:
@@ -252,6 +266,8 @@ class ArrayData:
             if found is None:
                 found = programs[n] = function.program(args, leaves, n)
             program, result = found
+            if program.looks_ahead and self.upcoming is not None and len(self.upcoming) == n:
+                return pack(result, program(leaves, rows, ahead=(leaves, self.upcoming)))
             return pack(result, program(leaves, rows))
         return run
 
@@ -341,8 +357,9 @@ def _is_batches(x, y) -> bool:
     return hasattr(x, "__iter__") or hasattr(x, "__getitem__") and hasattr(x, "__len__")
 
 
-def make_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False, class_weight=None, steps=None):
-    """The adapter for the arguments of fit or evaluate.
+def make_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False, class_weight=None, steps=None,
+              stay=False):
+    """The adapter for the arguments of fit or evaluate. stay: as for `to_array`.
 
     Raises
     ------
@@ -366,7 +383,7 @@ def make_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False, cla
         return BatchData(x, class_weight, steps)
     if isinstance(x, (str, bytes)):
         raise TypeError(f"x is a text, {x!r}; expected an array or an iterable of batches.")
-    x, y = as_arrays(x, "x"), as_arrays(y, "y")
+    x, y = as_arrays(x, "x", stay), as_arrays(y, "y")
     sample_weight = as_arrays(sample_weight, "sample_weight")
     check_lengths(x, y, sample_weight)
     sample_weight = weigh(y, sample_weight, class_weight)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from .. import ops
-from ..graph import Call, FunctionalTensor, Tensor, flatten, map_structure
+from ..graph import Call, FunctionalTensor, Tensor, canonical, flatten, map_structure
 from ..layers.core import InputLayer
 from ..layers.input_spec import shape_of, show
 from ..layers.layer import Layer
@@ -133,7 +131,7 @@ class Network:
         for value, tensor in zip(self.arrange(inputs), self.flat_inputs, strict=True):
             if len(shape_of(value)) != len(tensor.shape):
                 value = ops.reshape(value, adjusted(shape_of(value), tensor.shape))
-            out.append(ops.cast(value, tensor.dtype) if np.dtype(value.dtype) != tensor.dtype else value)
+            out.append(ops.cast(value, tensor.dtype) if canonical(value.dtype) != tensor.dtype else value)
         return out
 
     def __call__(self, inputs):

@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from .. import backends
+from ..backends.residence import gathered
 from ..callbacks import CallbackList
 from ..graph import flatten, map_structure, pack
 from ..layers.tracking import structure_version
@@ -36,6 +37,8 @@ class Predictor:
         Parameters
         ----------
         x: array (samples, ...), nest of arrays, or an iterable of batches
+            Arrays that lie on a GPU (CuPy's, PyTorch's, ...) are computed with there, and the outputs are left there,
+            as CuPy arrays.
         batch_size: int, optional
             Samples at a time; not with an iterable. The result depends on it within rounding only.
         verbose: "auto", 0, 1 or 2
@@ -58,20 +61,22 @@ class Predictor:
         return self._predict(x, batch_size, verbose, steps, callbacks)
 
     def predict_on_batch(self, x):
-        """The outputs for one batch, as NumPy arrays."""
-        x = as_arrays(x, "x")
+        """The outputs for one batch, as NumPy arrays; as CuPy arrays if x lies on a GPU."""
+        x = as_arrays(x, "x", stay=True)
         check_lengths(x, None, None)
+        gathered(flatten(x), "predict_on_batch")
         return self._functions(x).predict(x)
 
     def _predict(self, x, batch_size, verbose, steps, callbacks):
         from .trainer import check_verbose
         verbose = check_verbose(verbose)
         steps = check_count("steps", steps)
-        data = make_data(x, batch_size=batch_size, steps=steps)
+        data = make_data(x, batch_size=batch_size, steps=steps, stay=True)
         followed = callbacks is not None or verbose in (1, 2)
         if isinstance(data, BatchData):
             return self._predict_batches(data, callbacks, verbose)
         arrays = data.args[0]
+        gathered(flatten(arrays), "predict")
         size = check_count("batch_size", batch_size) or (32 if followed or steps else INTERNAL_BATCH)
         count = data.count if steps is None else min(data.count, steps * size)
         if count <= size and not followed:
@@ -92,23 +97,33 @@ class Predictor:
         function, leaves = self._functions(arrays).predict, flatten(arrays)
         total = -(-count // size)
         watch = _Watch(self, callbacks, verbose, total)
-        outputs = structure = None
+        backend, _ = gathered(leaves, "predict")
+        outputs = structure = following = None
+        kept = []                   # the results on a GPU
         for step, start in enumerate(range(0, count, size)):
-            part = [a[start:min(start + size, count)] for a in leaves]
+            part = following or [a[start:min(start + size, count)] for a in leaves]
+            following = [a[start + size:min(start + 2 * size, count)] for a in leaves]
             watch.begin(step)
             program, structure = function.program((pack(arrays, part),), part)
-            results = program(part)
+            if program.looks_ahead and following[0].shape[0] == size:
+                results = program(part, ahead=(following, None))
+            else:
+                results = program(part)
             if outputs is None:
                 for result in results:
-                    if not result.ndim or len(result) != len(part[0]):
+                    if not result.ndim or result.shape[0] != part[0].shape[0]:
                         raise ValueError(f"predict() joins the outputs of batches along their first axis, "
-                                         f"but for {len(part[0])} samples an output has shape "
+                                         f"but for {part[0].shape[0]} samples an output has shape "
                                          f"{result.shape}. Use predict_on_batch.")
-                outputs = [np.empty((count, *r.shape[1:]), r.dtype) for r in results]
-            for output, result in zip(outputs, results, strict=True):
+                outputs = [] if backend else [np.empty((count, *r.shape[1:]), r.dtype) for r in results]
+            if backend:
+                kept.append(results)
+            for output, result in zip(outputs, results, strict=not backend):
                 output[start:start + len(result)] = result
             watch.end(step, lambda structure=structure, results=results: pack(structure, results))
         watch.finish()
+        if backend:
+            outputs = [backend.joined(parts) for parts in zip(*kept, strict=True)]
         return pack(structure, outputs)
 
     def _predict_batches(self, data, callbacks, verbose):

@@ -178,7 +178,7 @@ class Sequential(Model):
     # ---- configuration
 
     def get_config(self):
-        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype,
+        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name,
                   "layers": [serialize(layer) for layer in self._sequence]}
         if self._tensors:
             config["build_input_shape"] = self._tensors[0].shape

@@ -77,9 +77,12 @@ class Trainer(Predictor):
             dictionary by output. "accuracy" is the one that fits the shapes of labels and predictions. Sample
             weights only count in `weighted_metrics`.
 
-        `run_eagerly`, `steps_per_execution`, `jit_compile` and `auto_scale_loss` are there for code written for Keras:
-        a step is always one compiled program, one call each, and no float16 asks for a scaled loss. Only
-        ``run_eagerly=True`` is an error.
+        auto_scale_loss: bool
+            Whether the optimizer of a model with the policy "mixed_float16" is wrapped in a
+            `pyconv.optimizers.LossScaleOptimizer`; default True.
+
+        `run_eagerly`, `steps_per_execution` and `jit_compile` are there for code written for Keras: a step is always
+        one compiled program, one call each. Only ``run_eagerly=True`` is an error.
 
         Raises
         ------
@@ -94,6 +97,9 @@ class Trainer(Predictor):
                              "look at values, call the model or its layers on arrays.")
         check_count("steps_per_execution", steps_per_execution, 1, optional=False)
         self.optimizer, self.loss = optimizers.get(optimizer), loss
+        if auto_scale_loss and self.optimizer is not None and self.dtype_policy.name == "mixed_float16" \
+                and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
+            self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
         self._compiled = _Compiled(loss, loss_weights, metrics, weighted_metrics,
                                    getattr(self, "output_names", None))
         self._function_holder = None
@@ -213,7 +219,7 @@ class Trainer(Predictor):
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def _run_train_step(self, x, y, sample_weight):
-        dtype = getattr(self, "compute_dtype", None)
+        dtype = getattr(self, "variable_dtype", None)       # of a mixed policy: a half has no room for all inputs
         return self.train_step((_checked(x, "x", dtype), _checked(y, "y"),
                                 _checked(sample_weight, "sample_weight")))
 
@@ -221,7 +227,7 @@ class Trainer(Predictor):
         """The current functions. x: inputs, for a model that finds its shapes from them."""
         if x is not None and not self.built:
             # Built before it is traced: building renews the functions.
-            dtype = getattr(self, "compute_dtype", None)
+            dtype = getattr(self, "variable_dtype", None)
             self._ensure_built((map_structure(lambda a: placeholder(
                 (1, *a.shape[1:]), dtype if dtype and is_float(a.dtype.name) else a.dtype), x),), {})
         version = structure_version()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .base import canonical_axis, operation, spec_of
+from .base import canonical_axis, in_type, operation, precisely, spec_of
 from .elementwise import (absolute, clip, erf, expm1, greater, maximum, minimum, sigmoid, softplus, sqrt,
                           tanh, where)
 from .reductions import max, stop_gradient, sum
@@ -152,6 +152,7 @@ def sparse_sigmoid(x):
 
 
 @operation
+@precisely
 def sparsemax(x, axis=-1):
     """The nearest point to `x` among those with positive numbers of sum 1 along `axis`; many of them are 0.
 
@@ -163,7 +164,7 @@ def sparsemax(x, axis=-1):
     from .mathematics import cumsum
     shape, dtype = spec_of(x).shape, spec_of(x).dtype
     axis = canonical_axis(axis, len(shape))
-    count = np.arange(1, shape[axis] + 1, dtype=dtype).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    count = in_type(np.arange(1, shape[axis] + 1).reshape([-1 if i == axis else 1 for i in range(len(shape))]), dtype)
     centred = x - stop_gradient(max(x, axis, keepdims=True))
     # Which elements stay positive: the largest, as long as each is above what they would all have to lose.
     fixed = -sort(-stop_gradient(centred), axis)

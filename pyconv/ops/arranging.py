@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .base import canonical_axes, canonical_axis, match, operation, spec_of
+from .base import canonical_axes, canonical_axis, in_type, match, operation, spec_of
 from .indexing import take
 from .shape import broadcast_to, concatenate, expand_dims, flip, getitem, reshape, split, transpose
 
@@ -188,7 +188,7 @@ def diag(x, k=0):
     place = np.full((n, n), shape[0], "int32")
     index = np.arange(shape[0])
     place[index - min(k, 0), index + builtins.max(k, 0)] = index
-    zero = np.zeros(1, spec_of(x).dtype)
+    zero = in_type(np.zeros(1), spec_of(x).dtype)
     return take(concatenate([x, zero], 0), place, 0)
 
 

@@ -7,11 +7,13 @@ import functools
 import numpy as np
 
 from .. import backends
-from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, is_float,
-                     is_functional, make_node, promote, record)
+from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, flatten,
+                     is_float, is_functional, is_half, make_node, promote, record)
+from ..graph.dtypes import as_dtype
 from ..utils.foreign import is_foreign, to_host, to_hosts
 
-__all__ = ["apply", "operation", "as_tensor", "spec_of", "match", "canonical_axis", "canonical_axes", "is_symbolic"]
+__all__ = ["apply", "in_type", "operation", "precisely", "as_tensor", "spec_of", "match", "canonical_axis",
+           "canonical_axes", "is_symbolic"]
 
 
 def is_symbolic(*values) -> bool:
@@ -21,13 +23,41 @@ def is_symbolic(*values) -> bool:
 
 
 def operation(function):
-    """Make a function part of `pyconv.ops`: on a FunctionalTensor the call itself is recorded."""
+    """Make a function part of `pyconv.ops`: on a FunctionalTensor the call itself is recorded.
+
+    Arrays that lie on a GPU are computed with there, and give CuPy's; those of other libraries in the host's memory are
+    taken as NumPy's.
+    """
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         if is_functional(args, kwargs):
             return record(wrapper, args, kwargs)
-        args, kwargs = [to_hosts(v) for v in args], {k: to_hosts(v) for k, v in kwargs.items()}
+        if any(map(_holds_foreign, args)) or kwargs and any(map(_holds_foreign, kwargs.values())):
+            if current_trace() is None and not is_symbolic(*flatten([list(args), kwargs])):
+                from .device import computed_there
+                found = computed_there(wrapper, args, kwargs)
+                if found is not None:
+                    return found[0]
+            args, kwargs = [to_hosts(v) for v in args], {k: to_hosts(v) for k, v in kwargs.items()}
         return function(*args, **kwargs)
+    return wrapper
+
+
+def _holds_foreign(value) -> bool:
+    return any(map(is_foreign, value)) if isinstance(value, (list, tuple)) else is_foreign(value)
+
+
+def precisely(function):
+    """Make a function of a tensor compute float16 and bfloat16 in float32, and round its result alone.
+
+    For sums of many terms and the functions made of them: their terms or sums may be too large or small for a half.
+    """
+    @functools.wraps(function)
+    def wrapper(x, *args, **kwargs):
+        dtype = spec_of(x).dtype if hasattr(x, "dtype") else None
+        if dtype is None or not is_half(dtype):
+            return function(x, *args, **kwargs)
+        return apply("cast", function(apply("cast", x, dtype="float32"), *args, **kwargs), dtype=dtype)
     return wrapper
 
 
@@ -62,9 +92,16 @@ def convert(value):
     return value if isinstance(value, (Tensor, Variable)) else as_array(value)
 
 
+def in_type(array, dtype):
+    """An array of an element type; NumPy has no bfloat16, so that this becomes a symbolic constant, or float32."""
+    return constant(array, dtype) if dtype == "bfloat16" and current_trace() is not None else as_dtype(array, dtype)
+
+
 def spec_of(value) -> Spec:
     if isinstance(value, (Tensor, Variable)):
         return value.spec
+    if is_foreign(value):
+        return Spec(tuple(value.shape), canonical(str(value.dtype).rpartition(".")[2]))
     array = np.asarray(value)
     return Spec(array.shape, canonical(array.dtype))
 
@@ -73,6 +110,8 @@ def match(*values) -> tuple:
     """The values with one element type. Python numbers, and lists of them, take the type of the tensors beside them."""
     from ..config import floatx
     values = [_Weak(as_array(v)) if _is_list(v) else v for v in values]
+    if current_trace() is not None:
+        values = [v.read() if isinstance(v, Variable) else v for v in values]
     weak = [isinstance(v, (bool, int, float, _Weak)) for v in values]
     strong = [spec_of(v).dtype for v, w in zip(values, weak, strict=True) if not w]
     if strong:
@@ -89,7 +128,8 @@ def match(*values) -> tuple:
             value = convert(value)
             out.append(value if value.dtype == dtype else apply("cast", value, dtype=dtype))
         else:
-            out.append(np.asarray(value.array if isinstance(value, _Weak) else value).astype(dtype))
+            array = np.asarray(value.array if isinstance(value, _Weak) else value)
+            out.append(in_type(array, dtype))
     return tuple(out)
 
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from ..graph import FunctionalTensor, Tensor, canonical
-from .base import as_array, convert, is_symbolic, operation, spec_of
+from ..graph import FunctionalTensor, Tensor, canonical, is_half
+from .base import as_array, convert, in_type, is_symbolic, operation, spec_of
 from .elementwise import cast, where
 
 __all__ = ["arange", "linspace", "zeros", "ones", "full", "eye", "identity", "tri", "zeros_like", "ones_like",
@@ -28,17 +28,17 @@ def _shape(shape) -> tuple:
 
 def zeros(shape, dtype=None):
     """Zeros of `shape`; dtype: default `pyconv.config.floatx()`."""
-    return np.zeros(_shape(shape), _type(dtype))
+    return in_type(np.zeros(_shape(shape)), _type(dtype))
 
 
 def ones(shape, dtype=None):
     """Ones of `shape`; dtype: default `pyconv.config.floatx()`."""
-    return np.ones(_shape(shape), _type(dtype))
+    return in_type(np.ones(_shape(shape)), _type(dtype))
 
 
 def full(shape, fill_value, dtype=None):
     """An array of `shape` with the same number everywhere; dtype: default that of the number."""
-    return np.full(_shape(shape), fill_value, _type(dtype, fill_value))
+    return in_type(np.full(_shape(shape), fill_value), _type(dtype, fill_value))
 
 
 def arange(start, stop=None, step=None, dtype=None):
@@ -48,8 +48,9 @@ def arange(start, stop=None, step=None, dtype=None):
     """
     given = [v for v in (start, stop, step) if v is not None]
     whole = all(isinstance(v, (int, np.integer)) for v in given)
-    return np.arange(*(start, stop) if stop is not None else (0, start), step or 1,
-                     dtype=_type(dtype, 0 if whole else 0.0))
+    dtype = _type(dtype, 0 if whole else 0.0)
+    return in_type(np.arange(*(start, stop) if stop is not None else (0, start), step or 1,
+                             dtype="float32" if is_half(dtype) else dtype), dtype)
 
 
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0):
@@ -59,13 +60,13 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     `pyconv.config.floatx()`.
     """
     values, step = np.linspace(start, stop, num, endpoint, True, axis=axis)
-    values = values.astype(_type(dtype))
+    values = in_type(values, _type(dtype))
     return (values, step) if retstep else values
 
 
 def eye(N, M=None, k=0, dtype=None):
     """A matrix (N, M) with ones on the k-th diagonal; M: default N, dtype: default `pyconv.config.floatx()`."""
-    return np.eye(N, M, k, _type(dtype))
+    return in_type(np.eye(N, M, k), _type(dtype))
 
 
 def identity(n, dtype=None):
@@ -75,7 +76,7 @@ def identity(n, dtype=None):
 
 def tri(N, M=None, k=0, dtype=None):
     """A matrix (N, M) with ones on the k-th diagonal and below."""
-    return np.tri(N, M, k, _type(dtype))
+    return in_type(np.tri(N, M, k), _type(dtype))
 
 
 @operation
@@ -94,7 +95,7 @@ def ones_like(x, dtype=None):
 def full_like(x, fill_value, dtype=None):
     """The same number everywhere, with the shape, and unless `dtype` is given the type, of `x`."""
     spec = spec_of(x)
-    return np.full(spec.shape, fill_value, canonical(dtype or spec.dtype))
+    return in_type(np.full(spec.shape, fill_value), canonical(dtype or spec.dtype))
 
 
 def _triangle(name, x, keep):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..graph import Op, Spec, Tensor, canonical, is_float
-from .base import apply, as_tensor, match, operation, spec_of
+from .base import apply, as_tensor, in_type, match, operation, spec_of
 from .reductions import sum_to_shape
 
 __all__ = ["negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolute", "sign", "floor", "tanh",
@@ -133,6 +133,21 @@ class Round(_Unary):
     """To the nearest whole number; halves go to the even one."""
 
     name, differentiable = "round", False
+
+
+class RoundFloat16(_Unary):
+    """To the nearest number of float16, ties to even, in the type of x; above the largest to infinity.
+
+    `graph.widen` writes it into the programs of backends that store no halves.
+    """
+
+    name, differentiable, domain = "round_float16", False, (-60000.0, 60000.0)
+
+
+class RoundBfloat16(_Unary):
+    """To the nearest number of bfloat16, ties to even, in the type of x; see `RoundFloat16`."""
+
+    name, differentiable = "round_bfloat16", False
 
 
 class Sin(_Unary):
@@ -358,7 +373,7 @@ class Cast(Op):
 
 def _zero(like):
     import numpy as np
-    return np.zeros((), spec_of(like).dtype)
+    return in_type(np.zeros(()), spec_of(like).dtype)
 
 
 def _unary(name, doc, floats=True):

@@ -34,7 +34,7 @@ class Function:
     def program(self, args, leaves=None, batch=None):
         """The compiled program for arguments like these, and the structure of its results."""
         leaves = flatten(args) if leaves is None else leaves
-        backend = backends.current()
+        backend = self._backend(leaves)
         # The number of rows that a batch is taken from does not matter to the program.
         shapes = [a.shape if batch is None else (batch, *a.shape[1:]) for a in leaves]
         key = (backend.name, config.conv_algorithm(), *((s, a.dtype) for s, a in zip(shapes, leaves, strict=True)),
@@ -44,6 +44,14 @@ class Function:
             with self._lock:
                 found = self.programs.get(key) or self._compile(key, backend, args, shapes, leaves)
         return found
+
+    @staticmethod
+    def _backend(leaves):
+        """The current one, or that of the GPU on which arrays lie."""
+        for leaf in leaves:
+            if not isinstance(leaf, np.ndarray):
+                return backends.residence.gathered([leaf], "")[0] or backends.current()
+        return backends.current()
 
     def _compile(self, key, backend, args, shapes, leaves):
         specs = [(shape, canonical(a.dtype)) for shape, a in zip(shapes, leaves, strict=True)]
@@ -58,7 +66,10 @@ class Function:
         return found
 
     def __call__(self, *args, rows=None):
-        """Run on nested arrays. With `rows`, row indices into arrays that are longer than the batch."""
+        """Run on nested arrays. With `rows`, row indices into arrays that are longer than the batch.
+
+        Results lie where the arrays do: on a GPU if any of these is there.
+        """
         leaves = flatten(args)
         program, result = self.program(args, leaves, None if rows is None else len(rows))
         return pack(result, program(leaves, rows))

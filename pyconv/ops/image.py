@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import is_float
-from .base import match, operation, spec_of
+from ..graph import is_float, limits
+from .base import match, operation, precisely, spec_of
 from .convolution import depthwise_conv, is_channels_last
 from .elementwise import absolute, cast, clip, divide, exp, floor, maximum, minimum, round, where
 from .images import resize
@@ -51,6 +51,7 @@ def to_integers(x, dtype):
 
 
 @operation
+@precisely
 def affine_transform(images, transform, interpolation="bilinear", fill_mode="constant", fill_value=0, data_format=None):
     """Each pixel of the result is read from another place of the image.
 
@@ -96,6 +97,7 @@ def places(t, batch, height, width):
 
 
 @operation
+@precisely
 def perspective_transform(images, start_points, end_points, interpolation="bilinear", fill_value=0, data_format=None):
     """Images drawn anew such that four points of each come to lie on four others.
 
@@ -146,6 +148,7 @@ def _adjugate(m):
 
 
 @operation
+@precisely
 def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value=0.0):
     """`inputs` (height, width) read at `coordinates` (2, ...): rows and columns, in pixels. The result has shape (...).
 
@@ -210,6 +213,7 @@ def _colors(name, images, data_format):
 
 
 @operation
+@precisely
 def rgb_to_grayscale(images, data_format=None):
     """One channel, ``0.2989 R + 0.587 G + 0.114 B`` (ITU-R BT.601); images with one channel are kept."""
     shape, _, axis = _image_axes("rgb_to_grayscale", images, data_format)
@@ -224,9 +228,10 @@ def rgb_to_grayscale(images, data_format=None):
 
 
 @operation
+@precisely
 def rgb_to_hsv(images, data_format=None):
     """Red, green and blue as hue (from 0 to 1), saturation and value. Numbers below the type's epsilon count as 0."""
-    images = where(absolute(images) < np.finfo(spec_of(images).dtype).eps, 0.0, images) \
+    images = where(absolute(images) < limits(spec_of(images).dtype).eps, 0.0, images) \
         if is_float(spec_of(images).dtype) else images
     (r, g, b), axis = _colors("rgb_to_hsv", images, data_format)
     value = maximum(maximum(r, g), b)
@@ -239,6 +244,7 @@ def rgb_to_hsv(images, data_format=None):
 
 
 @operation
+@precisely
 def hsv_to_rgb(images, data_format=None):
     """Hue (from 0 to 1), saturation and value as red, green and blue."""
     (hue, saturation, value), axis = _colors("hsv_to_rgb", images, data_format)
@@ -250,6 +256,7 @@ def hsv_to_rgb(images, data_format=None):
 
 
 @operation
+@precisely
 def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None):
     """Images convolved with a normal density, cut off at `kernel_size` and scaled to a sum of 1; zeros lie outside.
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..graph import is_float
-from .base import apply, operation, spec_of
+from .base import apply, in_type, operation, precisely, spec_of
 from .convolution import is_channels_last
 from .indexing import take
 from .linear import matmul
@@ -21,12 +21,12 @@ INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos3", "lanczos5")
 def apply_along(x, matrix, axis):
     """A constant matrix (new size, size) applied along one axis of x, which stays where it is."""
     shape = spec_of(x).shape
-    matrix = np.asarray(matrix, spec_of(x).dtype)
+    matrix, dtype = np.asarray(matrix), spec_of(x).dtype
     before, after = math.prod(shape[:axis]), math.prod(shape[axis + 1:])
     if after == 1:
-        y = matmul(reshape(x, (before, shape[axis])), np.ascontiguousarray(matrix.T))
+        y = matmul(reshape(x, (before, shape[axis])), in_type(np.ascontiguousarray(matrix.T), dtype))
     else:
-        y = matmul(matrix, reshape(x, (before, shape[axis], after)))
+        y = matmul(in_type(matrix, dtype), reshape(x, (before, shape[axis], after)))
     return reshape(y, (*shape[:axis], matrix.shape[0], *shape[axis + 1:]))
 
 
@@ -77,6 +77,7 @@ def fitting(height, width, new_height, new_width, outside=False):
 
 
 @operation
+@precisely
 def resize(images, size, interpolation="bilinear", antialias=False, crop_to_aspect_ratio=False,
            pad_to_aspect_ratio=False, fill_mode="constant", fill_value=0.0, data_format=None):
     """Images of another size.

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from ..graph import is_float
+from ..graph import is_float, limits
 from .arranging import moveaxis, ravel
-from .base import canonical_axes, canonical_axis, match, operation, spec_of
+from .base import canonical_axes, canonical_axis, in_type, match, operation, spec_of
 from .elementwise import (absolute, arctan2, cast, cos, divide, equal, exp, floor, less_equal, log, log1p, logical_and,
                           logical_or, maximum, multiply, negative, not_equal, power, sign, sin, sqrt, square,
                           subtract, where)
@@ -181,7 +181,7 @@ def nan_to_num(x, nan=0.0, posinf=None, neginf=None):
     dtype = spec_of(x).dtype
     if not is_float(dtype):
         return x
-    most = float(np.finfo(dtype).max)
+    most = limits(dtype).max
     x = where(isnan(x), nan, x)
     x = where(equal(x, math.inf), most if posinf is None else posinf, x)
     return where(equal(x, -math.inf), -most if neginf is None else neginf, x)
@@ -264,7 +264,7 @@ def _along(x, axis, function, neutral):
     n = spec_of(x).shape[axis]
     if not n:
         shape = spec_of(x).shape
-        return np.full((*shape[:axis], 1, *shape[axis + 1:]), neutral, spec_of(x).dtype)
+        return in_type(np.full((*shape[:axis], 1, *shape[axis + 1:]), neutral), spec_of(x).dtype)
     while n > 1:
         half = n // 2
         joined = function(getitem(x, (*lead, np.s_[:half])), getitem(x, (*lead, np.s_[half:2 * half])))

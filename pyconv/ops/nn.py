@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Op, Spec, is_float
-from .base import apply, canonical_axis, match, operation, spec_of
+from ..graph import Op, Spec, is_float, limits
+from .base import apply, canonical_axis, match, operation, precisely, spec_of
 from .elementwise import absolute, cast, clip, equal, exp, log, log1p, maximum, rsqrt, where
 from .linear import matmul
 from .reductions import logsumexp, max, mean, stop_gradient, sum, variance
@@ -63,6 +63,7 @@ class SparseSoftmaxCrossEntropyGradient(Op):
 
 
 @operation
+@precisely
 def softmax(x, axis=-1):
     """``exp(x) / sum(exp(x))`` along `axis`, without overflow."""
     (x,) = match(x)
@@ -71,6 +72,7 @@ def softmax(x, axis=-1):
 
 
 @operation
+@precisely
 def log_softmax(x, axis=-1):
     """``x - logsumexp(x)`` along `axis`."""
     (x,) = match(x)
@@ -172,6 +174,7 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
 
 
 @operation
+@precisely
 def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
     """``(x - mean) / sqrt(variance + epsilon) * scale + offset``, each of them with one number per place on `axis`."""
     rank = len(spec_of(x).shape)
@@ -190,6 +193,7 @@ def _weight(weight, x, axes):
 
 
 @operation
+@precisely
 def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
     """``(x - mean) / sqrt(variance + epsilon) * gamma + beta`` over one axis or several; epsilon: default 1e-7."""
     from ..config import epsilon as default
@@ -201,6 +205,7 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None):
 
 
 @operation
+@precisely
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
     """``x / sqrt(mean(x ** 2) + epsilon) * scale`` over one axis or several; epsilon: default 1e-7."""
     from ..config import epsilon as default
@@ -244,4 +249,4 @@ def masked(scores, mask):
     """Scores with the lowest finite number where the mask is False, so that a softmax gives 0 there."""
     if mask is None:
         return scores
-    return where(cast(mask, "bool"), scores, float(np.finfo(spec_of(scores).dtype).min))
+    return where(cast(mask, "bool"), scores, -limits(spec_of(scores).dtype).max)

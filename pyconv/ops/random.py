@@ -7,7 +7,8 @@ Element i of a draw is a function of (key, counter, i) alone: the generator is P
 
 from __future__ import annotations
 
-from ..graph import Op, Spec, canonical, is_float
+from ..graph import Op, Spec, canonical, is_half
+from ..graph.dtypes import FLOATS
 from .base import apply, operation
 
 __all__ = ["random_uniform", "random_normal"]
@@ -19,7 +20,7 @@ class _Random(Op):
     def infer(self, state, *, shape, dtype):
         if state != Spec((2,), "int64"):
             raise ValueError(f"{self.name}: the state must be an int64 tensor (key, counter), got {state}.")
-        if not is_float(canonical(dtype)):
+        if canonical(dtype) not in FLOATS:
             raise TypeError(f"{self.name}: dtype must be float32 or float64, got {dtype!r}.")
         return Spec(tuple(shape), dtype)
 
@@ -43,12 +44,18 @@ class RandomNormal(_Random):
 @operation
 def random_uniform(state, shape, dtype=None):
     """Uniform numbers in [0, 1) from `state`, an int64 tensor (key, counter)."""
-    from ..config import floatx
-    return apply("random_uniform", state, shape=tuple(shape), dtype=dtype or floatx())
+    return _drawn("random_uniform", state, shape, dtype)
 
 
 @operation
 def random_normal(state, shape, dtype=None):
     """Standard normal numbers from `state`, an int64 tensor (key, counter)."""
+    return _drawn("random_normal", state, shape, dtype)
+
+
+def _drawn(name, state, shape, dtype):
+    """Halves are drawn in float32 and rounded: a number next to 1 may become 1."""
     from ..config import floatx
-    return apply("random_normal", state, shape=tuple(shape), dtype=dtype or floatx())
+    dtype = canonical(dtype or floatx())
+    found = apply(name, state, shape=tuple(shape), dtype="float32" if is_half(dtype) else dtype)
+    return apply("cast", found, dtype=dtype) if is_half(dtype) else found

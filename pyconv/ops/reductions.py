@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from ..graph import Op, Spec, is_float
-from .base import apply, canonical_axes, canonical_axis, operation, spec_of
+from .base import apply, canonical_axes, canonical_axis, operation, precisely, spec_of
 
 __all__ = ["sum", "mean", "max", "min", "argmax", "argmin", "variance", "logsumexp"]
 
@@ -135,6 +135,7 @@ min = _reduction("min", "The smallest element over axes; equal ones share the gr
 
 
 @operation
+@precisely
 def mean(x, axis=None, keepdims=False):
     """The mean over axes; integers are converted to the default float type.
 
@@ -167,6 +168,7 @@ def variance(x, axis=None, keepdims=False):
 
 
 @operation
+@precisely
 def logsumexp(x, axis=None, keepdims=False):
     """``log(sum(exp(x)))`` over axes, without overflow."""
     from .elementwise import exp, log

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..graph import Op, Spec, is_float
-from .base import apply, match, operation, spec_of
+from .base import apply, match, operation, precisely, spec_of
 from .convolution import is_channels_last
 
 __all__ = ["sample_images"]
@@ -107,6 +107,7 @@ class SamplePlacesGradient(Op):
 
 
 @operation
+@precisely
 def sample_images(images, y, x, interpolation="bilinear", fill_mode="constant", fill_value=0.0, data_format=None):
     """Images read at places between their pixels.
 

@@ -9,17 +9,19 @@ from .adam import Adam, Adamax, AdamW, Nadam
 from .ftrl import Ftrl
 from .lamb import Lamb
 from .lion import Lion
+from .loss_scale import LossScaleOptimizer
 from .muon import Muon
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
 from .schedule_free import ScheduleFreeAdamW
 from .sgd import SGD
 
-__all__ = ["Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam",
-           "Optimizer", "RMSprop", "SGD", "ScheduleFreeAdamW", "deserialize", "get", "schedules", "serialize"]
+__all__ = ["Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "LossScaleOptimizer",
+           "Muon", "Nadam", "Optimizer", "RMSprop", "SGD", "ScheduleFreeAdamW", "deserialize", "get", "schedules",
+           "serialize"]
 
-_CLASSES = (Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, Muon, Nadam, RMSprop, SGD,
-            ScheduleFreeAdamW)
+_CLASSES = (Adadelta, Adafactor, Adagrad, Adam, Adamax, AdamW, Ftrl, Lamb, Lion, LossScaleOptimizer,
+            Muon, Nadam, RMSprop, SGD, ScheduleFreeAdamW)
 _TABLE = {c.__name__.lower(): c for c in _CLASSES}
 
 
@@ -58,4 +60,8 @@ def get(identifier) -> Optimizer | None:
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         raise TypeError(f"optimizer={identifier.__name__} is a class; give an instance: "
                         f"{identifier.__name__}().")
-    return find("optimizer", identifier, _TABLE)()
+    found = find("optimizer", identifier, _TABLE)
+    if found is LossScaleOptimizer:
+        raise ValueError(f"optimizer={identifier!r} wraps another optimizer; give an instance, such as "
+                         f"pyconv.optimizers.LossScaleOptimizer(pyconv.optimizers.Adam()).")
+    return found()

@@ -28,7 +28,7 @@ def _names_of_weights(model) -> dict:
 def _named(optimizer, model) -> dict:
     """Name -> Variable of an optimizer: ``iterations``, ``learning_rate``, ``conv2d/kernel//momentum``."""
     weights, names = _names_of_weights(model), {}
-    for table in vars(optimizer).values():
+    for table in vars(getattr(optimizer, "inner_optimizer", optimizer)).values():
         if not isinstance(table, dict):
             continue
         for weight in getattr(optimizer, "_weights", ()):

@@ -1,17 +1,18 @@
 """Arrays of other libraries (PyTorch, JAX, CuPy, ...) as NumPy's: pyconv takes them everywhere, and gives NumPy's back.
 
 An array in the host's memory is not copied where its library can share it; the result may then be read-only. An array
-on a device is copied to the host. A tensor's connection to PyTorch's or JAX's differentiation is lost: pyconv sees its
-values.
+on a device is copied to the host, unless it is used where it lies (backends/residence.py). A tensor's connection to
+PyTorch's or JAX's differentiation is lost: pyconv sees its values.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["is_foreign", "to_host", "to_hosts"]
+__all__ = ["cuda_device", "is_foreign", "to_host", "to_hosts"]
 
 HOST = (1, 3)           # DLPack's numbers for memory of the CPU: ordinary, pinned
+CUDA = (2, 13)          # of NVIDIA GPUs: ordinary, managed
 PLAIN = {np.ndarray, int, float, bool, str, type(None)}
 
 
@@ -20,6 +21,15 @@ def is_foreign(value) -> bool:
     kind = type(value)
     return kind not in PLAIN and not isinstance(value, (np.ndarray, np.generic)) \
         and (hasattr(kind, "__dlpack__") or hasattr(kind, "__cuda_array_interface__"))
+
+
+def cuda_device(value) -> int | None:
+    """The number of the NVIDIA GPU that another library's array lies on, or None."""
+    if hasattr(value, "__dlpack_device__"):
+        kind, number = value.__dlpack_device__()
+        return int(number) if int(kind) in CUDA else None
+    from ..backends.cuda.driver import number_of
+    return number_of(value)
 
 
 def to_hosts(value):

@@ -32,17 +32,18 @@ def execute(request):
 
 @st.composite
 def problems(draw):
-    """Shapes that Winograd's algorithm takes: kernels of 3 or 5, stride 1, one group, any padding below the kernel."""
-    rank, size = draw(st.integers(2, 3)), draw(st.sampled_from([3, 5]))
+    """Shapes that Winograd's algorithm takes: rows of 3 or 5, as many or one, stride 1, one group, any padding below
+    the kernel."""
+    rank, size = draw(st.integers(1, 3)), draw(st.sampled_from([3, 5]))
     depth = draw(st.integers(1, 3))
-    window = (depth, size, size)[-rank:]
+    window = (depth, draw(st.sampled_from([1, size, size])), size)[-rank:]
     padding = tuple((draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in window)
     least = [max(1, k - sum(p)) for k, p in zip(window, padding, strict=True)]
     sizes = tuple(draw(st.integers(n, n + (3 if rank == 3 else 11))) for n in least)
     # Now and then more than a tile of registers, a vector or a group of filters.
     channels, filters = (draw(st.integers(1, 9) | st.sampled_from([17, 35])) for _ in range(2))
     last = draw(st.booleans())
-    batch = draw(st.integers(1, 40) if rank == 2 else st.integers(1, 20))
+    batch = draw(st.integers(1, 40) if rank < 3 else st.integers(1, 20))
     x = (batch, *sizes, channels) if last else (batch, channels, *sizes)
     attrs = dict(strides=(1,) * rank, padding=padding, dilation=(1,) * rank, groups=1, channels_last=last)
     return x, (*window, channels, filters), attrs, draw(st.integers(0, 2**32 - 1))
@@ -70,22 +71,29 @@ def test_every_algorithm_agrees_with_the_reference(execute, problem, dtype):
         assert np.linalg.norm(got - expected) <= bound * max(np.linalg.norm(expected), 1e-30), name
 
 
-@pytest.mark.parametrize("channels, filters, size, image", [(64, 64, 3, 28), (20, 50, 5, 14), (256, 128, 3, 14)])
-def test_winograd_stays_accurate_with_many_channels(channels, filters, size, image):
+@pytest.mark.parametrize("channels, filters, window, sizes", [
+    (64, 64, (3, 3), (28, 28)), (256, 128, (3, 3), (14, 14)), (20, 50, (5, 5), (14, 14)), (192, 160, (5, 5), (12, 12)),
+    (256, 256, (5,), (60,)), (256, 256, (1, 3), (3, 40))])
+def test_winograd_stays_accurate_with_many_channels(channels, filters, window, sizes):
+    """Normwise, against double precision; 5 x 5 has the largest factors in its transforms. Inputs as after a relu."""
     backend, _ = _backend("winograd")
     rng = np.random.default_rng(1)
-    x = rng.standard_normal((16, image, image, channels))
-    kernel = rng.standard_normal((size, size, channels, filters))
-    pad = size // 2
-    attrs = dict(strides=(1, 1), padding=((pad, pad),) * 2, dilation=(1, 1), groups=1, channels_last=True)
-    expected = backends.get("reference").execute("conv", [x, kernel], attrs)
+    x = np.maximum(rng.standard_normal((16, *sizes, channels)), 0)
+    kernel = rng.standard_normal((*window, channels, filters))
+    attrs = dict(strides=(1,) * len(sizes), padding=tuple((k // 2,) * 2 for k in window), dilation=(1,) * len(sizes),
+                 groups=1, channels_last=True)
+    grad = rng.standard_normal((16, *sizes, filters))
     before = config.conv_algorithm()
     config.set_conv_algorithm("winograd")
     try:
-        got = backend.execute("conv", [x.astype("float32"), kernel.astype("float32")], attrs)
+        for name, arrays, extra in (("conv", [x, kernel], {}),
+                                    ("conv_input_gradient", [grad, kernel], {"shape": x.shape}),
+                                    ("conv_kernel_gradient", [x, grad], {"shape": kernel.shape})):
+            expected = backends.get("reference").execute(name, arrays, {**extra, **attrs})
+            got = backend.execute(name, [a.astype("float32") for a in arrays], {**extra, **attrs})
+            assert np.linalg.norm(got - expected) <= 2e-5 * np.linalg.norm(expected), name
     finally:
         config.set_conv_algorithm(before)
-    assert np.linalg.norm(got - expected) <= 2e-5 * np.linalg.norm(expected)
 
 
 @pytest.mark.parametrize("batch", [1, 16, 130])
@@ -146,3 +154,24 @@ def test_bias_and_relu_are_fused_the_same_way(execute):
     fused = Function(lambda x, k, b: ops.relu(ops.conv(x, k, padding="same") + b))
     separate = np.maximum(np.asarray(ops.conv(x, kernel, padding="same")) + bias, 0)
     assert np.allclose(fused(x, kernel, bias), separate, atol=1e-4)
+
+
+def test_profiles_tell_the_products_of_the_tiles():
+    """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5. Edges fill up the tiles."""
+    from pyconv.graph import trace
+    cpu = backends.get("cpu")
+    for size, outputs, values in ((3, 14, 36), (5, 13, 64)):
+        def convolve(x, w):
+            return ops.conv(x, w, padding="valid")
+        x, w = (33, outputs + size - 1, outputs + size - 1, 20), (size, size, 20, 24)
+        before = config.conv_algorithm()
+        try:
+            found = {}
+            for algorithm in ("winograd", "direct"):
+                config.set_conv_algorithm(algorithm)
+                program = cpu.compile(trace(convolve, [(x, "float32"), (w, "float32")])[0])
+                run = program.profile([np.ones(x, "float32"), np.ones(w, "float32")])
+                found[algorithm] = sum(instruction.products for instruction in run)
+        finally:
+            config.set_conv_algorithm(before)
+        assert found == {"winograd": 2 * values * 33 * 4 * 4 * 20 * 24, "direct": 0}

@@ -29,13 +29,16 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason
 FOLDER = Path(driver_module.__file__).parent
 # The stand-in's classes and functions -> where CuPy has the same thing.
 PLACES = {"ndarray": "ndarray", "empty": "empty", "asarray": "asarray", "matmul": "matmul",
-          "RawModule": "RawModule", "Function": "RawKernel", "Stream": "cuda.Stream",
-          "Graph": "cuda.Graph", "Device": "cuda.Device"}
+          "from_dlpack": "from_dlpack", "ascontiguousarray": "ascontiguousarray",
+          "get_default_memory_pool": "get_default_memory_pool", "MemoryPool": "cuda.MemoryPool",
+          "MemoryPointer": "cuda.MemoryPointer", "OutOfMemoryError": "cuda.memory.OutOfMemoryError",
+          "RawModule": "RawModule", "Function": "RawKernel", "Stream": "cuda.Stream", "Event": "cuda.Event",
+          "get_current_stream": "cuda.get_current_stream", "Graph": "cuda.Graph", "Device": "cuda.Device"}
 # What the harness of the tests adds, for itself.
-HARNESS = {"CHECK", "log"}
-MADE_BY_CUPY = ("Function", "Graph")      # never constructed by the backend
+HARNESS = {"CHECK", "DEVICES", "TOTAL", "allocations", "failing", "log"}
+MADE_BY_CUPY = ("Function", "Graph", "MemoryPointer", "MemoryPool", "OutOfMemoryError")   # never by the backend
 DUNDERS = {"__init__", "__enter__", "__exit__", "__call__", "__getitem__", "__array__", "__cuda_array_interface__",
-           "__dlpack_device__"}
+           "__dlpack__", "__dlpack_device__"}
 
 
 @pytest.fixture(scope="module")
@@ -159,13 +162,14 @@ def calls(monkeypatch):
                     monkeypatch.setattr(thing, name, recorded(function, place, True))
         else:
             monkeypatch.setattr(standin, ours, recorded(thing, theirs, False))
-    for space, name in ((standin.cuda, "alloc_pinned_memory"), (standin.cuda.runtime, "getDeviceCount")):
+    for space, name in ((standin.cuda, "alloc_pinned_memory"),
+                        (standin.cuda, "get_current_stream"), (standin.cuda.runtime, "getDeviceCount")):
         place = "cuda." + ("runtime." if space is standin.cuda.runtime else "") + name
         monkeypatch.setattr(space, name, recorded(getattr(space, name), place, False))
     return made
 
 
-def test_calls_fit_signatures(cupy, calls):
+def test_calls_fit_signatures(cupy, calls, monkeypatch):
     """A training step with convolution, pooling, products of matrices and Adam: launched, captured, replayed."""
     from pyconv import layers, ops
     from pyconv.backends.cuda.program import CUDAProgram
@@ -185,12 +189,31 @@ def test_calls_fit_signatures(cupy, calls):
         program([np.ones((5, 6, 6, 2), "float32"), np.arange(5, dtype="int32") % 4])
     model.get_weights()
     assert program.captured is not None
+    arrays, rows = [np.ones((9, 6, 6, 2), "float32"), np.zeros(9, "int32")], [np.arange(5), np.arange(5) + 1]
+    for now, following in ((0, 1), (1, 0), (1, 0)):
+        program(arrays, rows[now], ahead=(arrays, rows[following]))
+    images = standin.empty((5, 2, 6, 6), "float32").swapaxes(1, 3)
+    ops.relu(images)
+
+    class Tensor:
+        _a = np.ones(3, "float32")
+
+        def __dlpack__(self, **kwargs):
+            assert set(kwargs) <= {"stream"}
+
+        def __dlpack_device__(self):
+            return 2, 0
+    device.taken(Tensor())
+    monkeypatch.setattr(standin, "failing", 0)
+    device.empty(10)
     assert set(calls) >= {
         "RawModule", "RawModule.get_function", "RawKernel.__call__", "matmul", "empty", "cuda.Stream", "cuda.Device",
         "cuda.Stream.begin_capture", "cuda.Stream.end_capture", "cuda.Stream.synchronize", "cuda.Graph.launch",
         "cuda.Stream.__enter__", "cuda.Device.__enter__", "ndarray.set", "ndarray.get", "ndarray.view",
         "ndarray.reshape", "ndarray.swapaxes", "ndarray.__getitem__", "cuda.alloc_pinned_memory",
-        "cuda.runtime.getDeviceCount"}
+        "cuda.runtime.getDeviceCount", "cuda.Event", "cuda.Event.synchronize", "cuda.Stream.record",
+        "cuda.Stream.wait_event", "cuda.get_current_stream", "cuda.MemoryPointer.copy_from_device_async",
+        "ascontiguousarray", "from_dlpack", "get_default_memory_pool", "cuda.MemoryPool.free_all_blocks"}
     for name, ways in calls.items():
         function = find(cupy, name)
         if name.endswith(("__enter__", "__exit__", "__getitem__")):
@@ -252,12 +275,13 @@ def agree(name, ours, theirs):
 
 def test_attributes_of_instances(cupy):
     module = standin.RawModule(code='extern "C" __global__ void k(float* x) { x[0] = 1; }')
-    stream = standin.Stream()
+    stream = standin.Stream(non_blocking=True)
     for thing, place in ((standin.empty(3), cupy.ndarray), (stream, cupy.cuda.Stream), (module, cupy.RawModule),
                          (module.get_function("k"), cupy.RawKernel), (standin.Graph([]), cupy.cuda.Graph),
                          (standin.Device(), cupy.cuda.Device)):
         for name in getattr(thing, "__dict__", {}):
-            assert name[0] == "_" or hasattr(place, name), f"CuPy's {place.__name__} has no {name}"
+            told = f"{place.__name__}.{name} (" in (place.__doc__ or "")       # of attributes that instances alone have
+            assert name[0] == "_" or hasattr(place, name) or told, f"CuPy's {place.__name__} has no {name}"
 
 
 # CuPy's own objects, over memory of the host ---------------------------------------------------------------------
@@ -329,4 +353,4 @@ def test_the_standin_refuses_none():
     out = standin.empty(1, np.float32)
     kernel((1,), (1,), (out, np.uint64(0)))
     kernel((1,), (1,), (np.uint64(0), out))
-    assert out._a[0] == 0
+    assert out.get()[0] == 0

@@ -283,7 +283,7 @@ def test_open_sizes_stay_open_in_messages():
      r"kernel_initializer.*Did you mean 'he_normal'"),
     (lambda: layers.Conv2D(8, 3, data_format="channel_last"), r"data_format.*Did you mean 'channels_last'"),
     (lambda: layers.Dense(3, name="a/b"), "name must be a string"),
-    (lambda: layers.Dense(3, dtype="float16"), "dtype must be 'float32' or 'float64'"),
+    (lambda: layers.Dense(3, dtype="float16"), r"dtype must be.*the policy 'mixed_float16'"),
     (lambda: layers.Dense(), r"Dense.*missing.*'units'"),
     (lambda: layers.Dropout(1.5), "rate must be from 0 to 1"),
     (lambda: layers.MaxPooling2D(2, padding=2), "padding=2 must be smaller than pool_size"),

@@ -192,7 +192,7 @@ def test_check_finite(backend):
     (lambda: ops.where(np.ones(2) > 0, np.ones(3), 1.0), ValueError, r"where: shapes \(2,\) and \(3,\)"),
     (lambda: ops.subtract(np.array([True]), np.array([True])), TypeError, "subtract needs numbers, got bool"),
     (lambda: ops.negative(np.array([True])), TypeError, "negative needs numbers, got bool"),
-    (lambda: ops.exp(np.ones(2, "float16")), TypeError, "float16.*astype"),
+    (lambda: ops.exp(np.ones(2, "longdouble")), TypeError, "longdouble.*astype|float128.*not supported"),
     (lambda: ops.add(np.ones(2, complex), 1), TypeError, "complex128.*not supported"),
     (lambda: ops.cast(np.ones(2), "string"), TypeError, "'string' is not supported|str.*not supported"),
     (lambda: ops.base.apply("add", np.ones(2), np.ones(2, "float32")), TypeError,

@@ -18,6 +18,8 @@ class Instruction(NamedTuple):
 
     node: the last of `nodes`, those that it computes. blocks: its tasks are so many blocks of samples, or 0. bytes: the
     size of the arrays in shared memory that it reads and writes. main: False if it only prepares what another computes.
+    products: multiplications and additions in the products of an algorithm that takes fewer than the definition does,
+    such as Winograd's, without its transforms; otherwise 0.
     """
 
     step: int
@@ -27,6 +29,7 @@ class Instruction(NamedTuple):
     nodes: tuple
     bytes: int
     main: bool
+    products: int
 
 
 class CPUProgram(Program):
@@ -111,7 +114,7 @@ class CPUBackend(Backend):
         from .lowering import TABLE
         return name in TABLE or name in chain_operations(self.kernels)
 
-    def compile(self, graph):
+    def make(self, graph):
         return CPUProgram(graph, self.kernels)
 
 

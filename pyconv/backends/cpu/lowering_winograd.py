@@ -12,8 +12,8 @@ import numpy as np
 from ... import config
 from .buffers import NOWHERE, Buffer
 
-# Vector operations per tile of a channel, of a filter, per weight, and per tile of a filter in the kernel's gradient.
-INPUT, OUTPUT, WEIGHTS, ROWS, GRADIENTS = 150, 110, 10, 300, 380
+# Vector operations per value of a tile: of a channel, of a filter, per weight, of a filter in the kernel's gradient.
+INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
 
@@ -25,14 +25,29 @@ def fits_chain(source, target) -> bool:
 def applies(g) -> bool:
     """Whether Winograd's algorithm can compute a convolution of this geometry."""
     size = g.window[2]
-    return g.groups == 1 and g.window[1] == size and size in (3, 5) and g.strides == g.dilation == (1, 1, 1) \
+    return g.groups == 1 and size in (3, 5) and g.window[1] in (1, size) and g.strides == g.dilation == (1, 1, 1) \
         and all(p < k for k, pair in zip(g.window, g.padding, strict=True) for p in pair)
 
 
-def _tiles(g, outputs, lanes):
-    """Tiles of all blocks for results of these sizes, the kernel's size being that of g."""
-    tile = 7 - g.window[2]
-    return -(-outputs[1] // tile) * -(-outputs[2] // tile) * outputs[0] * -(-g.batch // lanes)
+def _values(g) -> int:
+    """Values of a transformed tile, which has 4 x 4 results, or 4 for kernels of one row."""
+    points = g.window[2] + 3
+    return points if g.window[1] == 1 else points * points
+
+
+def _tiles(g, outputs, count):
+    """Tiles of results of these sizes in `count` blocks or samples."""
+    return -(-outputs[1] // (1 if g.window[1] == 1 else 4)) * -(-outputs[2] // 4) * outputs[0] * count
+
+
+def _tiles_in_lanes(g, outputs, lanes):
+    return _tiles(g, outputs, -(-g.batch // lanes))
+
+
+def _note(planner, g, outputs):
+    """Tell profiles how many operations the products of the tiles are."""
+    planner.products[id(planner.nodes[planner.now])] = 2 * math.prod(
+        (_tiles(g, outputs, g.batch), _values(g), g.channels, g.window[0], g.filters))
 
 
 def _chosen(dtype, fast, slow) -> bool:
@@ -44,8 +59,9 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     """Whether a convolution, or its gradient for the input, goes this way; channels are read and filters computed."""
     if not applies(g):
         return False
-    rows, tiles = channels * g.window[0], _tiles(g, outputs, lanes)
-    fast = tiles * (36 * filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters) + WEIGHTS * rows * filters
+    rows, values = channels * g.window[0], _values(g)
+    per_value = filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters
+    fast = _tiles_in_lanes(g, outputs, lanes) * values * per_value + WEIGHTS * rows * filters
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
     return _chosen(dtype, fast, slow)
 
@@ -61,8 +77,9 @@ def kernel_cost(g, dtype, lanes) -> float:
 
 
 def _kernel_cost(g, lanes):
-    rows, tiles, wide = g.channels * g.window[0], _tiles(g, g.outputs, lanes), -(-g.filters // lanes) * lanes
-    return tiles * (36 * rows * wide * 1.2 + ROWS * rows + GRADIENTS * wide) + 16 * rows * wide
+    rows, wide = g.channels * g.window[0], -(-g.filters // lanes) * lanes
+    return _tiles_in_lanes(g, g.outputs, lanes) * _values(g) * (rows * wide * 1.1 + INPUT * rows + GRADIENTS * wide) \
+        + 16 * rows * wide
 
 
 def _direct_kernel_cost(g, lanes):
@@ -77,24 +94,25 @@ def _idle(tasks):
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, bias=None, relu=False):
     """Add the work of a convolution; arguments as the kernels' module has them."""
-    lanes, item, size, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2], source.blocks
-    rows = channels * g.window[0]
-    tiles = _tiles(g, out_sizes, lanes)
-    total = tiles * (36 * rows * filters + INPUT * rows + OUTPUT * filters)
+    lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
+    rows, values, taps = channels * g.window[0], _values(g), g.window[1] * g.window[2]
+    tiles = _tiles(g, out_sizes, blocks)
+    _note(planner, g, out_sizes)
+    total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
     chained, group = fits_chain(source, target), 32 if rows >= 256 else 16
     parts, groups = (blocks, 1) if chained else _split(tiles, -(-filters // group), total, rows * filters * WEIGHTS,
-                                                       tiles * rows * INPUT)
+                                                       tiles * values * rows * INPUT)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them.
     # Where not even three do, many, so that the weights, which are larger still, are transformed and read once.
-    chunk = CACHE // 2 // (36 * (rows + 16) * lanes * item) // 3 * 3
+    chunk = CACHE // 2 // (values * (rows + 16) * lanes * item) // 3 * 3
     chunk = max(1, min(max(chunk, 3) if rows < 200 else 24, 12 if rows < 200 else 24, -(-tiles // parts)))
 
     def make():
         return planner.kernels.winograd.winograd(
             dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=blocks,
-            parts=parts, groups=groups, group=group, chunk=chunk, channels=channels, filters=filters, depth=g.window[0],
-            size=size, in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
-            w_slice=w_tap * size * size, w_line=w_tap * size, w_tap=w_tap, origin=origin, relu=relu)
+            parts=parts, groups=groups, group=group, chunk=chunk, channels=channels, filters=filters, window=g.window,
+            in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
+            w_slice=w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
 
@@ -123,56 +141,56 @@ def use_plain(g, dtype, lanes) -> bool:
 
 def _plain_costs(g, lanes):
     """Of the products and the outputs' transforms, of the weights' and of the inputs'."""
-    tile = 7 - g.window[2]
-    tiles = -(-g.outputs[1] // tile) * -(-g.outputs[2] // tile) * g.batch
+    tiles, values = _tiles(g, g.outputs, g.batch), _values(g)
     vectors, inputs = -(-g.filters // lanes), -(-g.channels // lanes)
-    large = g.channels * g.filters * g.window[2] ** 2 * 4 > CACHE      # weights that come from further away (measured)
-    return (tiles * vectors * (36 * (1.15 * g.channels + 5) + 120), (500 if large else 140) * g.channels * vectors,
-            tiles * inputs * 190)
+    large = g.channels * g.filters * math.prod(g.window) * 4 > CACHE    # weights that come from further away (measured)
+    return (tiles * vectors * values * (1.15 * g.channels + 8), (14 if large else 4) * values * g.channels * vectors,
+            tiles * inputs * values * 5)
 
 
 def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
     """Add the work of a forward convolution in the plain layout, channels last."""
-    lanes, item, size = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2]
-    tile, width = 7 - size, min(2, -(-g.filters // lanes)) * lanes
-    tiles = -(-g.outputs[1] // tile) * -(-g.outputs[2] // tile) * g.batch
+    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    tiles, width = _tiles(g, g.outputs, g.batch), min(2, -(-g.filters // lanes)) * lanes
+    _note(planner, g, g.outputs)
     rest, of_weights, of_inputs = _plain_costs(g, lanes)
     total = rest + of_weights + of_inputs
     parts, groups = _split(tiles, -(-g.filters // width), total, of_weights, of_inputs)
-    chunk = CACHE // 2 // (36 * (g.channels + width) * item) // 8 * 8
+    chunk = CACHE // 2 // (_values(g) * (g.channels + width) * item) // 8 * 8
     chunk = max(1, min(max(chunk, 16), 64, -(-tiles // parts)))
 
     def make():
         return planner.kernels.winograd.winograd_plain(
             dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE, samples=g.batch,
-            parts=parts, groups=groups, width=width, chunk=chunk, channels=g.channels, filters=g.filters, size=size,
-            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], relu=relu)
+            parts=parts, groups=groups, width=width, chunk=chunk, channels=g.channels, filters=g.filters,
+            window=g.window, in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], relu=relu)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], cost=total * 0.3)
 
 
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
     """Add the work of the gradient for the kernel: partial sums, then their sum."""
-    lanes, item, size, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.window[2], source.blocks
-    rows, filters = g.channels * g.window[0], g.filters
-    tiles = _tiles(g, g.outputs, lanes)
+    lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
+    rows, filters, values, taps = g.channels * g.window[0], g.filters, _values(g), g.window[1] * g.window[2]
+    tiles = _tiles(g, g.outputs, blocks)
+    _note(planner, g, g.outputs)
 
     def cost(parts, row_groups, groups, wide):
-        return tiles * (36 * rows * wide + ROWS * rows * groups + GRADIENTS * wide * row_groups) \
-            + parts * rows * size * size * wide * 4
+        return tiles * values * (rows * wide + INPUT * rows * groups + GRADIENTS * wide * row_groups) \
+            + parts * rows * taps * wide * 4
     parts, row_groups, width, chained = split_kernel_gradient(
         source, gradient, cost, rows=rows, most=tiles, filters=filters, lanes=lanes, item=item,
-        weights=rows * size * size * filters, sums=(6 + size * size) * item)
-    free = CACHE - min(CACHE // 2, (6 + size * size) * -(-rows // row_groups) * width * item)
-    chunk = free // (6 * (-(-rows // row_groups) + width) * lanes * item)
-    chunk = max(1, min(max(chunk, 4), 12, -(-tiles // parts)))
+        weights=rows * taps * filters, sums=values * item)
+    most = -(-rows // row_groups)
+    free = CACHE - min(CACHE // 2, values * most * width * item)
+    chunk = max(1, min(free // (values * (most + width) * lanes * item), 12, -(-tiles // parts)))
 
     def make(partial):
         return planner.kernels.winograd.kernel_gradient(
             dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
-            row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, depth=g.window[0],
-            size=size, in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding])
+            row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, window=g.window,
+            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding])
     add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
-                     chained=chained, taps=rows * size * size, filters=filters, cost=tiles * rows * filters * 12)
+                     chained=chained, taps=rows * taps, filters=filters, cost=tiles * values * rows * filters / 3)
 
 
 def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes, item, weights, sums):

@@ -27,6 +27,10 @@ from .recompute import Recompute
 SERIAL = 15_000
 
 
+# Ops that work with samples in the lanes.
+IMAGE_OPS = {"conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool", "avg_pool_gradient"}
+
+
 class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
@@ -47,6 +51,7 @@ class Planner:
         self.graph, self.kernels, self.lowering = graph, kernels, lowering
         self.nodes = graph.nodes()
         self.image_layout = self._image_layout()
+        self.products = {}             # id of a node -> operations, where the algorithm takes fewer than the definition
         self.twice = None              # the planner's notes on what is computed again (see recompute.py)
         if self.image_layout:
             self.twice = Recompute(graph, self.image_layout[0])
@@ -71,9 +76,9 @@ class Planner:
     # Layouts ------------------------------------------------------------------------------------------------
 
     def _image_layout(self):
-        """How images enter the program: (batch, order function) if some convolution works in lanes, else None."""
+        """How images enter the program: (batch, order function) if some op works in lanes, else None."""
         for node in self.nodes:
-            if node.op in ("conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient"):
+            if node.op in IMAGE_OPS:
                 x = node.inputs[0]
                 lanes = self.kernels.lanes[x.dtype]
                 if self.fills(x.shape[0], lanes):
@@ -368,7 +373,7 @@ class Planner:
         return all(id(w) in chosen for w in works)
 
     def details(self) -> list:
-        """(nodes, bytes, whether it is the main one of its node) of each instruction, for profiles."""
+        """(nodes, bytes, whether it is the main one of its node, products of a fast algorithm) of each instruction."""
         chains = {id(c.work): tuple(c.nodes) or (c.sums[0].node,) for c in dict.fromkeys(self.chains.by_index)}
         main: dict = {}               # id of a node -> the instruction with most work
         for work in self.listing:
@@ -376,7 +381,8 @@ class Planner:
                 main[id(work.node)] = work
         return [(chains.get(id(w), (w.node,)),
                  sum({id(b): b.nbytes for b in [*w.reads, *w.writes] if b.place == FIXED}.values()),
-                 id(w) in chains or main.get(id(w.node)) is w) for w in self.listing]
+                 id(w) in chains or main.get(id(w.node)) is w,
+                 self.products.get(id(w.node), 0) if main.get(id(w.node)) is w else 0) for w in self.listing]
 
     def _settled(self, tensor, changing) -> Buffer:
         """The plain tensor in memory that no update changes: old values of variables are copied first."""

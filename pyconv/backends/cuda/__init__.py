@@ -30,10 +30,23 @@ class CUDABackend(Backend):
         from .planner import ALIASES
         return any(name in table for table in (EXPRESSIONS, EXPANSIONS, LOWERING, ALIASES))
 
-    def compile(self, graph):
+    def make(self, graph):
         from .program import CUDAProgram
         with self.driver.lock:
             return CUDAProgram(graph, self.driver)
+
+    def joined(self, parts):
+        """One CuPy array of parts along the first axis, all on this device and in C order."""
+        made = self.driver.array((sum(p.shape[0] for p in parts), *parts[0].shape[1:]), parts[0].dtype)
+        with self.driver.lock:
+            self.driver.follow()
+            at = 0
+            for part in parts:
+                if part.nbytes:
+                    self.driver.copy(made[at:at + part.shape[0]], part)
+                at += part.shape[0]
+            self.driver.stream.synchronize()
+        return made
 
 
 def load(device=0):

@@ -109,6 +109,14 @@ def fetched(array) -> np.ndarray:
     return module.asarray(array).get()
 
 
+def number_of(array) -> int | None:
+    """The number of the device on which an array with a CUDA array interface lies; None if CuPy cannot say."""
+    try:
+        return cupy().asarray(array).device.id
+    except Exception:
+        return None
+
+
 class Storage:
     """A variable's copy on a device. `version`: that of the variable whose value it has."""
 
@@ -123,7 +131,7 @@ class Storage:
 
 
 class Driver:
-    """One device: its stream, its compiled kernels, and the copies of variables that it holds."""
+    """One device: its streams, its compiled kernels, and the copies of variables that it holds."""
 
     def __init__(self, index=0):
         self.cupy = cupy()
@@ -135,6 +143,7 @@ class Driver:
         self.device = self.cupy.cuda.Device(index)
         with self.device:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
+            self.copies = self.cupy.cuda.Stream(non_blocking=True)      # on which the next batch arrives meanwhile
         self.graphs = os.environ.get("PYCONV_CUDA_GRAPHS", "1") != "0"
         self.lock = RLock()       # one program at a time uses the stream and the variables' copies
         self._kernels: dict = {}
@@ -144,16 +153,65 @@ class Driver:
 
     # Memory ------------------------------------------------------------------------------------------------
 
-    def empty(self, nbytes):
-        """Uninitialised bytes on the device."""
-        with self.device, self.stream:
-            return self.cupy.empty((max(nbytes, 1),), np.uint8)
+    def empty(self, nbytes, stream=None):
+        """Uninitialised bytes on the device, for use on `stream` (default: that of the programs).
+
+        CuPy keeps freed memory by stream, and gives it out again without waiting: another stream's may still be in use.
+
+        Raises
+        ------
+        MemoryError
+            If there are not so many, also after letting go of what no run is using.
+        """
+        with self.device, stream or self.stream:
+            try:
+                return self.cupy.empty((max(nbytes, 1),), np.uint8)
+            except MemoryError:
+                self._release_arena()
+                self.cupy.get_default_memory_pool().free_all_blocks()
+            try:
+                return self.cupy.empty((max(nbytes, 1),), np.uint8)
+            except MemoryError as error:
+                raise MemoryError(self._shortage(nbytes)) from error
+
+    def spare(self, nbytes, stream):
+        """Like `empty`, but None where memory is short: nothing that is in use is freed."""
+        with self.device, stream:
+            try:
+                return self.cupy.empty((max(nbytes, 1),), np.uint8)
+            except MemoryError:
+                return None
+
+    def _shortage(self, nbytes) -> str:
+        """The message for `nbytes` that the device has not."""
+        free, total = self.cupy.cuda.runtime.memGetInfo()
+        used = self.cupy.get_default_memory_pool().used_bytes()
+        variables = sum(storage.array.nbytes for storage in self._storage.values())
+
+        def size(n):
+            return f"{n / 2**30:.2f} GiB" if n >= 2**28 else f"{n / 2**20:.1f} MiB"
+        return (f"cuda:{self.index} has no {size(nbytes)} left for what is to be run: {size(free)} of its "
+                f"{size(total)} are free, this process uses {size(used)} ({size(variables)} of it weights and states "
+                f"of optimizers), and other processes the rest. A smaller batch_size needs less, and so does half the "
+                f"bits a number (float32 in the place of float64, or float16 where a model can have it). Other "
+                f"processes (nvidia-smi lists them) and models that are deleted free what they have. Nothing has "
+                f"changed: the model can be used as before.")
 
     def host(self, nbytes) -> np.ndarray:
-        """Bytes on the host from which copies to the device are fast (pinned memory)."""
+        """Bytes on the host from which copies to the device are fast (pinned memory).
+
+        Raises
+        ------
+        MemoryError
+            If the system gives none.
+        """
         nbytes = max(nbytes, 1)
-        with self.device:
-            return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+        try:
+            with self.device:
+                return np.frombuffer(self.cupy.cuda.alloc_pinned_memory(nbytes), np.uint8, nbytes)
+        except Exception as error:
+            raise MemoryError(f"The host has no {nbytes / 2**20:.1f} MiB of memory left that can be pinned for copies "
+                              f"to cuda:{self.index} ({error}). Smaller batches need less.") from error
 
     def arena(self, program):
         """The memory for the arrays that live within a run, at least `program.arena_size` bytes.
@@ -161,22 +219,59 @@ class Driver:
         Only one program runs at a time, so all share it. Where it has to grow, the programs let go of the old one.
         """
         if self._arena is None or self._arena.nbytes < program.arena_size:
-            for other in self._tenants:
-                other.release()
-            self._arena = None              # freed before its successor is made
+            self._release_arena()           # freed before its successor is made
             self._arena = self.empty(program.arena_size)
         self._tenants.add(program)
         return self._arena
 
-    def upload(self, array, host):
+    def _release_arena(self):
+        """Free the arena; never while a program runs in it."""
+        for other in self._tenants:
+            other.release()
+        self._tenants.clear()
+        self._arena = None
+
+    def upload(self, array, host, stream=None):
         with self.device:
-            array.set(host, stream=self.stream)
+            array.set(host, stream=stream or self.stream)
+
+    def copy(self, target, source):
+        """Copy one array on the device into another of as many bytes."""
+        target.data.copy_from_device_async(source.data, source.nbytes, self.stream)
 
     def download(self, array, out):
         """Copy to the host, and wait for it."""
         with self.device:
             array.get(stream=self.stream, out=out)
             self.stream.synchronize()
+
+    # Arrays of the user's ----------------------------------------------------------------------------------
+
+    def taken(self, value):
+        """Another library's array on this device as CuPy's, without a copy if its elements are in C order.
+
+        What its library still has to compute is waited for on the device, by the stream of the programs.
+        """
+        module = self.cupy
+        self.follow()
+        with self.device, self.stream:
+            if not isinstance(value, module.ndarray):
+                value = value.detach() if getattr(value, "requires_grad", False) else value
+                value = module.from_dlpack(value) if hasattr(value, "__dlpack__") else module.asarray(value)
+            return value if value.flags.c_contiguous else module.ascontiguousarray(value)
+
+    def follow(self):
+        """Let the programs wait, on the device, for what was put on the stream that the caller uses."""
+        with self.device:
+            current = self.cupy.cuda.get_current_stream()
+            self.stream.wait_event(current.record(self.cupy.cuda.Event(disable_timing=True)))
+
+    def array(self, shape, dtype):
+        """An uninitialised array of the user's, on the stream that the caller uses. MemoryError as for `empty`."""
+        with self.device:
+            nbytes = max(1, int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize)
+            raw = self.empty(nbytes, self.cupy.cuda.get_current_stream())
+            return raw[:nbytes if 0 not in shape else 0].view(np.dtype(dtype)).reshape(shape)
 
     # Variables ---------------------------------------------------------------------------------------------
 

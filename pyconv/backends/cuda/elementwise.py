@@ -27,6 +27,7 @@ EXPRESSIONS = {
     **{name: f"op_{name}({{0}})" for name in (
         "negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolute", "sign", "floor", "tanh", "sigmoid",
         "erf", "relu", "isfinite", "sin", "cos", "round")},
+    "round_float16": "rounded<f16>({0})", "round_bfloat16": "rounded<bf16>({0})",
     **{name: f"op_{name}({{0}}, {{1}})" for name in ("add", "subtract", "multiply", "maximum", "minimum", "power",
                                                       "arctan2")},
     **{name: f"({{0}} {sign} {{1}})" for name, sign in {

@@ -22,7 +22,13 @@ class CUDAProgram(Program):
     The first run launches the kernels one by one, which also lets the libraries set themselves up. The second captures
     them into a CUDA graph, which is replayed from then on; PYCONV_CUDA_GRAPHS=0 leaves that out. Where the capture
     fails, `uncaptured` has the reason, and the kernels go on being launched one by one.
+
+    A run that is told which batch comes next brings it to the device while it computes: from `staging` to `landing`, on
+    a stream of its own. The next run waits for that, on the device, and copies it to where the launches read their
+    inputs; the copy after that into `landing` waits until this has been done.
     """
+
+    looks_ahead = True
 
     def __init__(self, graph: Graph, driver):
         from .lowering import LOWERING
@@ -43,13 +49,17 @@ class CUDAProgram(Program):
             driver.stream.synchronize()
         self.staging = driver.host(plan.inputs_size)
         self.result = driver.host(plan.outputs_size)
-        self.inputs, offset = [], 0
+        # For the next batch: its place; when `staging` has been read, and `landing`; (arrays, rows) of what is there.
+        self.landing, self.ahead, self.read, self.taken = None, None, None, None
+        self.inputs, self.places, offset = [], [], 0
         for tensor in graph.inputs:
             nbytes = math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
             self.inputs.append(self.staging[offset:offset + nbytes].view(tensor.dtype).reshape(tensor.shape))
+            self.places.append(slice(offset, offset + nbytes))
             offset += memory.aligned(nbytes)
-        self.outputs = [self.result[b.offset:b.offset + b.nbytes].view(t.dtype).reshape(t.shape)
-                        for b, t in zip(plan.outputs, graph.outputs, strict=True)]
+        self.results = [slice(b.offset, b.offset + b.nbytes) for b in plan.outputs]
+        self.outputs = [self.result[place].view(t.dtype).reshape(t.shape)
+                        for place, t in zip(self.results, graph.outputs, strict=True)]
         self.status = self.result[:plan.status.nbytes].view(np.int64)
 
     def release(self):
@@ -58,6 +68,8 @@ class CUDAProgram(Program):
 
     def _bind(self):
         """Find the arrays that the launches work on."""
+        for variable in (*self.variables, *self.updated):
+            self.driver.storage(variable)       # before the arena, which may have to make room for them
         areas = {**self.areas, ARENA: self.driver.arena(self)}
         self.launches = [(launch.kernel, launch.grid, launch.block,
                           tuple(self._array(a, areas) if isinstance(a, View) else a for a in launch.args))
@@ -72,26 +84,87 @@ class CUDAProgram(Program):
             array = array.reshape(view.shape)
         return array.swapaxes(-1, -2) if view.swapped else array
 
-    def __call__(self, arrays, rows=None):
+    def __call__(self, arrays, rows=None, ahead=None, on_host=False, out=None):
+        """Run on NumPy arrays, or on CuPy's of this device; results lie where any of these do, unless `on_host`.
+
+        ahead: (arrays, rows) of the next run of this program, if known; the arrays must not change until then.
+        out: CuPy arrays for the results.
+        """
         driver = self.driver
-        with driver.lock:
-            self._fill(arrays, rows)
+        there = [isinstance(a, driver.cupy.ndarray) for a in arrays]
+        on_device = out is not None or (any(there) and not on_host)
+        with driver.lock, driver.device:
             for variable in (*self.variables, *self.updated):
                 driver.refresh(variable)
             if self.launches is None:
                 self._bind()
-            if self.inputs:
-                driver.upload(self.areas[INPUT], self.staging)
-            with driver.device, driver.stream:
+            if on_device and out is None:
+                out = [driver.array(t.shape, t.dtype) for t in self.graph.outputs]
+            if ahead is not None and self.landing is None:      # before the launches, as all memory
+                self.landing = driver.spare(self.staging.nbytes, driver.copies)
+            if out or any(there):
+                driver.follow()
+            self._bring(arrays, rows, there)
+            with driver.stream:
                 self._launch()
+                for target, place in zip(out or (), self.results, strict=bool(out)):
+                    if target.nbytes:
+                        driver.copy(target, self.areas[OUTPUT][place])
             self.runs += 1
-            driver.download(self.areas[OUTPUT], self.result)
+            if ahead is not None and self.landing is not None:
+                self._bring_ahead(*ahead)
+            shown = self.status.nbytes if on_device else self.result.nbytes
+            driver.download(self.areas[OUTPUT][:shown], self.result[:shown])
             code = int(self.status[0])
             if code != NO_ERROR:
                 raise ValueError(self.messages[code - 1].format(value=int(self.status[code])))
             for variable in self.updated:
                 driver.changed(variable)
-            return [output.copy() for output in self.outputs]
+            return out if on_device else [output.copy() for output in self.outputs]
+
+    def _bring(self, arrays, rows, there):
+        """Put the inputs where the launches read them."""
+        driver, area = self.driver, self.areas[INPUT]
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            if rows is ahead[1] and len(arrays) == len(ahead[0]) \
+                    and all(a is b for a, b in zip(arrays, ahead[0], strict=True)):
+                driver.stream.wait_event(self.read)
+                driver.copy(area, self.landing)
+                self.taken = driver.stream.record(self.taken)
+                return
+            self.read.synchronize()             # another batch came instead: `staging` may not have been read yet
+        if not any(there):
+            self._fill(arrays, rows)
+            if self.inputs:
+                driver.upload(area, self.staging)
+                self.read = driver.stream.record(self.read)
+            return
+        for array, on_device, place, own in zip(arrays, there, self.places, self.inputs, strict=True):
+            if place.start == place.stop:
+                continue
+            if on_device:
+                driver.copy(area[place], array)
+            else:
+                own[...] = array
+                driver.upload(area[place], self.staging[place])
+
+    def _bring_ahead(self, arrays, rows):
+        """Copy the next batch to the device while this one is computed. What goes wrong here will again then."""
+        driver = self.driver
+        if not self.inputs or any(isinstance(a, driver.cupy.ndarray) for a in arrays):
+            return
+        try:
+            if self.read is not None:
+                self.read.synchronize()         # of this batch; the launches go on
+            self._fill(arrays, rows)
+            if self.taken is not None:
+                driver.copies.wait_event(self.taken)
+            driver.upload(self.landing, self.staging, driver.copies)
+            self.read = driver.copies.record(self.read)
+            self.ahead = arrays, rows
+        except Exception:
+            self.ahead = None
 
     def _fill(self, arrays, rows):
         """Gather the inputs in memory that the device copies from, in the types that they have."""

@@ -54,7 +54,7 @@ class ReferenceBackend(Backend):
     def supports(self, name):
         return name in KERNELS
 
-    def compile(self, graph):
+    def make(self, graph):
         return ReferenceProgram(graph)
 
 

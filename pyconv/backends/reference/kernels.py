@@ -64,6 +64,30 @@ def relu(x):
     return np.maximum(x, np.zeros((), x.dtype))
 
 
+@kernel("round_float16")
+def round_float16(x):
+    return rounded(x, 11, -13)
+
+
+@kernel("round_bfloat16")
+def round_bfloat16(x):
+    return rounded(x, 8, -125)
+
+
+def rounded(x, digits, least):
+    """The nearest numbers with so many binary digits; below 2**(least - 1) with fewer, of the same last place.
+
+    Exponents are those of `frexp`: x = mantissa * 2**exponent, the mantissa from 1/2 to 1. The largest exponent of
+    both formats is 3 - least.
+    """
+    wide = x.astype("float64")
+    _, exponent = np.frexp(wide)
+    place = np.ldexp(1.0, np.maximum(exponent, least) - digits)
+    y = np.rint(wide / place) * place
+    y = np.where(np.absolute(y) >= 2.0 ** (3 - least), np.copysign(np.inf, y), y)
+    return np.where(np.isfinite(wide), y, wide).astype(x.dtype)
+
+
 @kernel("cast")
 def cast(x, *, dtype):
     return x.astype(dtype)

@@ -31,6 +31,8 @@ class ImageLayer(Layer):
 
     _resizes = False            # whether the layer also works outside of training
 
+    _precise = True
+
     def __init__(self, data_format=None, **kwargs):
         super().__init__(**kwargs)
         self.data_format = checks.data_format(self, data_format)
@@ -73,7 +75,7 @@ class ImageLayer(Layer):
         names = [name for name in ("images", "labels", "segmentation_masks") if name in given]
         batch = {name: ops.expand_dims(given[name], 0) if rank == 3 else given[name] for name in names}
         dtype = batch["images"].dtype
-        batch["images"] = ops.cast(batch["images"], self.compute_dtype)
+        batch["images"] = ops.cast(batch["images"], self.variable_dtype)
         if training or self._resizes:
             drawn = self.get_random_transformation(batch, training=training)
             for name in names:
@@ -103,14 +105,14 @@ class ImageLayer(Layer):
 
     def _uniform(self, shape, low=0.0, high=1.0):
         """Random numbers from `low` (inclusive) to `high`."""
-        return ops.random_uniform(self.generator.next(), shape, self.compute_dtype) * (high - low) + low
+        return ops.random_uniform(self.generator.next(), shape, self.variable_dtype) * (high - low) + low
 
     def _with_floats(self, masks, transform):
         """Masks of any type through a function on floats."""
         dtype = masks.dtype
         if is_float(dtype):
             return transform(masks)
-        return to_integers(transform(ops.cast(masks, self.compute_dtype)), dtype)
+        return to_integers(transform(ops.cast(masks, self.variable_dtype)), dtype)
 
     def compute_output_shape(self, input_shape):
         if isinstance(input_shape, dict):

@@ -273,7 +273,7 @@ class RandomSharpness(_Color):
         self._prepare(factor, value_range, seed)
 
     def transform_images(self, images, transformation, training=True):
-        kernel = np.full((3, 3, 1, 1), 1 / 13, self.compute_dtype)
+        kernel = np.full((3, 3, 1, 1), 1 / 13, self.variable_dtype)
         kernel[1, 1] = 5 / 13
         kernel = np.tile(kernel, (1, 1, self._sizes(images)[3], 1))
         smooth = ops.depthwise_conv(images, kernel, padding="same", data_format=self.data_format)

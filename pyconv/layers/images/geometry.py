@@ -76,7 +76,8 @@ class _Sampled(ImageLayer):
 
     def _matrix(self, batch, *numbers):
         """The transforms (batch, 8) with these numbers or tensors (batch, 1); those left out are 0."""
-        columns = [ops.broadcast_to(np.asarray(n, self.compute_dtype), (batch, 1)) if isinstance(n, (int, float)) else n
+        dtype = self.variable_dtype
+        columns = [ops.broadcast_to(np.asarray(n, dtype), (batch, 1)) if isinstance(n, (int, float)) else n
                    for n in (*numbers, *[0] * (8 - len(numbers)))]
         return ops.concatenate(columns, 1)
 
@@ -261,7 +262,7 @@ class RandomPerspective(_Sampled):
     def get_random_transformation(self, data, training=True, seed=None):
         batch, height, width, _ = self._sizes(data["images"])
         chosen = self._uniform((batch,)) < self._uniform((batch,), *self.factor)
-        corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], self.compute_dtype)
+        corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], self.variable_dtype)
         moved = corners + corners * self._uniform((batch, 4, 2), -0.5 * self.scale, 0.5 * self.scale)
         return {"apply_perspective": chosen, "start_points": ops.broadcast_to(corners, (batch, 4, 2)),
                 "end_points": moved}

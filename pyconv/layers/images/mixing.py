@@ -47,7 +47,7 @@ class _Mixing(ImageLayer):
     """Base of the two layers below."""
 
     def _beta(self, count, alpha):
-        normal = ops.random_normal(self.generator.next(), (count, 2, TRIES), self.compute_dtype)
+        normal = ops.random_normal(self.generator.next(), (count, 2, TRIES), self.variable_dtype)
         return beta(alpha, normal, self._uniform((count, 2, TRIES)), self._uniform((count, 2)))
 
     def _permutation(self, count):
@@ -57,7 +57,7 @@ class _Mixing(ImageLayer):
         if len(labels.shape) < 2 and not is_float(labels.dtype):
             raise ValueError(f"{self._title()} mixes labels, which must be floats or have 2 axes, got {labels.dtype} "
                              f"of shape {show(tuple(labels.shape))}: make them with pyconv.ops.one_hot.")
-        labels = ops.cast(labels, self.compute_dtype)
+        labels = ops.cast(labels, self.variable_dtype)
         weight = ops.reshape(transformation["mix_weight"], (-1, *[1] * (len(labels.shape) - 1)))
         return weight * labels + (1.0 - weight) * ops.take(labels, transformation["permutation_order"], 0)
 
@@ -101,7 +101,7 @@ class MixUp(_Mixing):
 
     def transform_segmentation_masks(self, segmentation_masks, transformation, training=True):
         """Masks are mixed like images, and become floats."""
-        return self.transform_images(ops.cast(segmentation_masks, self.compute_dtype), transformation)
+        return self.transform_images(ops.cast(segmentation_masks, self.variable_dtype), transformation)
 
 
 class _Boxes:
@@ -115,11 +115,11 @@ class _Boxes:
         for n, part in ((width, wide), (height, tall)):
             length = part * float(n)
             first = self._uniform((batch,)) * (float(n) - length)
-            at = np.arange(n, dtype=self.compute_dtype)
+            at = np.arange(n, dtype=self.variable_dtype)
             first, last = (ops.reshape(v, (batch, 1)) for v in (first, first + length))
             sides.append((at >= first) & (at < last))
         columns, rows = sides
-        area = ops.mean(ops.cast(rows, self.compute_dtype), 1) * ops.mean(ops.cast(columns, self.compute_dtype), 1)
+        area = ops.mean(ops.cast(rows, self.variable_dtype), 1) * ops.mean(ops.cast(columns, self.variable_dtype), 1)
         mask = ops.reshape(rows, (batch, height, 1)) & ops.reshape(columns, (batch, 1, width))
         return ops.expand_dims(mask, self._axes[2]), area
 
@@ -219,9 +219,9 @@ class RandomErasing(ImageLayer, _Boxes):
     def _fill(self, images):
         low, high = map(float, self.value_range)
         if self.fill_value is None:
-            noise = ops.random_normal(self.generator.next(), tuple(images.shape), self.compute_dtype)
+            noise = ops.random_normal(self.generator.next(), tuple(images.shape), self.variable_dtype)
             return ops.clip(noise * high, low, high)
-        fill = np.clip(np.asarray(self.fill_value, self.compute_dtype), low, high)
+        fill = np.clip(np.asarray(self.fill_value, self.variable_dtype), low, high)
         if fill.ndim:
             if len(fill) not in (1, self._sizes(images)[3]):
                 raise ValueError(f"{self._title()}: fill_value={describe(self.fill_value)} must have one number per "

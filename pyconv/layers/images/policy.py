@@ -57,7 +57,7 @@ class Equalization(_Color):
         # All histograms lie behind each other.
         count, size = batch * channels, batch * channels * self.bins
         place = ops.reshape(place + np.arange(count, dtype="int32")[:, None] * self.bins, (count * height * width,))
-        ones = np.ones(count * height * width, self.compute_dtype)
+        ones = np.ones(count * height * width, self.variable_dtype)
         histogram = ops.reshape(apply("take_gradient", ones, place, shape=(size,), axis=0), (count, self.bins))
         up_to = ops.cumsum(histogram, 1)
         # The count of the smallest value that there is.

@@ -157,7 +157,7 @@ class RandomCrop(_Sized):
         _, height, width, _ = self._sizes(data["images"])
         if not training or height < self.height or width < self.width:
             return None
-        room = np.array([height - self.height + 1, width - self.width + 1], self.compute_dtype)
+        room = np.array([height - self.height + 1, width - self.width + 1], self.variable_dtype)
         corner = ops.cast(ops.floor(self._uniform((2,)) * room), "int32")
         return corner[0], corner[1]
 

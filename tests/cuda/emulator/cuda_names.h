@@ -153,6 +153,25 @@ static inline int __float_as_int(float f) {
     std::memcpy(&i, &f, 4);
     return i;
 }
+// float16 and back, to the nearest, ties to even
+static inline float f16_to_f32(unsigned short h) {
+    const unsigned e = h >> 10 & 31, m = h & 1023;
+    const float v = e == 31 ? (m ? NAN : INFINITY) : e ? std::ldexp(1024.0f + m, (int)e - 25) : std::ldexp((float)m, -24);
+    return h >> 15 ? -v : v;
+}
+static inline unsigned short f32_to_f16(float x) {
+    const unsigned short sign = std::signbit(x) ? 0x8000 : 0;
+    if (x != x)
+        return sign | 0x7fff;
+    const float a = std::fabs(x);
+    if (a >= 65520.0f)
+        return sign | 0x7c00;
+    int e;
+    std::frexp(a, &e);
+    const int last = (e < -13 ? -13 : e) - 11; // exponent of the last place
+    const float m = std::nearbyint(std::ldexp(a, -last));
+    return sign | (unsigned short)(m < 1024.0f ? (int)m : (int)m + (last + 24) * 1024);
+}
 static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 #define __expf(x) std::exp((float)(x))
 template <class T> static inline T min(T a, T b) { return a < b ? a : b; }

@@ -1,8 +1,8 @@
 /* The arithmetic of fused elementwise chains: a small machine whose registers are strips of numbers.
  *
- * Included once per type, with T, V (vector), M (mask vector), LANES, NAME(x) and FLOAT defined. An instruction is five
- * ints: operation, destination, and up to three sources. Registers are whole vectors long: what lies after the
- * last number is computed too and never used. */
+ * Included once per type, with T, V (vector), M (mask vector), LANES, NAME(x), FLOAT and, for floats, DIGITS (binary
+ * ones of the mantissa) defined. An instruction is five ints: operation, destination, and up to three sources.
+ * Registers are whole vectors long: what lies after the last number is computed too and never used. */
 
 /* Loads from an array of any type, `stride` elements apart. */
 static void NAME(load)(T *out, const char *src, int type, long stride, long n) {
@@ -64,6 +64,21 @@ static T NAME(total)(const T *in, long n) { return NAME(sum_lanes)(*(const V *)i
 /* mask ? a : b */
 INLINE V NAME(pick)(M mask, V a, V b) { return (V)((mask & (M)a) | (~mask & (M)b)); }
 
+#if FLOAT
+/* The nearest numbers of a smaller format, ties to even: `drop` bits of the mantissa fewer. Numbers below `least`, its
+ * smallest normal one, are rounded to the last place that a number next to `magic` has; those above `most` become
+ * infinite. */
+INLINE V NAME(narrow)(V x, int drop, T least, T magic, T most) {
+    const V zero = (V){0};
+    const M one = (M)(zero == zero) & 1, bits = (M)NAME(pick)(x < 0, -x, x), sign = (M)x & (M)-zero;
+    const V size = (V)bits;
+    V y = (V)((bits + ((one << (drop - 1)) - one) + (bits >> drop & one)) >> drop << drop);
+    y = NAME(pick)(size < least, (size + magic) - magic, y);
+    y = NAME(pick)(y > most, zero + (T)INFINITY, y);
+    return NAME(pick)(x != x, x, (V)((M)y | sign));
+}
+#endif
+
 /* Returns 1 if CHECK met a number that is not finite. */
 static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
     const V one = (V){0} + 1, zero = (V){0};
@@ -74,22 +89,25 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
         (void)c;
 #define EACH(CODE, EXPR) case CODE: for (long i = 0; i < n; i += LANES) { \
             const V x = *(const V *)(a + i), y = *(const V *)(b + i); (void)y; *(V *)(d + i) = EXPR; } break;
+/* Of the commonest, which take little longer than their loop. */
+#define SHORT(CODE, EXPR) case CODE: _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES) { \
+            const V x = *(const V *)(a + i), y = *(const V *)(b + i); (void)y; *(V *)(d + i) = EXPR; } break;
 #define SCALAR(CODE, EXPR) case CODE: for (long i = 0; i < n; i++) { \
             const T x = a[i], y = b[i]; (void)y; d[i] = EXPR; } break;
 #define TRUTH(MASK) NAME(pick)(MASK, one, zero)
         switch (code[0]) {
             EACH(OP_COPY, x)
             EACH(OP_NEGATIVE, -x)
-            EACH(OP_SQUARE, x * x)
+            SHORT(OP_SQUARE, x * x)
             EACH(OP_ABSOLUTE, NAME(pick)(x < 0, -x, NAME(pick)(x == 0, zero, x)))
             EACH(OP_SIGN, NAME(pick)(x > 0, one, NAME(pick)(x < 0, -one, x)))
-            EACH(OP_RELU, NAME(pick)(x <= 0, zero, x))
+            SHORT(OP_RELU, NAME(pick)(x <= 0, zero, x))
             EACH(OP_NOT, TRUTH(x == 0))
-            EACH(OP_ADD, x + y)
-            EACH(OP_SUBTRACT, x - y)
-            EACH(OP_MULTIPLY, x * y)
-            EACH(OP_MAXIMUM, NAME(pick)((x > y) | (x != x), x, y))
-            EACH(OP_MINIMUM, NAME(pick)((x < y) | (x != x), x, y))
+            SHORT(OP_ADD, x + y)
+            SHORT(OP_SUBTRACT, x - y)
+            SHORT(OP_MULTIPLY, x * y)
+            SHORT(OP_MAXIMUM, NAME(pick)((x > y) | (x != x), x, y))
+            SHORT(OP_MINIMUM, NAME(pick)((x < y) | (x != x), x, y))
             EACH(OP_EQUAL, TRUTH(x == y))
             EACH(OP_NOT_EQUAL, TRUTH(x != y))
             EACH(OP_LESS, TRUTH(x < y))
@@ -98,32 +116,35 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
             EACH(OP_GREATER_EQUAL, TRUTH(x >= y))
             EACH(OP_AND, TRUTH((x != 0) & (y != 0)))
             EACH(OP_OR, TRUTH((x != 0) | (y != 0)))
-            EACH(OP_GATE, (V)((M)(x > 0) & (M)y))
+            SHORT(OP_GATE, (V)((M)(x > 0) & (M)y))
             case OP_MULTIPLY_ADD:
-                for (long i = 0; i < n; i += LANES)
+                _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES)
                     *(V *)(d + i) = *(const V *)(a + i) * *(const V *)(b + i) + *(const V *)(c + i);
                 break;
             case OP_WHERE:
-                for (long i = 0; i < n; i += LANES)
+                _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES)
                     *(V *)(d + i) = NAME(pick)(*(const V *)(a + i) != 0, *(const V *)(b + i), *(const V *)(c + i));
                 break;
 #if FLOAT
             EACH(OP_DIVIDE, x / y)
             EACH(OP_SIGMOID, one / (one + NAME(vexp)(-x)))
             EACH(OP_EXP, NAME(vexp)(x))
-            SCALAR(OP_EXPM1, NAME(m_expm1)(x))
-            SCALAR(OP_LOG, NAME(m_log)(x))
-            SCALAR(OP_LOG1P, NAME(m_log1p)(x))
+            EACH(OP_EXPM1, NAME(vexpm1)(x))
+            EACH(OP_LOG, NAME(vlog)(x))
+            EACH(OP_LOG1P, NAME(vlog1p)(x))
             SCALAR(OP_SQRT, NAME(m_sqrt)(x))
             SCALAR(OP_FLOOR, NAME(m_floor)(x))
             SCALAR(OP_ROUND, NAME(m_rint)(x))
-            SCALAR(OP_SIN, NAME(m_sin)(x))
-            SCALAR(OP_COS, NAME(m_cos)(x))
+            EACH(OP_SIN, NAME(vsin)(x))
+            EACH(OP_COS, NAME(vcos)(x))
             SCALAR(OP_ARCTAN2, NAME(m_atan2)(x, y))
-            SCALAR(OP_TANH, NAME(m_tanh)(x))
-            SCALAR(OP_ERF, NAME(m_erf)(x))
-            SCALAR(OP_POWER, NAME(m_pow)(x, y))
+            EACH(OP_TANH, NAME(vtanh)(x))
+            EACH(OP_ERF, NAME(verf)(x))
+            EACH(OP_POWER, NAME(vpow)(x, y))
             EACH(OP_ISFINITE, TRUTH(x - x == 0))
+            EACH(OP_ROUND_F16, NAME(narrow)(x, DIGITS - 11, 0x1p-14, (T)0x1.8p-25 * ((int64_t)1 << DIGITS), 65504))
+            EACH(OP_ROUND_BF16, NAME(narrow)(x, DIGITS - 8, DIGITS == 24 ? 0 : (T)0x1p-126, DIGITS == 24 ? 0 :
+                                             (T)0x1.8p-134 * ((int64_t)1 << DIGITS), (T)0x1.fep127))
             case OP_CHECK:
             {
                 /* Whole vectors first: beyond the last number there may be anything. */
@@ -143,6 +164,7 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
 #endif
         }
 #undef EACH
+#undef SHORT
 #undef SCALAR
 #undef TRUTH
     }

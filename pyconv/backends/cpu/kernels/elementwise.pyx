@@ -36,7 +36,7 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
     const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
     const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS
-    const int OP_ARCTAN2, OP_ROUND
+    const int OP_ARCTAN2, OP_ROUND, OP_ROUND_F16, OP_ROUND_BF16
 
 ctypedef fused number:
     float
@@ -44,7 +44,7 @@ ctypedef fused number:
     int64_t
 
 cdef enum:
-    STRIP = 256
+    STRIP = 512
     DIMS = 8
     REGISTERS = 48
     LOADS = 32
@@ -60,6 +60,7 @@ OPERATIONS = {
     "divide": OP_DIVIDE, "sigmoid": OP_SIGMOID, "exp": OP_EXP, "expm1": OP_EXPM1, "log": OP_LOG, "log1p": OP_LOG1P,
     "sqrt": OP_SQRT, "floor": OP_FLOOR, "tanh": OP_TANH, "erf": OP_ERF, "power": OP_POWER, "isfinite": OP_ISFINITE,
     "sin": OP_SIN, "cos": OP_COS, "arctan2": OP_ARCTAN2, "round": OP_ROUND,
+    "round_float16": OP_ROUND_F16, "round_bfloat16": OP_ROUND_BF16,
     "check_finite": OP_CHECK, "copy": OP_COPY, "truth": OP_NOT_EQUAL, "gate": OP_GATE,
     "multiply_add": OP_MULTIPLY_ADD,
 }

@@ -1,294 +1,335 @@
 /* Winograd's transforms on whole vectors. Included once per element type with T, V, VI, LANES, NAME(x) defined.
  *
- * Input tiles of 6 x 6 with the points 0, 1, -1, 2, -2 and infinity: 4 x 4 outputs of a 3 x 3 kernel, or 2 x 2 of a
- * 5 x 5 one. Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural
- * networks, 2016).
- * B is the same for both; A and G are powers of the points, cut to the sizes. The gradient for the kernel is the same
- * form read from its end: G' [ (B' d B) * (A dY A') ] G. Lines of a transform are made row by row from the columns, so
- * that what is between stays in registers. */
+ * Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural networks, 2016), tiles of
+ * 4 x 4 outputs. A kernel of 3 x 3 takes tiles of 6 x 6 inputs with the points 0, 1, -1, 2, -2 and infinity, one of
+ * 5 x 5 tiles of 8 x 8 with 1/2 and -1/2 besides. A and G are powers of the points, cut to the sizes, G divided by
+ * the products of their differences. The gradient for the kernel is the same form read from its end:
+ * G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 and 1 x 5, the rows are left as they are.
+ *
+ * `points`: 6 or 8; `lines`: as many, or 1. Both are constants where functions are inlined, so that all loops unroll. */
 
 #define AT(p, i) (*(const V *)((p) + (i)))
+#define UNROLL _Pragma("GCC unroll 8")
 
-/* One line of B' d: 6 values in registers, to 6 values `step` elements apart. */
-INLINE void NAME(input_line)(const V *d, T *o, long step) {
-    const V a = d[4] - 4 * d[2], b = d[3] - 4 * d[1], c = d[4] - d[2], e = d[3] - d[1];
-    *(V *)o = 4 * d[0] - 5 * d[2] + d[4];
-    *(V *)(o + step) = a + b;
-    *(V *)(o + 2 * step) = a - b;
-    *(V *)(o + 3 * step) = c + 2 * e;
-    *(V *)(o + 4 * step) = c - 2 * e;
-    *(V *)(o + 5 * step) = 4 * d[1] - 5 * d[3] + d[5];
+/* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
+ * negative. */
+INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
+    V a, b;
+    if (part == 0) *p = points == 6 ? 4 * d[0] - 5 * d[2] + d[4] : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
+    else if (2 * part == points) *p = points == 6 ? 4 * d[1] - 5 * d[3] + d[5]
+                                                  : d[7] - d[1] + (T)5.25 * (d[3] - d[5]);
+    else {
+        const T x = part == 3 ? (T)0.5 : part;
+        if (points == 6) {
+            const T c = part == 1 ? 4 : 1;
+            a = d[4] - c * d[2], b = d[3] - c * d[1];
+        } else {
+            const T c = part == 1 ? (T)4.25 : part == 2 ? (T)1.25 : 5, e = part == 1 ? 1 : part == 2 ? (T)0.25 : 4;
+            a = d[6] - c * d[4] + e * d[2], b = d[5] - c * d[3] + e * d[1];
+        }
+        *p = a + x * b, *q = a - x * b;
+    }
 }
 
-/* Where the 6 x 6 tile with the corner (y, x) of a plane of h x w pixels, `pixel` elements apart, can be read, with
- * zeros outside of the plane (everywhere, if it is NULL): in place, or copied to `tile`. row, column: elements from one
+/* A line of B' d, to values `step` elements apart. */
+INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
+    V p, q;
+    UNROLL for (int part = 0; 2 * part <= points; part++) {
+        NAME(input_part)(points, part, d, &p, &q);
+        *(V *)(out + (part ? 2 * part - 1 : 0) * step) = p;
+        if (part && 2 * part < points) *(V *)(out + 2 * part * step) = q;
+    }
+}
+
+/* B' d B of a tile at d, rows s elements apart; value k goes to out + k * step. */
+INLINE void NAME(input_square)(int points, int lines, const T *d, long s, long column, T *out, long step) {
+    V p[8], q[8], in[8];
+    if (lines == 1) {
+        UNROLL for (int j = 0; j < points; j++) p[j] = AT(d, j * column);
+        NAME(input_line)(points, p, out, step);
+        return;
+    }
+    UNROLL for (int part = 0; 2 * part <= points; part++) {
+        UNROLL for (int j = 0; j < points; j++) {
+            UNROLL for (int i = 0; i < points; i++) in[i] = AT(d, j * column + i * s);
+            NAME(input_part)(points, part, in, p + j, q + j);
+        }
+        T *row = out + (part ? 2 * part - 1 : 0) * points * step;
+        NAME(input_line)(points, p, row, step);
+        if (part && 2 * part < points) NAME(input_line)(points, q, row + points * step, step);
+    }
+}
+
+/* Where a tile with the corner (y, x) of a plane of h x w pixels, `pixel` elements apart, can be read, with zeros
+ * outside of the plane (everywhere, if it is NULL): in place, or copied to `tile`. row, column: elements from one
  * row and column to the next there. */
-INLINE const T *NAME(tile_at)(const T *plane, long pixel, long h, long w, long y, long x, T *tile, long *row,
-                              long *column) {
-    if (plane && y >= 0 && x >= 0 && y + 6 <= h && x + 6 <= w) {
+INLINE const T *NAME(tile_at)(long points, long lines, const T *plane, long pixel, long h, long w, long y, long x,
+                              T *tile, long *row, long *column) {
+    if (plane && y >= 0 && x >= 0 && y + lines <= h && x + points <= w) {
         *row = w * pixel, *column = pixel;
         return plane + (y * w + x) * pixel;
     }
-    const long left = x < 0 ? -x : 0, right = !plane || w <= x ? left : w - x < 6 ? w - x : 6;
-    for (long i = 0; i < 6; i++) {
-        T *line = tile + i * 6 * LANES;
+    const long left = x < 0 ? -x : 0, right = !plane || w <= x ? left : w - x < points ? w - x : points;
+    for (long i = 0; i < lines; i++) {
+        T *line = tile + i * points * LANES;
         const int inside = plane && y + i >= 0 && y + i < h;
-        for (long j = 0; j < 6; j++)
+        for (long j = 0; j < points; j++)
             *(V *)(line + j * LANES) = inside && j >= left && j < right ? AT(plane, ((y + i) * w + x + j) * pixel)
                                                                         : (V){0};
     }
-    *row = 6 * LANES, *column = LANES;
+    *row = points * LANES, *column = LANES;
     return tile;
 }
 
-/* B' d B of a tile at d; value k goes to out + k * step. */
-INLINE void NAME(input_square)(const T *d, long s, long column, T *out, long step) {
-    V p[6], q[6];
-    for (int j = 0; j < 6; j++) {
-        const T *c = d + j * column;
-        p[j] = 4 * AT(c, 0) - 5 * AT(c, 2 * s) + AT(c, 4 * s);
-    }
-    NAME(input_line)(p, out, step);
-    for (int j = 0; j < 6; j++) {
-        const T *c = d + j * column;
-        const V a = AT(c, 4 * s) - 4 * AT(c, 2 * s), b = AT(c, 3 * s) - 4 * AT(c, s);
-        p[j] = a + b, q[j] = a - b;
-    }
-    NAME(input_line)(p, out + 6 * step, step);
-    NAME(input_line)(q, out + 12 * step, step);
-    for (int j = 0; j < 6; j++) {
-        const T *c = d + j * column;
-        const V a = AT(c, 4 * s) - AT(c, 2 * s), b = AT(c, 3 * s) - AT(c, s);
-        p[j] = a + 2 * b, q[j] = a - 2 * b;
-    }
-    NAME(input_line)(p, out + 18 * step, step);
-    NAME(input_line)(q, out + 24 * step, step);
-    for (int j = 0; j < 6; j++) {
-        const T *c = d + j * column;
-        p[j] = 4 * AT(c, s) - 5 * AT(c, 3 * s) + AT(c, 5 * s);
-    }
-    NAME(input_line)(p, out + 30 * step, step);
-}
+/* The sizes as constants, and apart from each other, so that none spills registers for another. */
+#define APART static __attribute__((noinline)) void
+#define BY_SIZE(name, points, lines, ...) \
+    do { \
+        if (lines == 1) { if (points == 6) NAME(name##_1_6)(__VA_ARGS__); else NAME(name##_1_8)(__VA_ARGS__); } \
+        else if (points == 6) NAME(name##_6_6)(__VA_ARGS__); \
+        else NAME(name##_8_8)(__VA_ARGS__); \
+    } while (0)
+#define SIZES(MAKE) MAKE(1, 6) MAKE(1, 8) MAKE(6, 6) MAKE(8, 8)
 
-static void NAME(input_tile)(const T *plane, long h, long w, long y, long x, T *out, long step) {
-    T tile[36 * LANES];
+#define INPUT(lines, points) \
+APART NAME(input_square_##lines##_##points)(const T *d, long s, long column, T *out, long step) { \
+    NAME(input_square)(points, lines, d, s, column, out, step); \
+}
+SIZES(INPUT)
+#undef INPUT
+
+/* B' d B of a tile, its pixels `pixel` elements apart: samples, or channels side by side, in the lanes. */
+static void NAME(input_tile)(int points, int lines, const T *plane, long pixel, long h, long w, long y, long x, T *out,
+                             long step) {
+    T tile[64 * LANES];
     long row, column;
-    const T *d = NAME(tile_at)(plane, LANES, h, w, y, x, tile, &row, &column);
-    NAME(input_square)(d, row, LANES, out, step);
+    const T *d = NAME(tile_at)(points, lines, plane, pixel, h, w, y, x, tile, &row, &column);
+    BY_SIZE(input_square, points, lines, d, row, column, out, step);
 }
 
-/* The same for LANES channels that lie side by side, pixels being further apart. */
-static void NAME(input_tile_plain)(const T *plane, long pixel, long h, long w, long y, long x, T *out, long step) {
-    T tile[36 * LANES];
-    long row, column;
-    const T *d = NAME(tile_at)(plane, pixel, h, w, y, x, tile, &row, &column);
-    NAME(input_square)(d, row, column, out, step);
+/* A line of A' m. */
+INLINE void NAME(output_line)(int points, const V *m, V *o) {
+    const V p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], u = m[3] - m[4];
+    o[0] = m[0] + p + r, o[1] = q + 2 * u, o[2] = p + 4 * r, o[3] = q + 8 * u + m[points - 1];
+    if (points == 6) return;
+    const V s = m[5] + m[6], v = m[5] - m[6];
+    o[0] += s, o[1] += (T)0.5 * v, o[2] += (T)0.25 * s, o[3] += (T)0.125 * v;
 }
 
-/* Row i of B' d B alone. */
-static void NAME(input_row)(int i, const T *plane, long h, long w, long y, long x, T *out, long step) {
-    T tile[36 * LANES];
-    long s, column;
-    const T *d = NAME(tile_at)(plane, LANES, h, w, y, x, tile, &s, &column);
-    V p[6];
-    if (i == 0 || i == 5)
-        for (int j = 0; j < 6; j++) {
-            const T *c = d + j * LANES + (i == 5 ? s : 0);
-            p[j] = 4 * AT(c, 0) - 5 * AT(c, 2 * s) + AT(c, 4 * s);
-        }
-    else {
-        const T k = i < 3 ? 4 : 1, m = i == 1 ? 1 : i == 2 ? -1 : i == 3 ? 2 : -2;
-        for (int j = 0; j < 6; j++) {
-            const T *c = d + j * LANES;
-            p[j] = AT(c, 4 * s) - k * AT(c, 2 * s) + m * (AT(c, 3 * s) - k * AT(c, s));
-        }
-    }
-    NAME(input_line)(p, out, step);
-}
+/* Where the outputs of a tile go: to y, `row` and `pixel` elements apart; rows x cols of them lie inside the plane. */
+typedef struct { T *y; long row, pixel, rows, cols; V bias; int relu; } NAME(Outputs);
 
-/* Where the outputs of a tile go: to y, `row` and `pixel` elements apart; rows x cols of them lie inside the plane, and
- * `lanes` of each vector count. */
-typedef struct { T *y; long row, pixel, rows, cols, lanes; V bias; int relu; } NAME(Outputs);
-
-INLINE void NAME(store)(const NAME(Outputs) *o, int whole, long i, long j, V v) {
-    T *y = o->y + i * o->row + j * (whole ? LANES : o->pixel);
+INLINE void NAME(store)(const NAME(Outputs) *o, long i, long j, V v) {
     v += o->bias;
     if (o->relu) v = (V)((VI)v & ~(v <= 0));        /* NaN stays */
-    if (whole || o->lanes == LANES) *(V *)y = v;
-    else {
-        T part[LANES];
-        *(V *)part = v;
-        for (long l = 0; l < o->lanes; l++) y[l] = part[l];
+    *(V *)(o->y + i * o->row + j * o->pixel) = v;
+}
+
+/* The outputs of a tile: value k at m + k * step. */
+INLINE void NAME(output_square)(int points, int lines, const T *m, long step, const NAME(Outputs) *o) {
+    V z[8][4], line[8], y[4];
+    UNROLL for (int i = 0; i < lines; i++) {
+        UNROLL for (int j = 0; j < points; j++) line[j] = AT(m, (i * points + j) * step);
+        NAME(output_line)(points, line, z[i]);
     }
-}
-
-/* One line of A' m: 6 values to 4, or to 2, those of row i. */
-INLINE void NAME(output_line_4)(const NAME(Outputs) *o, int whole, long i, const V *m) {
-    const V p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], u = m[3] - m[4];
-    NAME(store)(o, whole, i, 0, m[0] + p + r);
-    if (o->cols > 1) NAME(store)(o, whole, i, 1, q + 2 * u);
-    if (o->cols > 2) NAME(store)(o, whole, i, 2, p + 4 * r);
-    if (o->cols > 3) NAME(store)(o, whole, i, 3, q + 8 * u + m[5]);
-}
-
-INLINE void NAME(output_line_2)(const NAME(Outputs) *o, int whole, long i, const V *m) {
-    NAME(store)(o, whole, i, 0, m[0] + (m[1] + m[2]) + (m[3] + m[4]));
-    if (o->cols > 1) NAME(store)(o, whole, i, 1, (m[1] - m[2]) + 2 * (m[3] - m[4]) + m[5]);
-}
-
-/* The outputs of a tile of size x size: value k at m + k * step. */
-INLINE void NAME(output_square)(const T *m, long step, int size, const NAME(Outputs) *o, int whole) {
-    V a[6], b[6];
-    const long s = 6 * step;
-    if (size == 2) {
-        for (int j = 0; j < 6; j++) {
-            const T *c = m + j * step;
-            a[j] = AT(c, 0) + (AT(c, s) + AT(c, 2 * s)) + (AT(c, 3 * s) + AT(c, 4 * s));
-            b[j] = (AT(c, s) - AT(c, 2 * s)) + 2 * (AT(c, 3 * s) - AT(c, 4 * s)) + AT(c, 5 * s);
+    UNROLL for (int j = 0; j < 4; j++) {
+        if (j >= o->cols) break;
+        if (lines == 1) {
+            NAME(store)(o, 0, j, z[0][j]);
+            continue;
         }
-        NAME(output_line_2)(o, whole, 0, a);
-        if (o->rows > 1) NAME(output_line_2)(o, whole, 1, b);
-        return;
+        UNROLL for (int i = 0; i < points; i++) line[i] = z[i][j];
+        NAME(output_line)(points, line, y);
+        NAME(store)(o, 0, j, y[0]);
+        if (o->rows > 1) NAME(store)(o, 1, j, y[1]);
+        if (o->rows > 2) NAME(store)(o, 2, j, y[2]);
+        if (o->rows > 3) NAME(store)(o, 3, j, y[3]);
     }
-    for (int j = 0; j < 6; j++) {
-        const T *c = m + j * step;
-        const V p = AT(c, s) + AT(c, 2 * s), r = AT(c, 3 * s) + AT(c, 4 * s);
-        a[j] = AT(c, 0) + p + r, b[j] = p + 4 * r;
-    }
-    NAME(output_line_4)(o, whole, 0, a);
-    if (o->rows > 2) NAME(output_line_4)(o, whole, 2, b);
-    if (o->rows == 1) return;
-    for (int j = 0; j < 6; j++) {
-        const T *c = m + j * step;
-        const V q = AT(c, s) - AT(c, 2 * s), u = AT(c, 3 * s) - AT(c, 4 * s);
-        a[j] = q + 2 * u, b[j] = q + 8 * u + AT(c, 5 * s);
-    }
-    NAME(output_line_4)(o, whole, 1, a);
-    if (o->rows > 3) NAME(output_line_4)(o, whole, 3, b);
 }
 
-static void NAME(output_tile)(const T *m, long step, int size, T bias, int relu, T *y, long row, long rows, long cols) {
-    const NAME(Outputs) o = {y, row, LANES, rows, cols, LANES, bias - (V){0}, relu};
-    NAME(output_square)(m, step, size, &o, 1);
+#define OUTPUT(lines, points) \
+APART NAME(output_square_##lines##_##points)(const T *m, long step, const NAME(Outputs) *o) { \
+    NAME(output_square)(points, lines, m, step, o); \
+}
+SIZES(OUTPUT)
+#undef OUTPUT
+
+static void NAME(output_tile)(int points, int lines, const T *m, long step, T bias, int relu, T *y, long row, long rows,
+                              long cols) {
+    const NAME(Outputs) o = {y, row, LANES, rows, cols, bias - (V){0}, relu};
+    BY_SIZE(output_square, points, lines, m, step, &o);
 }
 
 /* The same for LANES filters side by side, of which `lanes` count; bias: NULL or one number each. */
-static void NAME(output_tile_plain)(const T *m, long step, int size, const T *bias, int relu, T *y, long row,
-                                    long pixel, long rows, long cols, long lanes) {
-    const NAME(Outputs) o = {y, row, pixel, rows, cols, lanes, bias ? AT(bias, 0) : (V){0}, relu};
-    NAME(output_square)(m, step, size, &o, 0);
+static void NAME(output_tile_plain)(int points, int lines, const T *m, long step, const T *bias, int relu, T *y,
+                                    long row, long pixel, long rows, long cols, long lanes) {
+    T part[16 * LANES];
+    NAME(Outputs) o = {y, row, pixel, rows, cols, bias ? AT(bias, 0) : (V){0}, relu};
+    if (lanes < LANES) o.y = part, o.row = 4 * LANES, o.pixel = LANES;
+    BY_SIZE(output_square, points, lines, m, step, &o);
+    if (lanes < LANES)
+        for (long i = 0; i < rows; i++)
+            for (long j = 0; j < cols; j++)
+                memcpy(y + i * row + j * pixel, part + (4 * i + j) * LANES, lanes * sizeof(T));
 }
 
-/* One line of G g: 3 or 5 values to 6. */
-INLINE void NAME(weights_line)(const V *g, int size, V *o) {
-    const T c4 = (T)1 / 4, c6 = -(T)1 / 6, c24 = (T)1 / 24;
+/* G's divisors. */
+#define DIVISORS const T c0 = points == 6 ? (T)1 / 4 : 1, c1 = points == 6 ? -(T)1 / 6 : -(T)2 / 9, \
+    c2 = points == 6 ? (T)1 / 24 : (T)1 / 90, c3 = (T)32 / 45
+
+/* A line of G g: 3 values to 6, or 5 to 8. */
+INLINE void NAME(weights_line)(int points, const V *g, V *o) {
+    DIVISORS;
     V even = g[0] + g[2], odd = g[1], wide = g[0] + 4 * g[2], tilt = 2 * g[1];
-    if (size == 5) even += g[4], odd = odd + g[3], wide += 16 * g[4], tilt += 8 * g[3];
-    o[0] = c4 * g[0];
-    o[1] = c6 * (even + odd);
-    o[2] = c6 * (even - odd);
-    o[3] = c24 * (wide + tilt);
-    o[4] = c24 * (wide - tilt);
-    o[5] = g[size - 1];
-}
-
-/* G g G' of LANES kernels of size x size (3 or 5) that lie side by side: `step` elements from tap to tap in a row,
- * `line` from row to row. Value k of all of them goes to out + k * to. */
-INLINE void NAME(weights_of)(const T *g, long line, long step, int size, T *out, long to) {
-    V part[5][6], in[5], o[6];
-    _Pragma("GCC unroll 5") for (int c = 0; c < size; c++) {
-        _Pragma("GCC unroll 5") for (int k = 0; k < size; k++) in[k] = AT(g, k * line + c * step);
-        NAME(weights_line)(in, size, part[c]);
+    if (points == 8) {
+        const V near = g[0] + (T)0.25 * g[2] + (T)0.0625 * g[4], slope = (T)0.5 * g[1] + (T)0.125 * g[3];
+        even += g[4], odd += g[3], wide += 16 * g[4], tilt += 8 * g[3];
+        o[5] = c3 * (near + slope);
+        o[6] = c3 * (near - slope);
     }
-    _Pragma("GCC unroll 6") for (int i = 0; i < 6; i++) {
-        _Pragma("GCC unroll 5") for (int c = 0; c < size; c++) in[c] = part[c][i];
-        NAME(weights_line)(in, size, o);
-        for (int j = 0; j < 6; j++) *(V *)(out + (i * 6 + j) * to) = o[j];
+    o[0] = c0 * g[0];
+    o[1] = c1 * (even + odd);
+    o[2] = c1 * (even - odd);
+    o[3] = c2 * (wide + tilt);
+    o[4] = c2 * (wide - tilt);
+    o[points - 1] = g[points - 4];
+}
+
+/* G g G' of LANES kernels that lie side by side: `step` elements from tap to tap in a row, `line` from row to row. Value
+ * k of all of them goes to out + k * to. */
+INLINE void NAME(weights_of)(int points, int lines, const T *g, long line, long step, T *out, long to) {
+    V part[5][8], in[5], o[8];
+    const int taps = points - 3;
+    UNROLL for (int c = 0; c < taps; c++) {
+        UNROLL for (int k = 0; k < taps; k++) if (k == 0 || lines > 1) in[k] = AT(g, k * line + c * step);
+        if (lines == 1) part[c][0] = in[0];
+        else NAME(weights_line)(points, in, part[c]);
+    }
+    UNROLL for (int i = 0; i < lines; i++) {
+        UNROLL for (int c = 0; c < taps; c++) in[c] = part[c][i];
+        NAME(weights_line)(points, in, o);
+        UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * to) = o[j];
     }
 }
 
-/* The sizes as constants, so that all loops unroll; apart from each other, so that neither spills for the other. */
-static __attribute__((noinline)) void NAME(weights_3)(const T *g, long line, long step, T *out, long to) {
-    NAME(weights_of)(g, line, step, 3, out, to);
+#define WEIGHTS(lines, points) \
+APART NAME(weights_##lines##_##points)(const T *g, long line, long step, T *out, long to) { \
+    NAME(weights_of)(points, lines, g, line, step, out, to); \
+}
+SIZES(WEIGHTS)
+#undef WEIGHTS
+
+INLINE void NAME(weights)(int points, int lines, const T *g, long line, long step, T *out, long to) {
+    BY_SIZE(weights, points, lines, g, line, step, out, to);
 }
 
-static __attribute__((noinline)) void NAME(weights_5)(const T *g, long line, long step, T *out, long to) {
-    NAME(weights_of)(g, line, step, 5, out, to);
+/* A line of A g: 4 gradients to the values of all points. */
+INLINE void NAME(gradient_line)(int points, const V *g, V *o) {
+    const V even = g[0] + g[2], odd = g[1] + g[3], wide = g[0] + 4 * g[2], tilt = 2 * g[1] + 8 * g[3];
+    o[0] = g[0], o[1] = even + odd, o[2] = even - odd, o[3] = wide + tilt, o[4] = wide - tilt, o[points - 1] = g[3];
+    if (points == 8) {
+        const V near = g[0] + (T)0.25 * g[2], slope = (T)0.5 * g[1] + (T)0.125 * g[3];
+        o[5] = near + slope, o[6] = near - slope;
+    }
 }
 
-INLINE void NAME(weights)(const T *g, long line, long step, int size, T *out, long to) {
-    if (size == 3) NAME(weights_3)(g, line, step, out, to);
-    else NAME(weights_5)(g, line, step, out, to);
-}
-
-/* Row i of A g A' for the gradients of LANES filters, `plane` elements apart, with the filters in the lanes
- * afterwards: value j of sample l goes to out + j * step + l * line. rows, cols: how many of the size x size gradients
- * there are, `row` elements from row to row; filters: how many filters. The others count as zeros. */
-static void NAME(gradient_row)(int i, int size, const T *g, long plane, long row, long rows, long cols, long filters,
-                               T *out, long step, long line) {
-    static const T power[5][4] = {{1, 0, 0, 0}, {1, 1, 1, 1}, {1, -1, 1, -1}, {1, 2, 4, 8}, {1, -2, 4, -8}};
-    V u[4][LANES];
-    for (int x = 0; x < 4; x++) {
-        for (int f = 0; f < LANES; f++) {
-            const T *from = g + f * plane + x * LANES;
-            V sum = (V){0};
-            if (x < cols && f < filters) {
-                if (i == 5) {
-                    if (rows == size) sum = AT(from, (size - 1) * row);
-                } else {
-                    sum = AT(from, 0);
-                    if (i > 0) for (int k = 1; k < rows; k++) sum += power[i][k] * AT(from, k * row);
-                }
-            }
-            u[x][f] = sum;
+/* A g A' of gradients at g, `from` elements from one pixel to the next and 4 pixels from one row to the next, for each
+ * of LANES samples that follow each other: value k of sample l goes to out + k * step + l * line. */
+INLINE void NAME(gradient_square)(int points, int lines, const T *g, long from, T *out, long step, long line) {
+    V z[4][8], in[4], o[8];
+    for (long l = 0; l < LANES; l++, g += LANES, out += line) {
+        UNROLL for (int x = 0; x < 4; x++) {
+            UNROLL for (int y = 0; y < 4; y++) if (y == 0 || lines > 1) in[y] = AT(g, (4 * y + x) * from);
+            if (lines == 1) z[x][0] = in[0];
+            else NAME(gradient_line)(points, in, z[x]);
         }
-        if (x < cols) NAME(transpose)(u[x]);
-    }
-    for (int l = 0; l < LANES; l++, out += line) {
-        const V a = u[0][l], b = u[1][l], c = u[2][l], d = u[3][l];
-        const V even = a + c, odd = b + d, wide = a + 4 * c, tilt = 2 * b + 8 * d;
-        *(V *)out = a;
-        *(V *)(out + step) = even + odd;
-        *(V *)(out + 2 * step) = even - odd;
-        *(V *)(out + 3 * step) = wide + tilt;
-        *(V *)(out + 4 * step) = wide - tilt;
-        *(V *)(out + 5 * step) = size == 4 ? d : b;
+        UNROLL for (int i = 0; i < lines; i++) {
+            UNROLL for (int x = 0; x < 4; x++) in[x] = z[x][i];
+            NAME(gradient_line)(points, in, o);
+            UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
+        }
     }
 }
 
-/* The part of G' p G that row i of p has: 6 values `step` elements apart, added to size x size ones, `to` apart. */
-INLINE void NAME(weights_back_of)(int i, int size, const T *p, long step, T *out, long to) {
-    static const T point[5] = {0, 1, -1, 2, -2};
-    const T c4 = (T)1 / 4, c6 = -(T)1 / 6, c24 = (T)1 / 24;
-    const T scale[6] = {c4, c6, c6, c24, c24, 1};
-    const V a = c6 * (AT(p, step) + AT(p, 2 * step)), b = c6 * (AT(p, step) - AT(p, 2 * step));
-    const V c = c24 * (AT(p, 3 * step) + AT(p, 4 * step)), d = c24 * (AT(p, 3 * step) - AT(p, 4 * step));
-    V o[5];
-    o[0] = c4 * AT(p, 0) + a + c;
-    o[1] = b + 2 * d;
-    o[2] = a + 4 * c;
-    o[3] = b + 8 * d;
-    o[4] = a + 16 * c;
-    if (size == 3) o[2] += AT(p, 5 * step);
-    else o[4] += AT(p, 5 * step);
-    T w = i == 5 ? 1 : scale[i];
-    for (int r = i == 5 ? size - 1 : 0; r < size; r++) {
-        for (int s = 0; s < size; s++) *(V *)(out + (r * size + s) * to) += w * o[s];
-        if (i == 0) break;
-        if (i < 5) w *= point[i];
+#define GRADIENT(lines, points) \
+APART NAME(gradient_square_##lines##_##points)(const T *g, T *out, long step, long line) { \
+    NAME(gradient_square)(points, lines, g, LANES * LANES, out, step, line); \
+}
+SIZES(GRADIENT)
+#undef GRADIENT
+
+/* A g A' for the gradients of LANES filters, `plane` elements apart, with the filters in the lanes afterwards: value k
+ * of sample l goes to out + k * step + l * line. rows, cols: how many of the tile's gradients there are, `row` elements
+ * from row to row; filters: how many filters. The others count as zeros. */
+static void NAME(gradient_tile)(int points, int lines, const T *g, long plane, long row, long rows, long cols,
+                                long filters, T *out, long step, long line) {
+    T turned[16 * LANES * LANES];               /* [pixel][sample][filter] */
+    V u[LANES];
+    for (long y = 0; y < (lines == 1 ? 1 : 4); y++)
+        for (long x = 0; x < 4; x++) {
+            T *to = turned + (4 * y + x) * LANES * LANES;
+            const int inside = y < rows && x < cols;
+            if (inside) {
+                const T *from = g + y * row + x * LANES;
+                if (filters >= LANES) UNROLL for (int f = 0; f < LANES; f++) u[f] = AT(from, f * plane);
+                else for (int f = 0; f < LANES; f++) u[f] = f < filters ? AT(from, f * plane) : (V){0};
+                NAME(transpose)(u);
+            }
+            for (int f = 0; f < LANES; f++) *(V *)(to + f * LANES) = inside ? u[f] : (V){0};
+        }
+    BY_SIZE(gradient_square, points, lines, turned, out, step, line);
+}
+
+/* A line of G' p. */
+INLINE void NAME(back_line)(int points, const V *p, V *o) {
+    DIVISORS;
+    const V a = c1 * (p[1] + p[2]), b = c1 * (p[1] - p[2]), c = c2 * (p[3] + p[4]), d = c2 * (p[3] - p[4]);
+    o[0] = c0 * p[0] + a + c, o[1] = b + 2 * d, o[2] = a + 4 * c;
+    if (points == 8) {
+        const V e = c3 * (p[5] + p[6]), f = c3 * (p[5] - p[6]);
+        o[0] += e, o[1] += (T)0.5 * f, o[2] += (T)0.25 * e;
+        o[3] = b + 8 * d + (T)0.125 * f, o[4] = a + 16 * c + (T)0.0625 * e;
+    }
+    o[points - 4] += p[points - 1];
+}
+
+/* G' p G: value k at p + k * step, to taps that are `to` elements apart. (Once per task: no need to unroll it all.) */
+INLINE void NAME(back_square)(int points, int lines, const T *p, long step, T *out, long to) {
+    V z[8][5], in[8], o[5];
+    const int taps = points - 3, rows = lines == 1 ? 1 : taps;
+    for (int i = 0; i < lines; i++) {
+        UNROLL for (int j = 0; j < points; j++) in[j] = AT(p, (i * points + j) * step);
+        NAME(back_line)(points, in, o);
+        UNROLL for (int x = 0; x < taps; x++) z[i][x] = o[x];
+    }
+    for (int x = 0; x < taps; x++) {
+        UNROLL for (int i = 0; i < lines; i++) in[i] = z[i][x];
+        if (lines == 1) o[0] = in[0];
+        else NAME(back_line)(points, in, o);
+        for (int y = 0; y < rows; y++) *(V *)(out + (y * taps + x) * to) = o[y];
     }
 }
 
-static __attribute__((noinline)) void NAME(weights_back_3)(int i, const T *p, long step, T *out, long to) {
-    NAME(weights_back_of)(i, 3, p, step, out, to);
+#define BACK(lines, points) \
+APART NAME(back_##lines##_##points)(const T *p, long step, T *out, long to) { \
+    NAME(back_square)(points, lines, p, step, out, to); \
 }
+SIZES(BACK)
+#undef BACK
 
-static __attribute__((noinline)) void NAME(weights_back_5)(int i, const T *p, long step, T *out, long to) {
-    NAME(weights_back_of)(i, 5, p, step, out, to);
-}
-
-INLINE void NAME(weights_back)(int i, int size, const T *p, long step, T *out, long to) {
-    if (size == 3) NAME(weights_back_3)(i, p, step, out, to);
-    else NAME(weights_back_5)(i, p, step, out, to);
+/* The same for the first `lanes` of LANES filters. */
+static void NAME(weights_back)(int points, int lines, const T *p, long step, T *out, long to, long lanes) {
+    T part[25 * LANES];
+    const int taps = (points - 3) * (lines == 1 ? 1 : points - 3);
+    if (lanes >= LANES) BY_SIZE(back, points, lines, p, step, out, to);
+    else {
+        BY_SIZE(back, points, lines, p, step, part, LANES);
+        for (int k = 0; k < taps; k++) memcpy(out + k * to, part + k * LANES, lanes * sizeof(T));
+    }
 }
 #undef AT
+#undef UNROLL
+#undef APART
+#undef BY_SIZE
+#undef SIZES
+#undef DIVISORS

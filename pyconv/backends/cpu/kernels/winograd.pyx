@@ -1,28 +1,27 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Convolution with 3 x 3 or 5 x 5 kernels and stride 1 by Winograd's algorithm, samples in the lanes.
+"""Convolution with rows of 3 or 5 taps and stride 1, of as many or one, by Winograd's algorithm, samples in the lanes.
 
-Layouts as in convolution.pyx. The tiles of all blocks are numbered: block, depth, row, column. A task takes a range
-of them and a range of filters, and goes through its tiles in chunks:
+Layouts as in convolution.pyx. A tile of 4 x 4 results takes N = 36 values for kernels of 3 x 3, 64 for those of 5 x 5;
+one of 4 results, for kernels with one row, 6 or 8. The tiles of all blocks are numbered: block, depth, row, column. A
+task takes a range of them and a range of filters, and goes through its tiles in chunks:
 
-1. the tiles of all channels are transformed into V[36][channel][tile];
-2. for a group of filters at a time, 36 products with the transformed weights U[36][channel][filter] give
-   M[36][filter][tile] (filters x tiles in registers), which is transformed into results, with bias and relu.
+1. the tiles of all channels are transformed into V[N][channel][tile];
+2. for a group of filters at a time, N products with the transformed weights U[N][channel][filter] give
+   M[N][filter][tile] (filters x tiles in registers), which is transformed into results, with bias and relu.
 
 V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Kernels with depth are
 sums over their slices, whose channels follow each other. Where a task is a block, it can go on to other instructions.
 
 The gradient for the input is the same with the kernel turned around and its channels and filters exchanged.
 
-The gradient for the kernel: a task has a range of tiles, of channels and of filters. It makes the rows of the 6 x 6
-values one after the other, so that more tiles fit into the caches: V[6][channel][tile][lane] and the transformed
-gradients Q[6][tile][lane][filter], filters in the lanes, are multiplied into sums P[6][channel][filter], and these are
-transformed back and added up. Tasks of the same weights write partial sums, which are added in their order.
+The gradient for the kernel: a task has a range of tiles, of channels and of filters. Chunk by chunk, V[N][channel][tile]
+[lane] and the transformed gradients Q[N][tile][lane][filter], filters in the lanes, are multiplied and added to the
+sums P[N][channel][filter], which stay in the cache and are transformed back at the end. Tasks of the same weights write
+partial sums, which are added in their order.
 
 Plain layout, for batches too small to fill the lanes: [sample][row][column][channel], channels and then filters in the
-lanes. V[36][tile][channel] is read as scalars, and multiplied with U[36][channel][filter] into M[36][tile][filter].
+lanes. V[N][tile][channel] is read as scalars, and multiplied with U[N][channel][filter] into M[N][tile][filter].
 """
-
-from libc.string cimport memcpy, memset
 
 from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
 
@@ -36,22 +35,19 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f64(const double *, long, long, double *, long, long)
     void copy_rows_f32(const float *, long, long, long, float *, long, long)
     void copy_rows_f64(const double *, long, long, long, double *, long, long)
-    void input_tile_f32(const float *, long, long, long, long, float *, long)
-    void input_tile_f64(const double *, long, long, long, long, double *, long)
-    void input_row_f32(int, const float *, long, long, long, long, float *, long)
-    void input_row_f64(int, const double *, long, long, long, long, double *, long)
-    void output_tile_f32(const float *, long, int, float, int, float *, long, long, long)
-    void output_tile_f64(const double *, long, int, double, int, double *, long, long, long)
-    void input_tile_plain_f32(const float *, long, long, long, long, long, float *, long)
-    void input_tile_plain_f64(const double *, long, long, long, long, long, double *, long)
-    void output_tile_plain_f32(const float *, long, int, const float *, int, float *, long, long, long, long, long)
-    void output_tile_plain_f64(const double *, long, int, const double *, int, double *, long, long, long, long, long)
-    void weights_f32(const float *, long, long, int, float *, long)
-    void weights_f64(const double *, long, long, int, double *, long)
-    void gradient_row_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
-    void gradient_row_f64(int, int, const double *, long, long, long, long, long, double *, long, long)
-    void weights_back_f32(int, int, const float *, long, float *, long)
-    void weights_back_f64(int, int, const double *, long, double *, long)
+    void input_tile_f32(int, int, const float *, long, long, long, long, long, float *, long)
+    void input_tile_f64(int, int, const double *, long, long, long, long, long, double *, long)
+    void output_tile_f32(int, int, const float *, long, float, int, float *, long, long, long)
+    void output_tile_f64(int, int, const double *, long, double, int, double *, long, long, long)
+    void output_tile_plain_f32(int, int, const float *, long, const float *, int, float *, long, long, long, long, long)
+    void output_tile_plain_f64(int, int, const double *, long, const double *, int, double *, long, long, long, long,
+                               long)
+    void weights_f32(int, int, const float *, long, long, float *, long)
+    void weights_f64(int, int, const double *, long, long, double *, long)
+    void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
+    void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long)
+    void weights_back_f32(int, int, const float *, long, float *, long, long)
+    void weights_back_f64(int, int, const double *, long, double *, long, long)
 
 ctypedef fused real:
     float
@@ -68,7 +64,9 @@ cdef struct Tiles:
     long in_sizes[3]
     long out_sizes[3]
     long low[3]                            # zeros before the input along each axis
-    long size, rows, columns, per_block    # results of a tile along an axis; tiles of a plane; of a block
+    int points, lines                      # of a transform: 6 or 8 along a row, as many or 1 along a column
+    long values, height                    # points * lines; rows of results: 4, or 1 of a single line
+    long rows, columns, per_block          # tiles of a plane; of a block
     long total, parts, chunk               # tiles of all blocks; ranges that they are split into; tiles of a chunk
 
 cdef struct Tile:
@@ -76,19 +74,20 @@ cdef struct Tile:
 
 cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
     cdef long inside = i % t.per_block, plane = t.rows * t.columns
-    return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.size,
-                inside % t.columns * t.size)
+    return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.height, inside % t.columns * 4)
 
 cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     """The depth in the input that a slice of the kernel meets, or -1."""
     cdef long d = z - t.low[0] + slice
     return d if 0 <= d < t.in_sizes[0] else -1
 
-cdef Tiles tiles_for(in_sizes, out_sizes, low, long size, long blocks, long parts, long chunk) except *:
+cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, long chunk) except *:
     cdef Tiles t
     for i in range(3):
         t.in_sizes[i], t.out_sizes[i], t.low[i] = in_sizes[i], out_sizes[i], low[i]
-    t.size, t.rows, t.columns = size, ceil_div(out_sizes[1], size), ceil_div(out_sizes[2], size)
+    t.points, t.lines = window[2] + 3, 1 if window[1] == 1 else window[2] + 3
+    t.values, t.height = t.points * t.lines, 1 if t.lines == 1 else 4
+    t.rows, t.columns = ceil_div(out_sizes[1], t.height), ceil_div(out_sizes[2], 4)
     t.per_block = t.rows * t.columns * out_sizes[0]
     t.total, t.parts, t.chunk = t.per_block * blocks, parts, chunk
     if chunk > MOST_TILES:
@@ -101,20 +100,21 @@ cdef Tiles tiles_for(in_sizes, out_sizes, low, long size, long blocks, long part
 cdef struct Winograd:
     Operand x, w, y, bias
     Tiles tiles
-    long channels, filters, depth, size    # depth: slices of the kernel; size: of its other axes
+    long channels, filters
+    long depth, size, taps                 # slices of the kernel; taps of a row and of a slice
     long groups, group                     # ranges of filters; filters that are multiplied together
     long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
     long origin                            # of the first tap (the last one, if turned around)
     int across_filters                     # which of the two lie side by side in w: filters or channels
     int relu
-    long v_step, u_step, m_step            # elements from one of the 36 values to the next
+    long v_step, u_step, m_step            # elements from one of the values to the next
     long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
 
 cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, long c0, long c1,
                             real *u) noexcept nogil:
     """U[36][slice, channel][group] of `rows` filters from `first` on, for the channels from c0 to c1."""
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long s, c, v, k, i, n, taps = p.size * p.size
+    cdef long s, c, v, k, i, n
     cdef const real *at
     cdef const real *tap
     cdef real *out
@@ -123,7 +123,7 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
         for c from c0 <= c < c1 by lanes:
             n = min(lanes, c1 - c)
             at = w + p.origin + s * p.w_slice + (c * p.w_other + first if p.across_filters else first * p.w_other + c)
-            for k in range(taps):
+            for k in range(p.taps):
                 tap = at + k // p.size * p.w_line + k % p.size * p.w_tap
                 if p.across_filters:
                     if real is float:
@@ -144,11 +144,11 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
                 out = u + (s * (c1 - c0) + c - c0 + i) * p.group
                 for v from 0 <= v < rows by lanes:
                     if real is float:
-                        weights_f32(square + i * p.group + v, p.size * lanes * p.group, lanes * p.group, p.size,
-                                    out + v, p.u_step)
+                        weights_f32(p.tiles.points, p.tiles.lines, square + i * p.group + v, p.size * lanes * p.group,
+                                    lanes * p.group, out + v, p.u_step)
                     else:
-                        weights_f64(square + i * p.group + v, p.size * lanes * p.group, lanes * p.group, p.size,
-                                    out + v, p.u_step)
+                        weights_f64(p.tiles.points, p.tiles.lines, square + i * p.group + v, p.size * lanes * p.group,
+                                    lanes * p.group, out + v, p.u_step)
 
 cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -167,8 +167,8 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
     cdef long line = tiles.chunk * lanes
     cdef real *u = <real *>context.scratch
-    cdef real *v = u + p.u_groups * 36 * p.u_step
-    cdef real *m = v + 36 * p.v_step
+    cdef real *v = u + p.u_groups * tiles.values * p.u_step
+    cdef real *m = v + tiles.values * p.v_step
     cdef real *packed
     cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels
     cdef Tile at[MOST_TILES]
@@ -186,15 +186,17 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         plane = <const real *>address(&p.x, at[t].block, context) \
                             + (c * tiles.in_sizes[0] + d) * in_plane
                     if real is float:
-                        input_tile_f32(plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
-                                       v + (s * p.channels + c) * line + t * lanes, p.v_step)
+                        input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
+                                       at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
+                                       p.v_step)
                     else:
-                        input_tile_f64(plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
-                                       v + (s * p.channels + c) * line + t * lanes, p.v_step)
+                        input_tile_f64(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
+                                       at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
+                                       p.v_step)
         for g in range(g0, g1):
             rows = min(p.group, p.filters - g * p.group)
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
-            packed = u + (0 if p.slices else g - g0) * 36 * p.u_step
+            packed = u + (0 if p.slices else g - g0) * tiles.values * p.u_step
             for j in range(max(1, p.slices)):
                 c, n_channels = 0, channels
                 if p.slices:
@@ -202,7 +204,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     n_channels -= c
                 if i == 0 or p.slices:
                     transform_weights(p, w, g * p.group, rows, c, c + n_channels if p.slices else p.channels, packed)
-                for k in range(36):
+                for k in range(tiles.values):
                     if real is float:
                         packed_product_f32(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
                                            n_channels, m + k * p.m_step, line, j > 0, rows, n)
@@ -215,20 +217,20 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane \
                         + (at[t].y * ow + at[t].x) * lanes
                     if real is float:
-                        output_tile_f32(m + f * line + t * lanes, p.m_step, tiles.size,
+                        output_tile_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
                                         bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
-                                        min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x))
+                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x))
                     else:
-                        output_tile_f64(m + f * line + t * lanes, p.m_step, tiles.size,
+                        output_tile_f64(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
                                         bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
-                                        min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x))
+                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x))
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[float](<const Winograd *>p, task, c, NULL)
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, channels, filters, depth, size, in_sizes,
+def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
              out_sizes, low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu):
     """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the strides w_* may be negative.
 
@@ -238,9 +240,10 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, blocks, parts, chunk)
-    p.channels, p.filters, p.depth, p.size, p.groups, p.relu = channels, filters, depth, size, groups, relu
-    p.group = group
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, blocks, parts, chunk)
+    cdef long depth = window[0]
+    p.channels, p.filters, p.depth, p.size, p.taps = channels, filters, depth, window[2], window[1] * window[2]
+    p.groups, p.group, p.relu = groups, group, relu
     p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
     p.origin = origin
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
@@ -250,7 +253,8 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
     if depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
         p.u_step = ceil_div(channels, p.slices) * p.group + 16
-    cdef size_t scratch = 36 * (p.u_groups * p.u_step + p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
+        * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
 
@@ -260,7 +264,7 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
 cdef struct Plain:
     Operand x, w, y, bias
     Tiles tiles
-    long channels, filters, size
+    long channels, filters, size, taps
     long groups, width                     # ranges of `width` filters that are multiplied together; of those, tasks
     long line                              # channels filled up to whole vectors
     long v_step, u_step, m_step, u_groups, slices      # as in Winograd
@@ -279,10 +283,10 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
     cdef real *u = <real *>context.scratch
-    cdef real *v = u + p.u_groups * 36 * p.u_step
-    cdef real *m = v + 36 * p.v_step
+    cdef real *v = u + p.u_groups * tiles.values * p.u_step
+    cdef real *m = v + tiles.values * p.v_step
     cdef real *packed
-    cdef long i, first, n, c, t, g, f, k, f0, filters, j, c0, c1, taps = p.size * p.size
+    cdef long i, first, n, c, t, g, f, k, f0, filters, j, c0, c1
     cdef real square[25 * 16 * MOST_GROUP]      # as in transform_weights
     cdef Tile at[MOST_TILES]
     for i in range(chunks):
@@ -292,22 +296,24 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
             at[t] = tile_of(tiles, first + t)
             for c from 0 <= c < p.channels by lanes:
                 if real is float:
-                    input_tile_plain_f32(x + at[t].block * h * width * p.channels + c, p.channels, h, width,
-                                         at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c, p.v_step)
+                    input_tile_f32(tiles.points, tiles.lines, x + at[t].block * h * width * p.channels + c, p.channels,
+                                   h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c,
+                                   p.v_step)
                 else:
-                    input_tile_plain_f64(x + at[t].block * h * width * p.channels + c, p.channels, h, width,
-                                         at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c, p.v_step)
+                    input_tile_f64(tiles.points, tiles.lines, x + at[t].block * h * width * p.channels + c, p.channels,
+                                   h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c,
+                                   p.v_step)
         for g in range(g0, g1):
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
-            packed = u + (0 if p.slices else g - g0) * 36 * p.u_step
+            packed = u + (0 if p.slices else g - g0) * tiles.values * p.u_step
             for j in range(max(1, p.slices)):
                 c0, c1 = 0, p.channels
                 if p.slices:
                     c0, c1 = p.channels * j // p.slices, p.channels * (j + 1) // p.slices
                 if i == 0 or p.slices:
                     for c from c0 <= c < c1 by lanes:
-                        for k in range(taps):
+                        for k in range(p.taps):
                             if real is float:
                                 copy_rows_f32(w + (k * p.channels + c) * p.filters + f0, p.filters, min(lanes, c1 - c),
                                               ceil_div(filters, lanes), square + k * lanes * p.width, p.width,
@@ -319,12 +325,12 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
                         for t in range(min(lanes, c1 - c)):
                             for f from 0 <= f < filters by lanes:
                                 if real is float:
-                                    weights_f32(square + t * p.width + f, p.size * lanes * p.width, lanes * p.width,
-                                                p.size, packed + (c - c0 + t) * p.width + f, p.u_step)
+                                    weights_f32(tiles.points, tiles.lines, square + t * p.width + f,
+                                                p.size * lanes * p.width, lanes * p.width, packed + (c - c0 + t) * p.width + f, p.u_step)
                                 else:
-                                    weights_f64(square + t * p.width + f, p.size * lanes * p.width, lanes * p.width,
-                                                p.size, packed + (c - c0 + t) * p.width + f, p.u_step)
-                for k in range(36):
+                                    weights_f64(tiles.points, tiles.lines, square + t * p.width + f,
+                                                p.size * lanes * p.width, lanes * p.width, packed + (c - c0 + t) * p.width + f, p.u_step)
+                for k in range(tiles.values):
                     if real is float:
                         strided_product_f32(v + k * p.v_step + c0, p.line, packed + k * p.u_step, p.width, c1 - c0,
                                             m + k * p.m_step, p.width, j > 0, n, ceil_div(filters, lanes))
@@ -336,14 +342,14 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
                     + ((at[t].block * oh + at[t].y) * ow + at[t].x) * p.filters + f0
                 for f from 0 <= f < filters by lanes:
                     if real is float:
-                        output_tile_plain_f32(m + t * p.width + f, p.m_step, tiles.size,
+                        output_tile_plain_f32(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
                                               bias + f0 + f if bias else NULL, p.relu, y + f, ow * p.filters, p.filters,
-                                              min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x),
+                                              min(tiles.height, oh - at[t].y), min(4, ow - at[t].x),
                                               min(lanes, filters - f))
                     else:
-                        output_tile_plain_f64(m + t * p.width + f, p.m_step, tiles.size,
+                        output_tile_plain_f64(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
                                               bias + f0 + f if bias else NULL, p.relu, y + f, ow * p.filters, p.filters,
-                                              min(tiles.size, oh - at[t].y), min(tiles.size, ow - at[t].x),
+                                              min(tiles.height, oh - at[t].y), min(4, ow - at[t].x),
                                               min(lanes, filters - f))
 
 cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
@@ -351,7 +357,7 @@ cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
 cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Plain *>p, task, c, NULL)
 
-def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk, channels, filters, size, in_sizes,
+def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk, channels, filters, window, in_sizes,
                    out_sizes, low, relu):
     """The forward convolution in the plain layout, channels last, without depth; arguments as in `winograd`.
 
@@ -360,8 +366,9 @@ def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk
     cdef Plain p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, samples, parts, chunk)
-    p.channels, p.filters, p.size, p.groups, p.width, p.relu = channels, filters, size, groups, width, relu
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, samples, parts, chunk)
+    p.channels, p.filters, p.size, p.taps = channels, filters, window[2], window[1] * window[2]
+    p.groups, p.width, p.relu = groups, width, relu
     p.line = ceil_div(channels, lanes) * lanes
     # A vector more, so that the values do not want the same lines of a cache.
     p.v_step, p.u_step, p.m_step = chunk * p.line + lanes, channels * width + lanes, chunk * width + lanes
@@ -369,7 +376,8 @@ def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk
     if ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * width, 2048)
         p.u_step = ceil_div(channels, p.slices) * width + lanes
-    cdef size_t scratch = 36 * (p.u_groups * p.u_step + p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
+        * (4 if dtype == "float32" else 8)
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p), parts * groups, scratch, None)
 
 
@@ -378,7 +386,7 @@ def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk
 cdef struct KernelGradient:
     Operand x, g, out
     Tiles tiles
-    long channels, filters, depth, size, samples
+    long channels, filters, depth, taps, samples
     long row_groups, groups, width         # ranges of rows (slice, channel) and of `width` filters
     long v_step, q_step, p_step            # elements from value to value
 
@@ -387,7 +395,7 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef const Tiles *tiles = &p.tiles
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long in_plane = h * width * lanes, out_plane = tiles.out_sizes[0] * oh * ow * lanes
-    cdef long all_rows = p.channels * p.depth, taps = p.size * p.size
+    cdef long all_rows = p.channels * p.depth
     cdef long group = task % p.groups, row_group = task // p.groups % p.row_groups
     cdef long part = task // (p.groups * p.row_groups)
     cdef long r0 = all_rows * row_group // p.row_groups, rows = all_rows * (row_group + 1) // p.row_groups - r0
@@ -395,78 +403,73 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes
     cdef real *v = <real *>context.scratch
-    cdef real *q = v + 6 * p.v_step
-    cdef real *sums = q + 6 * p.q_step
-    cdef real *back = sums + 6 * p.p_step
+    cdef real *q = v + tiles.values * p.v_step
+    cdef real *sums = q + tiles.values * p.q_step
     cdef real *out = <real *>address(&p.out, part, context)
     cdef const real *plane
     cdef const real *g
-    cdef long i, k, t, n, r, s, c, f, d, full, first, valid
+    cdef long k, t, n, r, s, c, f, d, i, full, first, valid
     cdef Tile at[MOST_TILES]
-    memset(back, 0, taps * rows * wide * sizeof(real))
-    for i in range(6):
-        for k in range(chunks):
-            first = begin + (end - begin) * k // chunks
-            n = begin + (end - begin) * (k + 1) // chunks - first
+    for i in range(chunks):
+        first = begin + (end - begin) * i // chunks
+        n = begin + (end - begin) * (i + 1) // chunks - first
+        for t in range(n):
+            at[t] = tile_of(tiles, first + t)
+        for r in range(rows):
+            s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
             for t in range(n):
-                at[t] = tile_of(tiles, first + t)
-            for r in range(rows):
-                s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
-                for t in range(n):
-                    d = slice_of(tiles, at[t].z, s)
-                    plane = NULL
-                    if d >= 0:
-                        plane = <const real *>address(&p.x, at[t].block, context) \
-                            + (c * tiles.in_sizes[0] + d) * in_plane
-                    if real is float:
-                        input_row_f32(i, plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
-                                      v + r * line + t * lanes, p.v_step)
-                    else:
-                        input_row_f64(i, plane, h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2],
-                                      v + r * line + t * lanes, p.v_step)
-            for t in range(n):
-                for f from 0 <= f < filters by lanes:
-                    g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
-                        + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
-                    if real is float:
-                        gradient_row_f32(i, tiles.size, g, out_plane, ow * lanes, min(tiles.size, oh - at[t].y),
-                                         min(tiles.size, ow - at[t].x), filters - f, q + t * lanes * wide + f, p.q_step,
-                                         wide)
-                    else:
-                        gradient_row_f64(i, tiles.size, g, out_plane, ow * lanes, min(tiles.size, oh - at[t].y),
-                                         min(tiles.size, ow - at[t].x), filters - f, q + t * lanes * wide + f, p.q_step,
-                                         wide)
-            # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
-            full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
+                d = slice_of(tiles, at[t].z, s)
+                plane = NULL
+                if d >= 0:
+                    plane = <const real *>address(&p.x, at[t].block, context) + (c * tiles.in_sizes[0] + d) * in_plane
+                if real is float:
+                    input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
+                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step)
+                else:
+                    input_tile_f64(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
+                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step)
+        for t in range(n):
+            for f from 0 <= f < filters by lanes:
+                g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
+                    + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
+                if real is float:
+                    gradient_tile_f32(tiles.points, tiles.lines, g, out_plane, ow * lanes,
+                                      min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), filters - f,
+                                      q + t * lanes * wide + f, p.q_step, wide)
+                else:
+                    gradient_tile_f64(tiles.points, tiles.lines, g, out_plane, ow * lanes,
+                                      min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), filters - f,
+                                      q + t * lanes * wide + f, p.q_step, wide)
+        # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
+        full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
+        for k in range(tiles.values):
             for t from 0 <= t < n by full:
                 valid = min(lanes, p.samples - at[t].block * lanes) if full == 1 else full * lanes
-                for s in range(6):
-                    if real is float:
-                        strided_product_f32(v + s * p.v_step + t * lanes, line, q + s * p.q_step + t * lanes * wide,
-                                            wide, valid, sums + s * p.p_step, wide, k > 0 or t > 0, rows,
-                                            wide // lanes)
-                    else:
-                        strided_product_f64(v + s * p.v_step + t * lanes, line, q + s * p.q_step + t * lanes * wide,
-                                            wide, valid, sums + s * p.p_step, wide, k > 0 or t > 0, rows,
-                                            wide // lanes)
-        for r from 0 <= r < rows * wide by lanes:
-            if real is float:
-                weights_back_f32(i, p.size, sums + r, p.p_step, back + r, rows * wide)
-            else:
-                weights_back_f64(i, p.size, sums + r, p.p_step, back + r, rows * wide)
+                if real is float:
+                    strided_product_f32(v + k * p.v_step + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide,
+                                        valid, sums + k * p.p_step, wide, i > 0 or t > 0, rows, wide // lanes)
+                else:
+                    strided_product_f64(v + k * p.v_step + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide,
+                                        valid, sums + k * p.p_step, wide, i > 0 or t > 0, rows, wide // lanes)
     for r in range(rows):
         s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
-        for k in range(taps):
-            memcpy(out + ((s * taps + k) * p.channels + c) * p.filters + f0, back + (k * rows + r) * wide,
-                   filters * sizeof(real))
+        for f from 0 <= f < filters by lanes:
+            if real is float:
+                weights_back_f32(tiles.points, tiles.lines, sums + r * wide + f, p.p_step,
+                                 out + (s * p.taps * p.channels + c) * p.filters + f0 + f, p.channels * p.filters,
+                                 filters - f)
+            else:
+                weights_back_f64(tiles.points, tiles.lines, sums + r * wide + f, p.p_step,
+                                 out + (s * p.taps * p.channels + c) * p.filters + f0 + f, p.channels * p.filters,
+                                 filters - f)
 
 cdef void kernel_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
     kernel_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
 cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
     kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
 
-def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, depth,
-                    size, in_sizes, out_sizes, low):
+def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, window,
+                    in_sizes, out_sizes, low):
     """Partial sums of the kernel's gradient, in the kernel's own order, per range of tiles.
 
     parts, row_groups: ranges of tiles and of rows (slice, channel); width: filters of a task; chunk: tiles at a time.
@@ -474,13 +477,12 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, wid
     cdef KernelGradient p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, 7 - size, blocks, parts, chunk)
-    p.channels, p.filters, p.depth, p.size, p.samples = channels, filters, depth, size, samples
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, blocks, parts, chunk)
+    p.channels, p.filters, p.depth, p.taps, p.samples = channels, filters, window[0], window[1] * window[2], samples
     p.row_groups, p.groups, p.width = row_groups, ceil_div(filters, width), width
-    cdef long rows = ceil_div(channels * depth, row_groups), wide = ceil_div(min(width, filters), lanes) * lanes
+    cdef long rows = ceil_div(channels * p.depth, row_groups), wide = ceil_div(min(width, filters), lanes) * lanes
     p.v_step, p.q_step = (rows * chunk | 1) * lanes, chunk * lanes * wide + lanes
     p.p_step = rows * wide + lanes
-    cdef size_t scratch = (6 * (p.v_step + p.q_step + p.p_step) + size * size * rows * wide) \
-        * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = p.tiles.values * (p.v_step + p.q_step + p.p_step) * (4 if dtype == "float32" else 8)
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
                        parts * row_groups * p.groups, scratch, None)

@@ -8,6 +8,57 @@ typedef long long i64;
 
 #define INLINE __device__ __forceinline__
 
+// Half precision. A number of these types is stored in 16 bits and computed with as a float: what is done with one turns
+// it into a float first, and a float that becomes one is rounded to the nearest, ties to even.
+
+#ifndef PYCONV_EMULATED         // the tests' emulator has its own
+INLINE float f16_to_f32(unsigned short bits)
+{
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+    return x;
+}
+INLINE unsigned short f32_to_f16(float x)
+{
+    unsigned short bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+#endif
+
+INLINE unsigned short f32_to_bf16(float x)
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+#else
+    const unsigned bits = (unsigned)__float_as_int(x);
+    return x != x ? 0x7fffu : (unsigned short)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#endif
+}
+
+struct f16 {
+    unsigned short bits;
+    f16() = default;
+    INLINE f16(float x) : bits(f32_to_f16(x)) {}
+    INLINE operator float() const { return f16_to_f32(bits); }
+};
+struct bf16 {
+    unsigned short bits;
+    bf16() = default;
+    INLINE bf16(float x) : bits(f32_to_bf16(x)) {}
+    INLINE operator float() const { return __int_as_float((int)((unsigned)bits << 16)); }
+};
+
+// The number of H that is nearest to x.
+template <typename H, typename T> INLINE T rounded(T x) { return (T)(float)H((float)x); }
+
+// What sums of a type are taken in.
+template <typename T> struct Wide { typedef T type; };
+template <> struct Wide<f16> { typedef float type; };
+template <> struct Wide<bf16> { typedef float type; };
+
 template <typename T> struct Is { static const bool floating = false; };
 template <> struct Is<float> { static const bool floating = true; };
 template <> struct Is<double> { static const bool floating = true; };

@@ -1,0 +1,72 @@
+"""The elementwise functions that the CPU kernels compute by themselves, against NumPy in double precision."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pyconv import ops
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-40, -1e-40, 3e38, -3e38, 88.7, 88.73, 88.8,
+           -87.4, -103.9, -104.1, 1e-8, -1e-8, 0.92, 0.9200001, 4.0, -4.0, 3.9999, 9.9, 10.0, -20.0, 20.0, 80.0, 80.1,
+           2.0**23]
+FUNCTIONS = {            # name: (function in double precision, units in the last place, spans of numbers)
+    "exp": (np.exp, 1.5, [(-105, 90), (-1, 1)]),
+    "expm1": (np.expm1, 2, [(-25, 90), (-1, 1), (-1e-3, 1e-3)]),
+    "log": (np.log, 1.5, [(0, 3), (0, 1e30), (0, 1e-37), (-1, 0)]),
+    "log1p": (np.log1p, 2, [(-1, 2), (-1e-4, 1e-4), (0, 1e30), (-2, -1)]),
+    "tanh": (np.tanh, 3, [(-12, 12), (-0.5, 0.5), (-1e-6, 1e-6)]),
+    "erf": (np.vectorize(math.erf), 2.5, [(-5, 5), (-1, 1), (-1e-6, 1e-6)]),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), 3, [(-80, 80), (-1, 1)]),
+    "sin": (np.sin, 3, [(-8192, 8192), (-4, 4), (-1e6, 1e6)]),
+    "cos": (np.cos, 3, [(-8192, 8192), (-4, 4), (-1e6, 1e6)]),
+}
+
+
+def draw(spans, count):
+    rng = np.random.default_rng(0)
+    return np.concatenate([SPECIAL, *(rng.uniform(*span, count) for span in spans)]).astype("float32")
+
+
+def check(y, truth, limit):
+    """y, float32, is within `limit` units in the last place of the truth."""
+    nearest = truth.astype("float32")
+    with np.errstate(all="ignore"):
+        units = np.abs(y - truth) / np.maximum(np.spacing(np.abs(nearest)), np.float32(1e-45))
+    same = (np.isnan(y) & np.isnan(truth)) | (y == nearest)
+    assert np.all(same | (units <= limit)), (y[~same & ~(units <= limit)][:5], truth[~same & ~(units <= limit)][:5])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_single_precision(name):
+    function, limit, spans = FUNCTIONS[name]
+    x = draw(spans, 20_001)
+    check(np.asarray(getattr(ops, name)(x)), function(x.astype("float64")), limit)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_double_precision(name):
+    function, _, spans = FUNCTIONS[name]
+    x = draw(spans, 501).astype("float64")
+    np.testing.assert_allclose(np.asarray(getattr(ops, name)(x)), function(x), rtol=1e-14, atol=1e-300)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_power():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([np.exp(rng.uniform(-20, 20, 20_001)), rng.uniform(-3, 3, 2001)]).astype("float32")
+    y = rng.uniform(-20, 20, len(x)).astype("float32")
+    y[-2001::2] = np.round(y[-2001::2])            # negative numbers have powers with whole exponents
+    check(np.asarray(ops.power(x, y)), np.power(x.astype("float64"), y.astype("float64")), 1)
+    x, y = (np.ravel(a) for a in np.meshgrid(np.float32(SPECIAL), np.float32(SPECIAL)))
+    check(np.asarray(ops.power(x, y)), np.power(x.astype("float64"), y.astype("float64")), 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 16, 17, 1023])
+def test_any_number_of_elements(count):
+    x = np.linspace(-3, 3, count, dtype="float32")
+    np.testing.assert_allclose(np.asarray(ops.gelu(x, approximate=False)),
+                               0.5 * x * (1 + np.vectorize(math.erf, otypes=["f4"])(x * np.sqrt(0.5))), rtol=2e-6,
+                               atol=1e-6)
