@@ -34,7 +34,7 @@ GENERIC = {"generic": []}               # what the compiler takes by default, on
 # GCC vectorizes as it does with -O3. The older instruction sets do without it, for the wheel's size. The -Wno-... are
 # for what Cython's output is full of, and for vectors as arguments, which only inlined functions have.
 FAST, SMALL = ["-O3"], ["-O2", "-ftree-vectorize"]
-WITH_O3 = ("convolution", "convolution_plain", "depthwise", "matmul", "winograd")
+WITH_O3 = ("convolution", "convolution_plain", "matmul", "winograd")
 GCC_ONLY = ["-fvect-cost-model=dynamic"]
 FLAGS = ["-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden",
          "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter",

@@ -35,14 +35,14 @@ def tasks(blocks, planes):
 def run(planner, g, *, dtype, source, target, weights, axes, sizes, outputs, results, sharing, summed, bias=None,
         relu=False):
     """Add the work of a depthwise convolution in the lanes layout; arguments as the kernel has them."""
-    phases, steps = table(planner, axes), [step for _, step in axes]
+    phases = table(planner, axes)
+    sizes = planner.table([sizes, outputs, [step for _, step in axes], g.window, [len(p) for p, _ in axes]], np.int64)
     parts, chained = tasks(source.blocks, results)
 
     def make():
         return planner.kernels.depthwise.conv(
-            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
-            parts=parts, sizes=sizes, outputs=outputs, strides=steps, window=g.window, results=results,
-            sharing=sharing, summed=summed, phases=phases, relu=relu)
+            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, sizes, phases,
+            blocks=source.blocks, parts=parts, results=results, sharing=sharing, summed=summed, relu=relu)
     macs = math.prod(g.outputs) * math.prod(g.window) * g.groups * g.filters * source.blocks
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if chained else 0,
                 cost=macs * 0.35)
@@ -52,13 +52,13 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
     """Add the work of the gradient for the kernel, in the lanes layout: sums of each block, and their sum."""
     filters, taps, blocks = g.groups * g.filters, math.prod(g.window), source.blocks
     parts, chained = tasks(blocks, filters)
+    sizes = planner.table([g.sizes, g.outputs, g.window, g.strides, g.dilation, [p for p, _ in g.padding]], np.int64)
     partial = Buffer(taps * filters * np.dtype(dtype).itemsize, blocks)
 
     def make():
         return planner.kernels.depthwise.kernel_gradient(
-            dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
-            filters=filters, multiplier=g.filters, sizes=g.sizes, outputs=g.outputs, window=g.window,
-            strides=g.strides, dilation=g.dilation, low=[p for p, _ in g.padding])
+            dtype, source.at(), gradient.at(), partial.at(), sizes, samples=g.batch, blocks=blocks, parts=parts,
+            filters=filters, multiplier=g.filters)
     planner.add(make, [source, gradient], [partial], blocks=blocks if chained else 0,
                 cost=math.prod(g.outputs) * taps * filters * blocks * 0.35)
     planner.combine("sum", dtype, partial, target, taps * filters)
@@ -67,12 +67,12 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
 def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
     """Add the work of the forward convolution of a small batch, channels last; each channel has one filter."""
     phases, channels = table(planner, g.forward()), g.groups
+    sizes = planner.table([g.sizes, g.outputs, g.strides, g.window, (1, 1, 1)], np.int64)
 
     def make():
         return planner.kernels.depthwise.conv_plain(
-            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE,
-            samples=g.batch, channels=channels, sizes=g.sizes, outputs=g.outputs, strides=g.strides, window=g.window,
-            phases=phases, relu=relu)
+            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE, sizes, phases,
+            samples=g.batch, channels=channels, relu=relu)
     vectors = g.batch * math.prod(g.outputs) * -(-channels // planner.kernels.lanes[dtype])
     planner.add(make, [source, weights, *([bias] if bias else [])], [target],
                 cost=vectors * (math.prod(g.window) * 0.35 + 2))

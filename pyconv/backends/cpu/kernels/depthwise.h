@@ -13,17 +13,14 @@
 #define PIXEL_PLAIN p->xp
 #define WEIGHT_BLOCKED(k) (w[k] - (V){0})
 #define WEIGHT_PLAIN(k) *(const V *)(w + (k) * p->wp)
-#define STORE_BLOCKED(i) *(V *)(y + (i) * p->yp) = acc[i]
-#define STORE_PLAIN(i) NAME(store_lanes)(y + (i) * p->yp, acc[i], p->last)
+#define LAST_BLOCKED LANES
+#define LAST_PLAIN p->last
 #define BIAS_BLOCKED(b) (V)(*(const T *)(b) - (V){0})
 #define BIAS_PLAIN(b) (V)*(const V *)(b)
 
-/* The first n lanes. */
-INLINE void NAME(store_lanes)(T *p, V v, long n) {
-    if (n == LANES) { *(V *)p = v; return; }
-    T a[LANES];
-    *(V *)a = v;
-    for (long i = 0; i < n; i++) p[i] = a[i];
+/* The first `last` lanes of n vectors. */
+static __attribute__((noinline)) void NAME(store_parts)(T *y, long step, const V *v, long n, long last) {
+    for (long i = 0; i < n; i++) memcpy(y + i * step, v + i, last * sizeof(T));
 }
 
 #define EACH_ROW(BODY) \
@@ -42,7 +39,12 @@ INLINE void NAME(store_lanes)(T *p, V v, long n) {
 #define END_TILE(XB, LAYOUT) \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = (V)((VI)acc[i] & ~(acc[i] <= 0)); } \
-    _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) STORE_##LAYOUT(i);
+    if (LAST_##LAYOUT == LANES) { \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) *(V *)(y + i * p->yp) = acc[i]; \
+    } else { \
+        V parts[XB]; \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) parts[i] = acc[i]; \
+        NAME(store_parts)(y, p->yp, parts, XB, p->last); }
 
 #define DEPTHWISE_TILE(LAYOUT, layout, K, S, XB, EDGE) \
 static void NAME(layout##_##K##_##S##_##XB)(const Depthwise *p, long column, void *out) { \
@@ -195,7 +197,7 @@ static DepthwiseDotTile NAME(depthwise_dot)(long rows, long taps, long apart, lo
 #undef PIXEL_PLAIN
 #undef WEIGHT_BLOCKED
 #undef WEIGHT_PLAIN
-#undef STORE_BLOCKED
-#undef STORE_PLAIN
+#undef LAST_BLOCKED
+#undef LAST_PLAIN
 #undef BIAS_BLOCKED
 #undef BIAS_PLAIN

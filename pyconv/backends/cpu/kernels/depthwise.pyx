@@ -16,7 +16,7 @@ are read where they are, [tap][channel].
 """
 
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
                                            operand)
@@ -62,13 +62,13 @@ cdef struct Phase:
 
 cdef struct Conv:
     Operand x, w, y, bias
-    long n[3]                       # sizes of what is read
-    long outputs[3]
-    long strides[3]                 # of the reading, from one result of a phase to the next
-    long window[3]
+    int64_t n[3]                    # sizes of what is read
+    int64_t outputs[3]
+    int64_t strides[3]              # of the reading, from one result of a phase to the next
+    int64_t window[3]
+    int64_t phases[3]
     long results, parts, sharing, summed    # planes of results, tasks; planes that share what they read, read for one
     long all_filters
-    long phases[3]
     const Phase *phase              # of the depths, then of the rows, then of the columns
     int relu
 
@@ -162,29 +162,27 @@ cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[double](<const Conv *>p, task, c, NULL)
 
 
-cdef Conv described(x, w, y, bias, sizes, outputs, strides, window, all_filters, phases, relu) except *:
+cdef Conv described(x, w, y, bias, sizes, phases, long all_filters, int relu) except *:
     cdef Conv p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.phase = <const Phase *>elements(phases, 8)
-    for i in range(3):
-        p.n[i], p.outputs[i], p.strides[i], p.window[i] = sizes[i], outputs[i], strides[i], window[i]
-        p.phases[i] = int((phases[:, 0] == i).sum())
-    p.all_filters, p.relu = all_filters, relu
+    memcpy(p.n, elements(sizes, 8), 15 * sizeof(int64_t))
+    p.phase, p.all_filters, p.relu = <const Phase *>elements(phases, 8), all_filters, relu
     return p
 
 
-def conv(dtype, x, w, y, bias, *, blocks, parts, sizes, outputs, strides, window, results, sharing, summed,
-         phases, relu):
+def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long parts, long results, long sharing, long summed,
+         int relu):
     """y = x * w (+ bias, relu) in the lanes layout; a task is a block, or one of `parts` of its channels.
 
     results: planes of y; plane f is the sum over the `summed` planes of x from f // sharing * summed on, by the weights
-    [tap][f * summed and on]. phases: int64 rows of `Phase`, sorted by axis; strides: of the reading.
+    [tap][f * summed and on]. sizes: int64 rows of what is read, the outputs, the strides, the window and the number of
+    phases, three axes each; phases: int64 rows of `Phase`, sorted by axis.
     """
-    cdef Conv p = described(x, w, y, bias, sizes, outputs, strides, window, results * summed, phases, relu)
+    cdef Conv p = described(x, w, y, bias, sizes, phases, results * summed, relu)
     cdef size_t item = 4 if dtype == "float32" else 8
     p.results, p.parts, p.sharing, p.summed = results, parts, sharing, summed
     return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks * parts,
-                       window[0] * window[1] * window[2] * summed * item, phases)
+                       p.window[0] * p.window[1] * p.window[2] * summed * item, phases)
 
 
 cdef void plain_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
@@ -225,9 +223,9 @@ cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Conv *>p, task, c, NULL)
 
 
-def conv_plain(dtype, x, w, y, bias, *, samples, channels, sizes, outputs, strides, window, phases, relu):
+def conv_plain(dtype, x, w, y, bias, sizes, phases, *, long samples, long channels, int relu):
     """y = x * w (+ bias, relu), one filter a channel, all in the plain layout, channels last. A task is a row."""
-    cdef Conv p = described(x, w, y, bias, sizes, outputs, strides, window, channels, phases, relu)
+    cdef Conv p = described(x, w, y, bias, sizes, phases, channels, relu)
     p.results, p.parts, p.sharing, p.summed = channels, 1, 1, 1
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
                        samples * p.outputs[0] * p.outputs[1], 0, phases)
@@ -237,12 +235,12 @@ def conv_plain(dtype, x, w, y, bias, *, samples, channels, sizes, outputs, strid
 
 cdef struct KernelGradient:
     Operand x, g, out
-    long n[3]
-    long outputs[3]
-    long window[3]
-    long strides[3]
-    long dilation[3]
-    long low[3]
+    int64_t n[3]
+    int64_t outputs[3]
+    int64_t window[3]
+    int64_t strides[3]
+    int64_t dilation[3]
+    int64_t low[3]
     long filters, multiplier, samples, parts
 
 cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
@@ -263,7 +261,7 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     memset(context.scratch, 0, line * sizeof(real))
     t.zeros = context.scratch
     for i in range(3):
-        t.outputs[i] = p.outputs[i]
+        t.outputs[i] = <long>p.outputs[i]
     t.rows, t.columns, t.zs, t.ystep, t.yapart = p.n[1], p.n[2], p.strides[0] * p.n[1], p.strides[1], p.dilation[1]
     t.stride, t.os, t.lanes = p.strides[2], p.filters, min(lanes, p.samples - block * lanes)
     for f in range(p.filters * part // p.parts, p.filters * (part + 1) // p.parts):
@@ -291,16 +289,14 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
     kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
 
 
-def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, filters, multiplier, sizes, outputs, window, strides,
-                    dilation, low):
-    """Sums [tap][filter] of each block, in the lanes layout; a task is a block, or one of `parts` of its filters."""
+def kernel_gradient(dtype, x, g, out, sizes, *, long samples, long blocks, long parts, long filters, long multiplier):
+    """Sums [tap][filter] of each block, in the lanes layout; a task is a block, or one of `parts` of its filters.
+
+    sizes: int64 rows of the input, the outputs, the window, the strides, the dilation and the padding before.
+    """
     cdef KernelGradient p
-    cdef size_t item = 4 if dtype == "float32" else 8
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
-    for i in range(3):
-        p.n[i], p.outputs[i], p.window[i] = sizes[i], outputs[i], window[i]
-        p.strides[i], p.dilation[i], p.low[i] = strides[i], dilation[i], low[i]
+    memcpy(p.n, elements(sizes, 8), 18 * sizeof(int64_t))
     p.filters, p.multiplier, p.samples, p.parts = filters, multiplier, samples, parts
-    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
-                       blocks * parts, sizes[2] * lanes * item, None)
+                       blocks * parts, p.n[2] * sizeof(double) * LANES_F64, None)

@@ -32,7 +32,10 @@ typedef struct {
 
 typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
 
-#define SPECIALISED
+/* On x86 older than AVX the tiles for any kernel do for all: the package stays smaller. */
+#if !defined(__SSE2__) || defined(__AVX__)
+#  define SPECIALISED
+#endif
 #define T float
 #define V vf32
 #define VI vi32
