@@ -43,7 +43,7 @@ class Buffer:
     """Memory for one array. `block_bytes` is set in the lanes layout: the bytes of a block of samples."""
 
     __slots__ = ("nbytes", "block_bytes", "blocks", "place", "base", "array", "first", "last", "order", "writers",
-                 "readers", "shared")
+                 "readers", "shared", "slices")
 
     def __init__(self, nbytes, blocks=0):
         self.blocks = blocks
@@ -52,6 +52,7 @@ class Buffer:
         self.place, self.base, self.array = FIXED, None, None
         self.writers, self.readers = [], []
         self.shared = False       # read or written across blocks, or needed after the run
+        self.slices = 1           # of a block; the memory is that of one slice
 
     @classmethod
     def of_array(cls, array):
@@ -68,7 +69,12 @@ class Buffer:
         return cls(math.prod(shape[1:]) * layout.lanes * item, -(-shape[0] // layout.lanes))
 
     def at(self):
-        """The operand of an instruction whose task is a block."""
+        """The operand of an instruction whose task is a block, or a slice of one.
+
+        Kernels address all of a block; where only a slice has memory, its first byte is the slice's.
+        """
+        if self.slices > 1:
+            return (self.base, -self.block_bytes // self.slices, self.place)
         return (self.base, self.block_bytes if self.place == FIXED else 0, self.place)
 
     def whole(self):
@@ -84,7 +90,8 @@ def place(buffers, start=0):
     """
     placed, total = [], start
     for buffer in sorted(buffers, key=lambda b: -b.nbytes):
-        size = -(-((buffer.block_bytes if buffer.place == LOCAL else buffer.nbytes) + SLACK) // 64) * 64
+        size = buffer.block_bytes // buffer.slices if buffer.place == LOCAL else buffer.nbytes
+        size = -(-(size + SLACK) // 64) * 64
         offset = start
         for other, at, end in placed:      # sorted by offset
             if other.first <= buffer.last and buffer.first <= other.last:

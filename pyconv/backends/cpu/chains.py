@@ -10,6 +10,7 @@ import numpy as np
 from ...graph import aligned_empty, is_float
 from . import buffers as memory
 from .buffers import Lanes
+from .slices import Sliced
 
 CHUNK = 16384          # positions of a task in the plain layout
 MOST_SUMS = 2048       # results of a block that are kept in a thread's memory while a chain adds them up
@@ -338,8 +339,16 @@ class Chains:
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
         chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks,
                                  cost=positions * (len(code) // 5 + len(operands)) / 10)
+        chain.work.sliced = sliced(chain, [b for t, (b, _) in loads if t.shape == chain.shape] + writes)
         chain.work.lazy = twice is not None and bool(blocks) and not chain.sums \
             and all(id(n) in twice.lazy for n in chain.nodes)
+
+
+def sliced(chain, buffers):
+    """How the chain can go through a block slice by slice: along its outermost axis, if each sum keeps that."""
+    if not chain.layout or len(chain.shape) < 2 or any(not s.strides[0] for s in chain.sums):
+        return None
+    return Sliced(chain.shape[1 + chain.layout.order[0]], frozenset(map(id, buffers)))
 
 
 def fused(chain) -> list:

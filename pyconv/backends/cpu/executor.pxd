@@ -1,7 +1,8 @@
 # cython: language_level=3, cdivision=True
 from libc.stdint cimport int64_t, uint8_t
 
-# Where an instruction finds an array. `stride` bytes are added per task, so that a task can be a block of samples.
+# Where an instruction finds an array. `stride` bytes are added per task, so that a task can be a block of samples; in
+# the memory of the thread, per slice.
 cdef enum Place:
     FIXED = 0      # base is an address
     LOCAL = 1      # base is an offset into the memory of the thread: arrays that live within one task
@@ -24,6 +25,7 @@ ctypedef struct Context:
     char *scratch
     Failure *failure
     int step
+    int slice, slices  # of the task, what is to be computed: range number `slice` of `slices` equal ones of its channels
 
 cdef inline void fail(const Context *context, int code, int64_t value) noexcept nogil:
     context.failure.value = value
@@ -36,7 +38,7 @@ cdef inline char *address(const Operand *o, long task, const Context *context) n
     if o.place == 0:
         return o.base + task * o.stride
     if o.place == 1:
-        return context.local + <size_t>o.base       # one task at a time: no stride
+        return context.local + <size_t>o.base + context.slice * o.stride       # one block at a time
     return (<char **>o.base)[0] + task * o.stride
 
 cdef inline long ceil_div(long a, long b) noexcept nogil:

@@ -3,7 +3,8 @@
 
 A program is a list of steps; between two steps all threads wait for each other. A step has chains and free
 instructions. The chains' instructions are all split into the same number of tasks (blocks of samples), and one
-thread takes a block through all of them while it is in cache. The tasks of free instructions are independent.
+thread takes a block through all of them while it is in cache. Several that follow each other may be a run: then it takes
+a slice of the block, some channels, through these, then the next. The tasks of free instructions are independent.
 Which thread does a task never changes what it computes, so results do not depend on the number of threads.
 """
 
@@ -68,11 +69,13 @@ cdef struct Code:
     Kernel kernel
     const void *params
     long tasks
+    int run, slices             # of chains: how many instructions, from this one on, go slice by slice; else 1
     int64_t time                # nanoseconds of the last profiled run
 
 cdef struct Step:
     int first, chains, free     # code[first:first + chains] in chains, then `free` free instructions
     long tasks                  # of the chains
+    int slices                  # if all chains are one run, a task is a slice; else 1
     int serial                  # too little work for more than one thread
 
 
@@ -81,7 +84,7 @@ cdef class Program:
 
     Parameters
     ----------
-    steps: list of (chain instructions, free instructions, serial)
+    steps: list of (runs: lists of chain instructions, slices of each run, free instructions, serial)
     inputs: int
         How many input pointers there are; the addresses of their slots are `slots`.
     local_bytes: int
@@ -127,15 +130,17 @@ cdef class Program:
         self.local_bytes = (local_bytes + 4095) // 4096 * 4096
         self.n_steps = len(steps)
         self.steps = <Step *>malloc(max(1, self.n_steps) * sizeof(Step))
-        self.code = <Code *>malloc(max(1, sum(len(c) + len(f) for c, f, _ in steps)) * sizeof(Code))
+        self.code = <Code *>malloc(max(1, sum(sum(map(len, r)) + len(f) for r, _, f, _ in steps)) * sizeof(Code))
         if self.steps == NULL or self.code == NULL:
             raise MemoryError()
-        for chains, loose, serial in steps:
-            self.steps[s] = Step(n, len(chains), len(loose), chains[0].tasks if chains else 0, serial)
-            for ins in [*chains, *loose]:
-                self.code[n] = Code(ins.kernel, ins.params, ins.tasks, 0)
-                self.scratch_bytes = max(self.scratch_bytes, ins.scratch)
-                n += 1
+        for runs, slices, loose, serial in steps:
+            self.steps[s] = Step(n, sum(map(len, runs)), len(loose), runs[0][0].tasks if runs else 0,
+                                 slices[0] if len(runs) == 1 else 1, serial)
+            for run, parts in [*zip(runs, slices), *(([ins], 1) for ins in loose)]:
+                for ins in run:
+                    self.code[n] = Code(ins.kernel, ins.params, ins.tasks, len(run), parts, 0)
+                    self.scratch_bytes = max(self.scratch_bytes, ins.scratch)
+                    n += 1
             s += 1
         self.scratch_bytes = (self.scratch_bytes + 4095) // 4096 * 4096
 
@@ -204,32 +209,49 @@ cdef class Program:
         with parallel(num_threads=threads):
             self._work(threadid(), pyconv_team())
 
+    cdef inline void _run(self, int first, long task, int slice, Context *context) noexcept nogil:
+        """A slice of a block through the instructions of a run."""
+        cdef int i
+        context.slice, context.slices = slice, self.code[first].slices
+        for i in range(first, first + self.code[first].run):
+            if self.profiling:
+                self.code[i].time -= pyconv_nanoseconds()
+            self.code[i].kernel(self.code[i].params, task, context)
+            if self.profiling:
+                self.code[i].time += pyconv_nanoseconds()
+
     cdef void _work(self, int thread, int threads) noexcept nogil:
         """What one thread of a run does. The tasks go to the threads in turns of fixed ranges, for the caches' sake."""
         cdef Context context
         cdef Step *step
         cdef Code *code
         cdef long task, first, last, offset
-        cdef int s, i
+        cdef int s, i, end, slice
         cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
         cdef char *memory = <char *>((<size_t>self.memory + 4095) // 4096 * 4096 + thread * each)
         context.local = memory
         context.scratch = memory + self.local_bytes
         context.failure = &self.failure
+        context.slice, context.slices = 0, 1
         for s in range(self.n_steps):
             step = &self.steps[s]
             context.step = s
             if not step.serial or thread == 0:
                 if step.chains:
-                    first = step.tasks * thread // threads if not step.serial else 0
-                    last = step.tasks * (thread + 1) // threads if not step.serial else step.tasks
+                    first, last = 0, step.tasks * step.slices
+                    if not step.serial:
+                        first, last = last * thread // threads, last * (thread + 1) // threads
+                    end = step.first + step.chains
                     for task in range(first, last):
-                        for i in range(step.first, step.first + step.chains):
-                            if self.profiling:
-                                self.code[i].time -= pyconv_nanoseconds()
-                            self.code[i].kernel(self.code[i].params, task, &context)
-                            if self.profiling:
-                                self.code[i].time += pyconv_nanoseconds()
+                        i = step.first
+                        if step.slices > 1:
+                            self._run(i, task // step.slices, task % step.slices, &context)
+                            i = end
+                        while i < end:
+                            for slice in range(self.code[i].slices):
+                                self._run(i, task, slice, &context)
+                            i += self.code[i].run
+                    context.slice, context.slices = 0, 1
                 offset = 0
                 for i in range(step.first + step.chains, step.first + step.chains + step.free):
                     code = &self.code[i]

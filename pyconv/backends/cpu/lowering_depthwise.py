@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .buffers import NOWHERE, Buffer
+from .slices import Sliced
 
 
 def applies(g) -> bool:
@@ -27,40 +28,35 @@ def table(planner, axes):
     return planner.table(rows, np.int64)
 
 
-def tasks(blocks, planes):
-    """(parts of a block, whether tasks are blocks): blocks where they are many, otherwise some planes of one."""
-    return (1, True) if blocks >= 8 else (min(planes, 64 // blocks), False)
-
-
 def run(planner, g, *, dtype, source, target, weights, axes, sizes, outputs, results, sharing, summed, bias=None,
         relu=False):
     """Add the work of a depthwise convolution in the lanes layout; arguments as the kernel has them."""
     phases = table(planner, axes)
     sizes = planner.table([sizes, outputs, [step for _, step in axes], g.window, [len(p) for p, _ in axes]], np.int64)
-    parts, chained = tasks(source.blocks, results)
 
     def make():
         return planner.kernels.depthwise.conv(
             dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, sizes, phases,
-            blocks=source.blocks, parts=parts, results=results, sharing=sharing, summed=summed, relu=relu)
+            blocks=source.blocks, results=results, sharing=sharing, summed=summed, relu=relu)
     macs = math.prod(g.outputs) * math.prod(g.window) * g.groups * g.filters * source.blocks
-    planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if chained else 0,
-                cost=macs * 0.35)
+    work = planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks,
+                       cost=macs * 0.35)
+    work.sliced = Sliced(g.groups, frozenset((id(source), id(target))))
 
 
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
     """Add the work of the gradient for the kernel, in the lanes layout: sums of each block, and their sum."""
     filters, taps, blocks = g.groups * g.filters, math.prod(g.window), source.blocks
-    parts, chained = tasks(blocks, filters)
     sizes = planner.table([g.sizes, g.outputs, g.window, g.strides, g.dilation, [p for p, _ in g.padding]], np.int64)
     partial = Buffer(taps * filters * np.dtype(dtype).itemsize, blocks)
 
     def make():
         return planner.kernels.depthwise.kernel_gradient(
-            dtype, source.at(), gradient.at(), partial.at(), sizes, samples=g.batch, blocks=blocks, parts=parts,
-            filters=filters, multiplier=g.filters)
-    planner.add(make, [source, gradient], [partial], blocks=blocks if chained else 0,
-                cost=math.prod(g.outputs) * taps * filters * blocks * 0.35)
+            dtype, source.at(), gradient.at(), partial.at(), sizes, samples=g.batch, blocks=blocks, filters=filters,
+            multiplier=g.filters)
+    work = planner.add(make, [source, gradient], [partial], blocks=blocks,
+                       cost=math.prod(g.outputs) * taps * filters * blocks * 0.35)
+    work.sliced = Sliced(g.groups, frozenset((id(source), id(gradient))))
     planner.combine("sum", dtype, partial, target, taps * filters)
 
 

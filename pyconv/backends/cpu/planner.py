@@ -13,12 +13,14 @@ What is decided here depends on shapes and types alone: never on the number of t
 from __future__ import annotations
 
 import heapq
+import itertools
 
 import numpy as np
 
 from ...graph import LEAVES, Graph
 from ...graph.variable import aligned_empty
 from . import buffers as memory
+from . import slices
 from .buffers import FIXED, LOCAL, Buffer, Lanes
 from .chains import Chains
 from .recompute import Recompute
@@ -34,7 +36,8 @@ IMAGE_OPS = {"conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "a
 class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
-    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node", "lazy")
+    __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node", "lazy",
+                 "sliced", "slices", "run")
 
     def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False):
         self.make, self.reads, self.writes = make, list(reads), list(writes)
@@ -42,6 +45,8 @@ class Work:
         self.step = self.index = None
         self.waits = ()
         self.lazy = False        # wanted as late as possible
+        self.sliced = None       # slices.Sliced: it can go through a block by ranges of channels
+        self.slices, self.run = 1, None
 
 
 class Planner:
@@ -323,8 +328,8 @@ class Planner:
         order += self._updates(order)
         self.preparation, order = self._prepared(order, changing, outputs)
         steps = self._schedule(order)
-        arena, local = self._memory(order, outputs)
-        self.listing = [w for step in steps for works in step for w in works]      # in the order of the instructions
+        self.listing = self._listed(steps)
+        arena, local = self._memory(self.listing, outputs)
         self.program.load(self._made(steps), local)
         results = [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)]
         for buffer in self.homes:
@@ -332,10 +337,15 @@ class Planner:
         return self.program, results, arena
 
     @staticmethod
+    def _listed(steps):
+        """All work in the order of the instructions."""
+        return [w for runs, free in steps for works in (*runs, free) for w in works]
+
+    @staticmethod
     def _made(steps):
         """The steps as the executor takes them."""
-        return [([w.make() for w in chains], [w.make() for w in free], sum(w.cost for w in [*chains, *free]) < SERIAL)
-                for chains, free in steps]
+        return [([[w.make() for w in run] for run in runs], [run[0].slices for run in runs], [w.make() for w in free],
+                 sum(w.cost for w in [*itertools.chain(*runs), *free]) < SERIAL) for runs, free in steps]
 
     def _prepared(self, order, changing, outputs):
         """Take out of the work what follows from constants and from variables that this program leaves as they are.
@@ -357,7 +367,7 @@ class Planner:
         first, rest = list(ahead.values()), [w for w in order if id(w) not in ahead]
         steps, program = self._schedule(first), Program(0)
         kept = {id(b): b for w in rest for b in w.reads if self._all_in(b.writers, ahead) and b.writers}
-        store, local = self._memory(first, kept.values())
+        store, local = self._memory(self._listed(steps), kept.values())
         for work in first:
             for buffer in work.writes:
                 buffer.array = store
@@ -526,7 +536,7 @@ class Planner:
         for chains, free, _ in steps:
             chains.sort(key=lambda w: position[id(w)])
             free.sort(key=lambda w: -w.cost)
-        return [(chains, free) for chains, free, _ in steps if chains or free]
+        return [(slices.find(chains), free) for chains, free, _ in steps if chains or free]
 
     @staticmethod
     def _aligned(earlier, later):
@@ -544,9 +554,11 @@ class Planner:
             users = [w for w in (*buffer.writers, *buffer.readers) if id(w) in position]
             if buffer.blocks and id(buffer) not in kept and not buffer.shared and len({w.step for w in users}) == 1 \
                     and all(w.blocks == buffer.blocks for w in users):
-                buffer.place = LOCAL
-                buffer.first = min(position[id(w)] for w in users)
-                buffer.last = max(position[id(w)] for w in users)
+                buffer.place, buffer.slices = LOCAL, slices.within(buffer)
+                # What a later slice needs as well must stay until the end of the run.
+                during = users if buffer.slices > 1 else [w for user in users for w in user.run or [user]]
+                buffer.first = min(position[id(w)] for w in during)
+                buffer.last = max(position[id(w)] for w in during)
                 local.append(buffer)
             else:
                 buffer.first = min(w.step for w in users)

@@ -5,7 +5,7 @@ Nothing is copied and there is no border: rows and depths that lie beyond the in
 ends of a row take zeros for what lies beyond it. A row goes in tiles of 8 results; a last tile may compute some results
 a second time, to the same bits.
 
-Lanes layout, [block][channel][depth][row][column][lane]: the task is a block, or some channels of it; loop order:
+Lanes layout, [block][channel][depth][row][column][lane]: the task is a block, or a slice of one; loop order:
 result's plane, depth, row, column, tap. The gradient for the input is the same sum: with stride s, the inputs of each
 remainder modulo s are one phase, a convolution of stride 1 with the taps that reach them, and the `multiplier` planes
 that come from one channel are added up. The gradient for the kernel is summed over the pixels of a block in registers,
@@ -67,7 +67,7 @@ cdef struct Conv:
     int64_t strides[3]              # of the reading, from one result of a phase to the next
     int64_t window[3]
     int64_t phases[3]
-    long results, parts, sharing, summed    # planes of results, tasks; planes that share what they read, read for one
+    long results, sharing, summed   # planes of results; that share what they read; read for one
     long all_filters
     const Phase *phase              # of the depths, then of the rows, then of the columns
     int relu
@@ -108,12 +108,12 @@ cdef void weights(const Conv *p, const Phase *c, const real *w, long filter, rea
 
 cdef void conv_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef const real *x = <const real *>address(&p.x, task // p.parts, context)
+    cdef const real *x = <const real *>address(&p.x, task, context)
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef real *y = <real *>address(&p.y, task // p.parts, context)
+    cdef real *y = <real *>address(&p.y, task, context)
     cdef real *own = <real *>context.scratch
-    cdef long part = task % p.parts, line = p.n[2] * lanes, plane = p.n[0] * p.n[1] * line
+    cdef long line = p.n[2] * lanes, plane = p.n[0] * p.n[1] * line
     cdef long out_line = p.outputs[2] * lanes, out_plane = p.outputs[0] * p.outputs[1] * out_line
     cdef long f, h, i, j, z, r, z0, z1, r0, r1
     cdef const Phase *a
@@ -124,7 +124,7 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef Depthwise t
     t.relu, t.columns, t.n[0], t.xs[0] = p.relu, p.n[2], p.summed, plane
     t.last = lanes
-    for f in range(p.results * part // p.parts, p.results * (part + 1) // p.parts):
+    for f in range(p.results // context.slices * context.slice, p.results // context.slices * (context.slice + 1)):
         source = x + f // p.sharing * p.summed * plane
         t.bias = NULL if bias == NULL else bias + f
         for h in range(p.phases[2]):
@@ -170,9 +170,9 @@ cdef Conv described(x, w, y, bias, sizes, phases, long all_filters, int relu) ex
     return p
 
 
-def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long parts, long results, long sharing, long summed,
+def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long results, long sharing, long summed,
          int relu):
-    """y = x * w (+ bias, relu) in the lanes layout; a task is a block, or one of `parts` of its channels.
+    """y = x * w (+ bias, relu) in the lanes layout; a task is a block, or a slice of one.
 
     results: planes of y; plane f is the sum over the `summed` planes of x from f // sharing * summed on, by the weights
     [tap][f * summed and on]. sizes: int64 rows of what is read, the outputs, the strides, the window and the number of
@@ -180,8 +180,8 @@ def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long parts, long r
     """
     cdef Conv p = described(x, w, y, bias, sizes, phases, results * summed, relu)
     cdef size_t item = 4 if dtype == "float32" else 8
-    p.results, p.parts, p.sharing, p.summed = results, parts, sharing, summed
-    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks * parts,
+    p.results, p.sharing, p.summed = results, sharing, summed
+    return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks,
                        p.window[0] * p.window[1] * p.window[2] * summed * item, phases)
 
 
@@ -226,7 +226,7 @@ cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
 def conv_plain(dtype, x, w, y, bias, sizes, phases, *, long samples, long channels, int relu):
     """y = x * w (+ bias, relu), one filter a channel, all in the plain layout, channels last. A task is a row."""
     cdef Conv p = described(x, w, y, bias, sizes, phases, channels, relu)
-    p.results, p.parts, p.sharing, p.summed = channels, 1, 1, 1
+    p.results, p.sharing, p.summed = channels, 1, 1
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
                        samples * p.outputs[0] * p.outputs[1], 0, phases)
 
@@ -241,14 +241,13 @@ cdef struct KernelGradient:
     int64_t strides[3]
     int64_t dilation[3]
     int64_t low[3]
-    long filters, multiplier, samples, parts
+    long filters, multiplier, samples
 
 cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long block = task // p.parts, part = task % p.parts
-    cdef const real *x = <const real *>address(&p.x, block, context)
-    cdef const real *g = <const real *>address(&p.g, block, context)
-    cdef real *out = <real *>address(&p.out, block, context)
+    cdef const real *x = <const real *>address(&p.x, task, context)
+    cdef const real *g = <const real *>address(&p.g, task, context)
+    cdef real *out = <real *>address(&p.out, task, context)
     cdef long line = p.n[2] * lanes, depth = p.n[1] * line, plane = p.n[0] * depth
     cdef long out_plane = p.outputs[0] * p.outputs[1] * p.outputs[2] * lanes
     cdef long ky, kx, i, j, k, at, last, f
@@ -263,8 +262,8 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     for i in range(3):
         t.outputs[i] = <long>p.outputs[i]
     t.rows, t.columns, t.zs, t.ystep, t.yapart = p.n[1], p.n[2], p.strides[0] * p.n[1], p.strides[1], p.dilation[1]
-    t.stride, t.os, t.lanes = p.strides[2], p.filters, min(lanes, p.samples - block * lanes)
-    for f in range(p.filters * part // p.parts, p.filters * (part + 1) // p.parts):
+    t.stride, t.os, t.lanes = p.strides[2], p.filters, min(lanes, p.samples - task * lanes)
+    for f in range(p.filters // context.slices * context.slice, p.filters // context.slices * (context.slice + 1)):
         t.g = g + f * out_plane
         for i in range(p.window[0]):
             at = i * p.dilation[0] - p.low[0]
@@ -289,14 +288,14 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
     kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
 
 
-def kernel_gradient(dtype, x, g, out, sizes, *, long samples, long blocks, long parts, long filters, long multiplier):
-    """Sums [tap][filter] of each block, in the lanes layout; a task is a block, or one of `parts` of its filters.
+def kernel_gradient(dtype, x, g, out, sizes, *, long samples, long blocks, long filters, long multiplier):
+    """Sums [tap][filter] of each block, in the lanes layout; a task is a block, or a slice of one.
 
     sizes: int64 rows of the input, the outputs, the window, the strides, the dilation and the padding before.
     """
     cdef KernelGradient p
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
     memcpy(p.n, elements(sizes, 8), 18 * sizeof(int64_t))
-    p.filters, p.multiplier, p.samples, p.parts = filters, multiplier, samples, parts
-    return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
-                       blocks * parts, p.n[2] * sizeof(double) * LANES_F64, None)
+    p.filters, p.multiplier, p.samples = filters, multiplier, samples
+    return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p), blocks,
+                       p.n[2] * sizeof(double) * LANES_F64, None)

@@ -5,7 +5,7 @@ A chain runs over a range of positions in strips of STRIP numbers that stay in t
 a strip are loaded (converted, spread where they are broadcast; used in place where they are contiguous and of the
 chain's own type), the instructions of the chain run one after the other over the whole strip, and the results are
 stored or, in the lanes layout, added up. Positions are numbered in the order of the results, which are contiguous. A
-task is a range of positions, or in the lanes layout a block.
+task is a range of positions, or in the lanes layout a block or a slice of one.
 
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
 spread once per row, and one that is contiguous along it is used in place.
@@ -158,8 +158,8 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     cdef number *results
     cdef int own = 0 if number is float else 1 if number is double else 9
     cdef long lanes = LANES_F32 if number is float else LANES_F64
-    cdef long at = task * p.chunk if p.chunk else 0
-    cdef long end = min(p.total, at + p.chunk) if p.chunk else p.total
+    cdef long at = task * p.chunk if p.chunk else p.total * context.slice // context.slices
+    cdef long end = min(p.total, at + p.chunk) if p.chunk else p.total * (context.slice + 1) // context.slices
     cdef long block = 0 if p.chunk else task
     cdef long last = p.shape[p.dims - 1] if p.dims else 1
     cdef long n, k, row_end = 0
@@ -178,7 +178,8 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     results = buffers + p.registers * STRIP
     for i in range(p.sums):
         sums[i] = results
-        memset(results, 0, p.sum[i].count * lanes * sizeof(number))
+        k = p.sum[i].count // context.slices * lanes
+        memset(results + context.slice * k, 0, k * sizeof(number))
         results += p.sum[i].count * lanes
     while at < end:
         n = min(STRIP, end - at)
@@ -253,10 +254,11 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     for i in range(p.sums):
         t = &p.sum[i]
         results = <number *>address(&t.at, block, context)
+        n = t.count // context.slices
         if not t.samples:
-            memcpy(results, sums[i], t.count * lanes * sizeof(number))
+            memcpy(results + context.slice * n * lanes, sums[i] + context.slice * n * lanes, n * lanes * sizeof(number))
             continue
-        for k in range(t.count):
+        for k in range(context.slice * n, context.slice * n + n):
             if number is float:
                 results[k] = total_f32(sums[i] + k * lanes, min(lanes, t.samples - task * lanes))
             elif number is double:
