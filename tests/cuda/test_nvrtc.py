@@ -23,7 +23,7 @@ INSTANCES = {
                     for tile in ("128, 16, 16", "64, 64, 16", "128, 128, 8")]
     + [f"tiled<double, {m}, true, 64, 64, 16>" for m in MODES]
     + [f"direct_{m.lower()}<{t}>" for m in MODES for t in FLOATS],
-    "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill", "commit") for t in ("unsigned char", "unsigned", "u64")
+    "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill") for t in ("unsigned char", "unsigned", "u64")
              for i in ("int", "i64")] + ["no_error"],
     "indexing": ["check<unsigned char>", "check<int>", "check<i64>", "take<unsigned>", "take<u64>",
                  *(f"take_gradient<{t}>" for t in FLOATS)],

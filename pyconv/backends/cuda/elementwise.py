@@ -68,6 +68,37 @@ class Access(NamedTuple):
     axes: tuple
 
 
+FINE = "const bool fine = status[0] == 0x7fffffff;"         # no error was reported
+
+
+class Body(NamedTuple):
+    """What a kernel does for element i of `n`, in C."""
+
+    name: str
+    index: str              # the type of i and n
+    pointers: tuple         # declarations of the arrays: inputs, then outputs
+    inputs: list            # the tensors that are read
+    outputs: list           # nodes that have an output of their own
+    numbers: dict           # name of a further number (sizes and strides, codes of errors) -> its value
+    status: str             # declaration of the status, if it is used
+    text: str
+    guarded: bool           # whether variables are written, if no error was reported
+
+    def source(self) -> str:
+        """A kernel of this alone: its arguments are the pointers, the status, the numbers, and n."""
+        parameters = [*self.pointers, *filter(None, [self.status]), *(f"{self.index} {k}" for k in self.numbers),
+                      f"{self.index} n"]
+        return f"""extern "C" __global__ void __launch_bounds__({BLOCK}) {self.name}({', '.join(parameters)})
+{{
+    {FINE if self.guarded else ""}
+    const {self.index} step = ({self.index})gridDim.x * {BLOCK};
+    for ({self.index} i = ({self.index})blockIdx.x * {BLOCK} + threadIdx.x; i < n; i += step) {{
+        {self.text}
+    }}
+}}
+"""
+
+
 class Group:
     """Elementwise nodes that one kernel will compute, over `count` elements.
 
@@ -101,17 +132,14 @@ class Group:
                    for node in self.nodes for tensor in node.inputs
                    if self.root(tensor).node.attrs.get("variable") is variable)
 
-    def source(self, stored, codes, through):
-        """The kernel: (source, name, inputs as Access, nodes with an output of their own, numbers of the geometry).
+    def body(self, stored, codes, through) -> Body:
+        """What a kernel does for one element.
 
         stored: the nodes whose results are kept, in the order of the kernel's outputs. codes: id of a node ->
         its error's code, which becomes an argument. through: id of a node -> the variable that its result is written
         to, if no error was reported; where the group reads that variable too, it is one argument for both.
-
-        The arguments are the inputs, the outputs, the geometry, the status (with `codes` or `through`), the codes, and
-        the number of elements.
         """
-        index = "int" if self.count < 2**31 - 2**20 else "long long"
+        index = "int" if self.count < 2**31 - 2**20 else "i64"
         accesses, geometry, loads, at, lines = {}, [], [], {}, []
         names = {id(n.output): f"t{i}" for i, n in enumerate(self.nodes)}
         for node in self.nodes:
@@ -134,29 +162,20 @@ class Group:
         checks = [i for i, n in enumerate(self.nodes) if id(n) in codes]
         both = {id(v): f"p{name}" for v in through.values() for name, a in accesses.values()
                 if a.tensor.node.attrs.get("variable") is v}
-        parameters = [f"{TYPES[a.tensor.dtype]}* p{name}" if f"p{name}" in both.values()
-                      else f"const {TYPES[a.tensor.dtype]}* __restrict__ p{name}" for name, a in accesses.values()]
+        pointers = [f"{TYPES[a.tensor.dtype]}* p{name}" if f"p{name}" in both.values()
+                    else f"const {TYPES[a.tensor.dtype]}* __restrict__ p{name}" for name, a in accesses.values()]
         own = [n for n in stored if id(through.get(id(n))) not in both]
-        parameters += [f"{TYPES[n.output.dtype]}* __restrict__ y{i}" for i, n in enumerate(own)]
-        parameters += [f"{index} g{i}" for i in range(len(geometry))]
-        parameters += ["i64* status"] if checks else ["const i64* __restrict__ status"] if through else []
-        parameters += [f"int code{i}" for i in checks] + [f"{index} n"]
+        pointers += [f"{TYPES[n.output.dtype]}* __restrict__ y{i}" for i, n in enumerate(own)]
         stores = []
         for node in stored:
             target = both.get(id(through.get(id(node)))) or f"y{next(i for i, n in enumerate(own) if n is node)}"
             stores.append(f"{'if (fine) ' if id(node) in through else ''}{target}[i] = {names[id(node.output)]};")
+        numbers = {**{f"g{i}": v for i, v in enumerate(geometry)},
+                   **{f"code{i}": codes[id(self.nodes[i])] for i in checks}}
+        status = "i64* status" if checks else "const i64* __restrict__ status" if through else ""
         name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes))[:40].rstrip("_")
-        body = "\n        ".join(loads + lines + stores)
-        fine = "    const bool fine = status[0] == 0x7fffffff;\n" if through else ""
-        source = f"""extern "C" __global__ void __launch_bounds__({BLOCK}) {name}({', '.join(parameters)})
-{{
-{fine}    for ({index} i = ({index})blockIdx.x * {BLOCK} + threadIdx.x; i < n; i += ({index})gridDim.x * {BLOCK}) {{
-        {body}
-    }}
-}}
-"""
-        cast = np.int32 if index == "int" else np.int64
-        return source, name, [a for _, a in accesses.values()], own, [cast(v) for v in (*geometry, self.count)]
+        return Body(name, index, tuple(pointers), [a.tensor for _, a in accesses.values()], own, numbers, status,
+                    "\n        ".join(loads + lines + stores), bool(through))
 
     @staticmethod
     def _place(axes, at, geometry, lines) -> str:
@@ -187,13 +206,3 @@ class Group:
                 terms.append(f"{rest} /= {size_name};")
         lines.append(" ".join(terms))
         return at[axes]
-
-
-def is_elementwise(op) -> bool:
-    return op in EXPRESSIONS
-
-
-def count(tensor) -> int:
-    return math.prod(tensor.shape)
-
-

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Buffer", "View", "place", "strides"]
+__all__ = ["Buffer", "Table", "View", "place", "strides"]
 
 ALIGNMENT = 256
 # Areas: the arena is planned; inputs, outputs and constants are kept apart, so that one copy moves each across the bus.
@@ -35,6 +35,12 @@ class View(NamedTuple):
     dtype: str
     shape: tuple | None = None
     swapped: bool = False
+
+
+class Table(NamedTuple):
+    """A kernel's argument: an array of 64-bit numbers on the device, those that are views as their addresses."""
+
+    entries: tuple
 
 
 def aligned(nbytes) -> int:

@@ -16,9 +16,10 @@ import numpy as np
 
 from ...graph import LEAVES, Graph
 from . import memory
-from .elementwise import BLOCK, EXPRESSIONS, Group
+from .elementwise import BLOCK, EXPRESSIONS, Body, Group
 from .expansion import expand
-from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Buffer, View
+from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Buffer, Table, View
+from .together import Task, together
 
 __all__ = ["Launch", "Planner", "blocks_for"]
 
@@ -39,7 +40,8 @@ class Launch:
 
     def __init__(self, kernel, grid, block, args, writes):
         self.kernel, self.grid, self.block, self.args = kernel, grid, block, args
-        buffers = [a.buffer for a in args if isinstance(a, View)]
+        entries = [e for a in args for e in (a.entries if isinstance(a, Table) else (a,))]
+        buffers = [e.buffer for e in entries if isinstance(e, View)]
         self.writes = list(writes)
         self.reads = [b for b in buffers if all(b is not w for w in self.writes)]
 
@@ -203,8 +205,18 @@ class Planner:
         target.add(node)
         self._pending[id(node.output)] = target
 
-    def _emit(self, group, through=None):
-        """Launch a group's kernel; what is needed outside of it is stored.
+    def _emit(self, group):
+        """Launch a group's kernel; what is needed outside of it is stored."""
+        body, views = self._ready(group)
+        number = NUMPY[body.index]
+        status = [self.status_view()] if body.status else []
+        writes = views[len(body.inputs):] + (status if body.status.startswith("i64*") else [])
+        args = (*views, *status, *map(number, body.numbers.values()), number(group.count))
+        self.launches.append(Launch(self.driver.kernel_of_source(body.source(), body.name), blocks_for(group.count),
+                                    (BLOCK,), args, [v.buffer for v in writes]))
+
+    def _ready(self, group, through=None) -> tuple:
+        """A waiting group's body and the arrays that it works on.
 
         through: id of a node -> the variable that its result goes to at once, see `_write_through`.
         """
@@ -214,18 +226,19 @@ class Planner:
             del self._pending[id(node.output)]
         stored = [n for n in group.nodes if any(c is None or id(c) not in inside
                                                 for c in self._consumers.get(id(n.output), ()))]
-        checked = [n for n in group.nodes if n.op == "check_finite"]
-        codes = {id(n): self.message(n.attrs["message"]) for n in checked}
-        source, name, accesses, own, numbers = group.source(stored, codes, through)
-        args = [self.view(a.tensor) for a in accesses]
-        outputs = [View(self._home(through[id(n)]) if id(n) in through else self.define(n.output), n.output.dtype)
-                   for n in own]
-        status = [self.status_view()] if checked or through else []
-        writes = [*outputs, *(status if checked else ())]
-        *geometry, n = numbers
-        args += [*outputs, *geometry, *status, *(np.int32(codes[id(c)]) for c in checked), n]
-        self.launches.append(Launch(self.driver.kernel_of_source(source, name), blocks_for(group.count), (BLOCK,),
-                                    tuple(args), [v.buffer for v in writes]))
+        codes = {id(n): self.message(n.attrs["message"]) for n in group.nodes if n.op == "check_finite"}
+        body = group.body(stored, codes, through)
+        views = [self.view(t) for t in body.inputs]
+        views += [View(self._home(through[id(n)]) if id(n) in through else self.define(n.output), n.output.dtype)
+                  for n in body.outputs]
+        return body, views
+
+    def _emit_together(self, tasks, writes):
+        """Launch tasks that do not need each other as one kernel. writes: the views that it writes."""
+        source, name, table, which, status = together(tasks)
+        args = (table, self.constant(which), *([self.status_view()] if status else []))
+        self.launches.append(Launch(self.driver.kernel_of_source(source, name), (len(which),), (BLOCK,), args,
+                                    [v.buffer for v in writes]))
 
     def _write_through(self):
         """Launch what waits last, as nothing but new values of variables needs it; these go to the variables at once.
@@ -243,8 +256,8 @@ class Planner:
         for group in reporting:
             self._emit(group)
         waiting = [g for g in waiting if all(g is not r for r in reporting)]
-        written = set()
-        for i, group in enumerate(waiting):
+        written, tasks, writes = set(), [], []
+        for group in waiting:
             inside, through = {id(n) for n in group.nodes}, {}
             for node in group.nodes:
                 variables = news.get(id(node.output), ())
@@ -252,11 +265,16 @@ class Planner:
                 if len(variables) != 1 or outside != [None] or id(variables[0]) in sources:
                     continue
                 (variable,) = variables
-                others = [t.node.attrs.get("variable") for g in waiting[i + 1:] for t in g.outside.values()]
+                # All these groups run at once.
+                others = [t.node.attrs.get("variable") for g in waiting if g is not group for t in g.outside.values()]
                 if group.reads_once(variable) and all(v is not variable for v in others):
                     through[id(node)] = variable
                     written.add(id(variable))
-            self._emit(group, through)
+            body, views = self._ready(group, through)
+            tasks.append(Task(body, tuple(views), group.count))
+            writes += views[len(body.inputs):] + [View(self._home(v), v.dtype) for v in through.values()]
+        if tasks:
+            self._emit_together(tasks, writes)
         return written
 
     # The whole ---------------------------------------------------------------------------------------------
@@ -318,19 +336,23 @@ class Planner:
             if buffer.area == VARIABLE and id(buffer.variable) in changing:
                 buffer = self._copied(tensor, buffer)
             pairs.append((variable, tensor, buffer))
+        tasks = []
         for variable, tensor, buffer in pairs:
             self.updated.append(variable)
             item = np.dtype(tensor.dtype).itemsize
             bits, n = f"uint{8 * item}", buffer.nbytes // item
-            target, index = View(self._home(variable), bits), self.index(n)
-            self.launch("copy", f"commit<{UNSIGNED[item]}, {index}>", blocks_for(n), (BLOCK,),
-                        (View(buffer, bits), target, self.status_view(), NUMPY[index](n)), [target])
+            body = Body("commit", self.index(n), (f"const {UNSIGNED[item]}* __restrict__ x", f"{UNSIGNED[item]}* y"),
+                        [], [], {}, "const i64* __restrict__ status", "if (fine) y[i] = x[i];", True)
+            tasks.append(Task(body, (View(buffer, bits), View(self._home(variable), bits)), n))
+        if tasks:
+            self._emit_together(tasks, [task.views[1] for task in tasks])
 
     def _memory(self):
         for i, launch in enumerate(self.launches):
             for buffer in (*launch.reads, *launch.writes):
                 buffer.first = i if buffer.first is None else buffer.first
                 buffer.last = i
+        self.tables = [a for launch in self.launches for a in launch.args if isinstance(a, Table)]
         used = {id(b): b for launch in self.launches for b in (*launch.reads, *launch.writes)}
         self.arena_size = memory.place([b for b in used.values() if b.area == ARENA and b.nbytes])
         self.outputs_size = memory.aligned(self.status.nbytes)

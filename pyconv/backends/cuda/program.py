@@ -9,7 +9,7 @@ import numpy as np
 from ...graph import Graph
 from ..base import Program
 from . import memory
-from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, View
+from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Table, View
 
 __all__ = ["CUDAProgram"]
 
@@ -47,6 +47,7 @@ class CUDAProgram(Program):
         if plan.constants:
             driver.upload(self.areas[CONSTANT], np.frombuffer(plan.constants, np.uint8))
             driver.stream.synchronize()
+        self.tables = [driver.empty(8 * len(table.entries)).view(np.dtype("uint64")) for table in plan.tables]
         self.staging = driver.host(plan.inputs_size)
         self.result = driver.host(plan.outputs_size)
         # For the next batch: its place; when `staging` has been read, and `landing`; (arrays, rows) of what is there.
@@ -70,10 +71,21 @@ class CUDAProgram(Program):
         """Find the arrays that the launches work on."""
         for variable in (*self.variables, *self.updated):
             self.driver.storage(variable)       # before the arena, which may have to make room for them
-        areas = {**self.areas, ARENA: self.driver.arena(self)}
-        self.launches = [(launch.kernel, launch.grid, launch.block,
-                          tuple(self._array(a, areas) if isinstance(a, View) else a for a in launch.args))
+        areas, tables = {**self.areas, ARENA: self.driver.arena(self)}, iter(self.tables)
+
+        def argument(given):
+            if isinstance(given, Table):
+                return self._filled(next(tables), given, areas)
+            return self._array(given, areas) if isinstance(given, View) else given
+        self.launches = [(launch.kernel, launch.grid, launch.block, tuple(map(argument, launch.args)))
                          for launch in self.plan]
+
+    def _filled(self, target, table, areas):
+        """Write a table's numbers to the device; the addresses are those that the views have now."""
+        numbers = [self._array(e, areas).data.ptr if isinstance(e, View) else e for e in table.entries]
+        self.driver.upload(target, np.array(numbers, np.uint64))
+        self.driver.stream.synchronize()
+        return target
 
     def _array(self, view, areas):
         """The device array that an argument stands for."""

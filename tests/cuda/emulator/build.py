@@ -128,7 +128,8 @@ class Kernel:
             self.module.library.shim_buf(array.ctypes.data, array.nbytes, min(4, array.itemsize), code[0] == "c")
         return array.ctypes.data
 
-    def __call__(self, grid, block, args, shared=0):
+    def __call__(self, grid, block, args, shared=0, others=()):
+        """others: (address, size) of further memory that the kernel may use, whose addresses are in its arguments."""
         grid, block = (tuple(t) + (1,) * (3 - len(t)) for t in (grid, block))
         if len(args) != len(self.signature):
             raise LaunchError(f"{self.name}: {len(args)} arguments for {len(self.signature)} parameters")
@@ -149,5 +150,8 @@ class Kernel:
                 holder = (ctypes.c_char * wanted.itemsize).from_buffer_copy(value.tobytes())
             kept.append(holder)
             pointers[i] = ctypes.addressof(holder)
+        if self.module.check:
+            for address, nbytes in others:
+                self.module.library.shim_buf(address, nbytes, 4, False)
         if self.go(pointers, (ctypes.c_uint * 3)(*grid), (ctypes.c_uint * 3)(*block), ctypes.c_uint(shared)):
             raise LaunchError(f"{self.name}: {self.module.library.shim_error().decode()}")

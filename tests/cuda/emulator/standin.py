@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import types
+import weakref
 
 import numpy as np
 
@@ -25,6 +26,7 @@ DEVICES = 1                  # how many there are
 TOTAL = 1 << 30              # bytes of each
 failing = None               # how many further allocations succeed before one fails; None: all do
 allocations = 0              # how many there have been
+_made: list = []             # weak references to them
 
 
 class OutOfMemoryError(MemoryError):
@@ -41,7 +43,21 @@ def _allocate(nbytes, error=OutOfMemoryError):
             raise error(f"Out of memory allocating {nbytes:,} bytes")
     raw = np.full(nbytes + 1024, 0xFF, np.uint8)
     start = -raw.ctypes.data % 512          # CuPy's pool gives multiples of 512
+    _made.append(weakref.ref(raw))
+    _made[:] = [ref for ref in _made if ref() is not None] if len(_made) % 64 == 0 else _made
     return raw[start:start + nbytes]
+
+
+def _behind(table):
+    """The allocations that the addresses in a table point into, for the checks of accesses."""
+    found = {}
+    for raw in (ref() for ref in _made):
+        if raw is not None:
+            start = raw.ctypes.data + -raw.ctypes.data % 512
+            nbytes = raw.nbytes - 1024
+            if ((table >= start) & (table < start + nbytes)).any():
+                found[start] = nbytes
+    return list(found.items())
 
 
 def _pinned(nbytes):
@@ -214,7 +230,8 @@ class Function:
 
         def run():
             log.append("kernel")
-            self._kernel(grid, block, arrays, shared_mem)
+            tables = [a for a in arrays if isinstance(a, np.ndarray) and a.dtype == np.uint64] if CHECK else []
+            self._kernel(grid, block, arrays, shared_mem, [found for t in tables for found in _behind(t)])
         get_current_stream()._do(run)
 
 

@@ -1,5 +1,4 @@
-// Elements moved from one strided array to another: transpose, slice, pad, concatenate, flip; fills; and the copies
-// that put new values into variables at the end of a run.
+// Elements moved from one strided array to another: transpose, slice, pad, concatenate, flip; and fills.
 //
 // Elements are bits: T is an unsigned integer of their size. One thread an element, in the order of the copied block
 // (last axis fastest); `table` has the block's sizes, the strides of the source, and those of the target, each `rank`
@@ -26,15 +25,6 @@ __global__ void __launch_bounds__(256) fill(const T* __restrict__ value, T* __re
 {
     const T v = value[0];
     for (I i = (I)blockIdx.x * 256 + threadIdx.x; i < n; i += (I)gridDim.x * 256) y[i] = v;
-}
-
-// Nothing is copied if an error was reported: then the variable keeps its value.
-template <typename T, typename I>
-__global__ void __launch_bounds__(256) commit(const T* __restrict__ x, T* __restrict__ y,
-                                              const i64* __restrict__ status, I n)
-{
-    if (status[0] != 0x7fffffff) return;
-    for (I i = (I)blockIdx.x * 256 + threadIdx.x; i < n; i += (I)gridDim.x * 256) y[i] = x[i];
 }
 
 // status[0] before a run; see common.cu.
