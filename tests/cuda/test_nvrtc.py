@@ -40,7 +40,8 @@ INSTANCES = {
 
 
 def test_every_family_is_listed():
-    files = {path.stem for path in nvrtc.FOLDER.glob("*.cu")} - {"common"}
+    # The text of sums.cu is a part of generated sources.
+    files = {path.stem for path in nvrtc.FOLDER.glob("*.cu")} - {"common", "sums"}
     assert files == set(INSTANCES)
     for family, names in INSTANCES.items():         # every kernel in the file is among them
         source = nvrtc.source_of(family)
@@ -94,8 +95,10 @@ def test_generated_chains():
     for x, y in (("float32", "int32"), ("float64", "uint8")):
         graph, _ = trace(everything, [((5,), x), ((5,), x), ((3, 5), y), ((5,), y)])
         Planner(graph, recorder, LOWERING).plan()
-    # All in one program, which is faster; so each needs a name of its own.
-    parts = [re.sub(r"\bchain_\w+", f"chain_{i}", source, count=1) for i, source in enumerate(sorted(recorder.sources))]
+    # All in one program, which is faster; so each needs a name, and what it defines a space, of its own.
+    names = ("SUMS", "RESULTS", "PARAMETERS", "ELEMENT")
+    parts = [f"namespace n{i} {{\n" + re.sub(r"\b(?:chain|sums|together)_\w+(?=\()", f"chain_{i}", source, count=1)
+             + "\n}\n" + "".join(f"#undef {n}\n" for n in names) for i, source in enumerate(sorted(recorder.sources))]
     for architecture, some in ((ARCHITECTURES[0], parts), (90, parts[::8])):
         found = nvrtc.compiled("\n".join(some), (), architecture)
         assert len(found) == len(some) and not any(usage.spilled for usage in found.values())

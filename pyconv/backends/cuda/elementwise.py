@@ -7,11 +7,9 @@ them, at a place computed from i. Sizes are arguments of the kernel: one source 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 
 from ...graph import Tensor
 
@@ -132,8 +130,8 @@ class Group:
                    for node in self.nodes for tensor in node.inputs
                    if self.root(tensor).node.attrs.get("variable") is variable)
 
-    def body(self, stored, codes, through) -> Body:
-        """What a kernel does for one element.
+    def body(self, stored, codes, through, wanted=()) -> tuple:
+        """What a kernel does for one element, and the C names of element i of the `wanted` tensors.
 
         stored: the nodes whose results are kept, in the order of the kernel's outputs. codes: id of a node ->
         its error's code, which becomes an argument. through: id of a node -> the variable that its result is written
@@ -159,6 +157,18 @@ class Group:
             out = TYPES[node.output.dtype]
             expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{len(lines)}")
             lines.append(f"const {out} {names[id(node.output)]} = ({out}){expression};")
+        words = []
+        for base in map(self.root, wanted):
+            if id(base) in names:
+                words.append(names[id(base)])
+                continue
+            key = (id(base), collapsed(base.shape, base.shape))
+            if key not in accesses:
+                name = f"x{len(accesses)}"
+                accesses[key] = name, Access(base, key[1])
+                place = self._place(key[1], at, geometry, loads)
+                loads.append(f"const {TYPES[base.dtype]} {name} = p{name}[{place}];")
+            words.append(accesses[key][0])
         checks = [i for i, n in enumerate(self.nodes) if id(n) in codes]
         both = {id(v): f"p{name}" for v in through.values() for name, a in accesses.values()
                 if a.tensor.node.attrs.get("variable") is v}
@@ -174,8 +184,8 @@ class Group:
                    **{f"code{i}": codes[id(self.nodes[i])] for i in checks}}
         status = "i64* status" if checks else "const i64* __restrict__ status" if through else ""
         name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes))[:40].rstrip("_")
-        return Body(name, index, tuple(pointers), [a.tensor for _, a in accesses.values()], own, numbers, status,
-                    "\n        ".join(loads + lines + stores), bool(through))
+        return Body(name.rstrip("_"), index, tuple(pointers), [a.tensor for _, a in accesses.values()], own, numbers,
+                    status, "\n        ".join(loads + lines + stores), bool(through)), words
 
     @staticmethod
     def _place(axes, at, geometry, lines) -> str:

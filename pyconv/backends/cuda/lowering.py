@@ -9,11 +9,11 @@ import numpy as np
 from .elementwise import BLOCK, TYPES
 from .memory import View, strides
 from .planner import NUMPY, UNSIGNED, blocks_for
+from .sums import PARTS, joined, power_of_two, shared_out, split_axes, sums
 
 __all__ = ["LOWERING"]
 
 LOWERING: dict = {}             # name of an op -> function (planner, node)
-PARTS = 256                     # blocks that a reduction is spread over, if it is long enough
 NULL = np.uint64(0)             # a pointer to nothing; for None, earlier versions of CuPy give the driver no argument
 
 
@@ -99,39 +99,12 @@ def concatenate(planner, node):
 
 # Reductions -----------------------------------------------------------------------------------------------------
 
-def joined(axes) -> list:
-    """(size, stride) pairs, outermost first, without axes of one element, those that can be walked as one joined."""
-    out = []
-    for n, stride in axes:
-        if n == 1:
-            continue
-        if out and out[-1][1] == n * stride:
-            out[-1] = (out[-1][0] * n, stride)
-        else:
-            out.append((n, stride))
-    return out or [(1, 1)]
-
-
-def power_of_two(n, most) -> int:
-    """The largest power of two that is not above n, nor `most`."""
-    return 1 << (min(max(int(n), 1), most).bit_length() - 1)
-
-
 def reduce(planner, kind, source, target, kept, reduced):
     """Reduce over the `reduced` axes of an array; both are lists of (size, stride)."""
     kept, reduced = joined(kept), joined(reduced)
     outputs, count = (math.prod(n for n, _ in axes) for axes in (kept, reduced))
     index = planner.index(outputs * count)
-    columns = kept[-1][1] == 1 and outputs > 1 and reduced[-1][1] != 1
-    if columns:
-        lanes = max(8, 256 // (2 * power_of_two(outputs, 128)))
-        lanes = min(lanes, 2 * power_of_two(count, 128))
-    else:
-        lanes = power_of_two(count, 256)
-    blocks = -(-outputs // (256 // lanes))
-    parts = max(1, min(PARTS // blocks, count // (lanes * 16)))
-    each = -(-count // parts)
-    parts = -(-count // each)
+    columns, lanes, blocks, parts, each = shared_out(kept, reduced)
     number = NUMPY[index]
     first = target if parts == 1 else planner.temporary(parts * outputs, target.dtype)
     tables = [planner.constant([v for column in zip(*axes, strict=True) for v in column], number)
@@ -144,12 +117,13 @@ def reduce(planner, kind, source, target, kept, reduced):
         reduce(planner, kind, first, target, [(outputs, 1)], [(parts, outputs)])
 
 
-@lowers("sum", "max", "min")
-def reduction(planner, node):
-    x, axes = node.inputs[0], node.attrs["axes"]
-    source, pairs = planner.view(x), list(zip(x.shape, strides(x.shape), strict=True))
-    reduce(planner, node.op.capitalize(), source, result(planner, node),
-           [p for i, p in enumerate(pairs) if i not in axes], [p for i, p in enumerate(pairs) if i in axes])
+LOWERING["sum"] = sums
+
+
+@lowers("max", "min")
+def extremum(planner, node):
+    kept, reduced = split_axes(node)
+    reduce(planner, node.op.capitalize(), planner.view(node.inputs[0]), result(planner, node), kept, reduced)
 
 
 @lowers("argmax", "argmin")

@@ -125,11 +125,23 @@ class Planner:
             self.constants += content
         return View(Buffer(len(content), CONSTANT, self._offsets[content]), array.dtype.name)
 
+    def zeros(self, count, dtype) -> View:
+        """Numbers that are 0 before the first run, and that kernels leave so after each."""
+        self.constants += bytes(-len(self.constants) % memory.ALIGNMENT)
+        offset, nbytes = len(self.constants), count * np.dtype(dtype).itemsize
+        self.constants += bytes(nbytes)
+        return View(Buffer(nbytes, CONSTANT, offset), dtype)
+
     # Launches ----------------------------------------------------------------------------------------------
 
     def launch(self, family, expression, grid, block, args, writes):
         """Add a kernel of kernels/`family`.cu. `writes`: the arguments that it writes; the others are read."""
         self.launches.append(Launch(self.driver.kernel(family, expression), grid, block, tuple(args),
+                                    [w.buffer for w in writes]))
+
+    def generated(self, source, name, grid, args, writes):
+        """Add a kernel of a source of its own, with blocks of BLOCK threads."""
+        self.launches.append(Launch(self.driver.kernel_of_source(source, name), grid, (BLOCK,), tuple(args),
                                     [w.buffer for w in writes]))
 
     def call(self, function, args, writes):
@@ -207,38 +219,45 @@ class Planner:
 
     def _emit(self, group):
         """Launch a group's kernel; what is needed outside of it is stored."""
-        body, views = self._ready(group)
+        body, views, _ = self.ready(group)
         number = NUMPY[body.index]
         status = [self.status_view()] if body.status else []
         writes = views[len(body.inputs):] + (status if body.status.startswith("i64*") else [])
         args = (*views, *status, *map(number, body.numbers.values()), number(group.count))
-        self.launches.append(Launch(self.driver.kernel_of_source(body.source(), body.name), blocks_for(group.count),
-                                    (BLOCK,), args, [v.buffer for v in writes]))
+        self.generated(body.source(), body.name, blocks_for(group.count), args, writes)
 
-    def _ready(self, group, through=None) -> tuple:
-        """A waiting group's body and the arrays that it works on.
+    def waiting(self, tensor):
+        """The group that will compute the tensor, if it was not launched yet."""
+        return self._pending.get(id(self.root(tensor)))
+
+    def consumers(self, tensor) -> list:
+        """The nodes that read a tensor's elements; None stands for the graph's results."""
+        return self._consumers.get(id(self.root(tensor)), [])
+
+    def ready(self, group, through=None, absorbed=(), wanted=()) -> tuple:
+        """A waiting group's body, the arrays that it works on, and the C names of the `wanted` tensors' elements.
 
         through: id of a node -> the variable that its result goes to at once, see `_write_through`.
+        absorbed: nodes that the same kernel computes, for which nothing need be stored.
         """
         through = through or {}
-        inside = {id(n) for n in group.nodes}
+        inside = {id(n) for n in (*group.nodes, *absorbed)}
         for node in group.nodes:
             del self._pending[id(node.output)]
         stored = [n for n in group.nodes if any(c is None or id(c) not in inside
                                                 for c in self._consumers.get(id(n.output), ()))]
         codes = {id(n): self.message(n.attrs["message"]) for n in group.nodes if n.op == "check_finite"}
-        body = group.body(stored, codes, through)
+        body, words = group.body(stored, codes, through, wanted)
         views = [self.view(t) for t in body.inputs]
         views += [View(self._home(through[id(n)]) if id(n) in through else self.define(n.output), n.output.dtype)
                   for n in body.outputs]
-        return body, views
+        return body, views, words
 
     def _emit_together(self, tasks, writes):
         """Launch tasks that do not need each other as one kernel. writes: the views that it writes."""
         source, name, table, which, status = together(tasks)
         args = (table, self.constant(which), *([self.status_view()] if status else []))
-        self.launches.append(Launch(self.driver.kernel_of_source(source, name), (len(which),), (BLOCK,), args,
-                                    [v.buffer for v in writes]))
+        self.generated(source, name, (len(which),), args, writes)
 
     def _write_through(self):
         """Launch what waits last, as nothing but new values of variables needs it; these go to the variables at once.
@@ -270,7 +289,7 @@ class Planner:
                 if group.reads_once(variable) and all(v is not variable for v in others):
                     through[id(node)] = variable
                     written.add(id(variable))
-            body, views = self._ready(group, through)
+            body, views, _ = self.ready(group, through)
             tasks.append(Task(body, tuple(views), group.count))
             writes += views[len(body.inputs):] + [View(self._home(v), v.dtype) for v in through.values()]
         if tasks:

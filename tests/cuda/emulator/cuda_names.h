@@ -65,6 +65,7 @@ extern struct Warp {
 } *cur_warp;
 int cur_tid_();
 void note_atomic(const volatile void *p, unsigned n);
+void fence();
 template <class T> SHIM_NOSAN T xchg_lane(unsigned mask, T v, int src, int line) {
     static_assert(sizeof(T) <= 8, "shfl type");
     int lane = cur_tid_() & 31;
@@ -122,6 +123,7 @@ static inline SHIM_NOSAN unsigned ballot(unsigned mask, bool v, int line) {
 #define __ballot_sync(m, v) shim::ballot(m, v, __LINE__)
 #define __ffs(x) __builtin_ffs(x)
 #define __shfl_sync(m, v, d, ...) shim::shfl(m, v, d, 32, __LINE__)
+#define __threadfence() shim::fence()
 template <class T> static inline T __ldg(const T *p) { return *p; }
 template <class T> SHIM_NOSAN static T atomicAdd(T *p, T v) {
     shim::note_atomic(p, sizeof(T));

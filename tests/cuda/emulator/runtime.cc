@@ -82,6 +82,9 @@ struct RT {
     };
     std::vector<Buf> bufs;
     size_t last;
+    // A block is released when it counts itself by an atomic operation and none of its threads has written since its
+    // last fence. What released blocks have written may be read by a block after an atomic operation of its own.
+    std::vector<char> dirty, released, acquired;
 };
 static RT *rt = reinterpret_cast<RT *>(1); // non-zero init: .data, not .bss
 Warp *cur_warp = reinterpret_cast<Warp *>(1);
@@ -401,7 +404,7 @@ NS static void check(const volatile void *pv, unsigned n, bool wr, bool atom, bo
             if (!kb)
                 return false;
             if (kb != B)
-                return true;
+                return b->shared || rt->acquired.empty() || !rt->acquired[kb - 1];
             if (ke != E)
                 return false;
             if (many)
@@ -416,6 +419,10 @@ NS static void check(const volatile void *pv, unsigned n, bool wr, bool atom, bo
             fail("race: %s of buffer #%d%s element %zu after a write by block %u thread %u with no barrier between",
                  wr ? (atom ? "atomic" : "write") : "read", (int)(b - rt->bufs.data()),
                  b->shared ? " (shared)" : "", g, k.wb - 1, k.wt);
+        if (wr && !atom && !b->shared) {
+            rt->dirty[T] = 1;
+            rt->released[rt->blk] = 0;
+        }
         if (wr) {
             uint32_t rb = k.rb;
             if (b->shared && rb != B)
@@ -445,9 +452,16 @@ NS static void check(const volatile void *pv, unsigned n, bool wr, bool atom, bo
         }
     }
 }
-NS void note_atomic(const volatile void *p, unsigned n) { check(p, n, true, true, false, 0); }
+NS void note_atomic(const volatile void *p, unsigned n) {
+    check(p, n, true, true, false, 0);
+    if (std::find(rt->dirty.begin(), rt->dirty.end(), 1) == rt->dirty.end())
+        rt->released[rt->blk] = 1;
+    rt->acquired = rt->released;
+}
+NS void fence() { rt->dirty[rt->cur->tid] = 0; }
 #else
 void note_atomic(const volatile void *, unsigned) {}
+void fence() {}
 #endif
 NS int launch(Body b, const unsigned *grid, const unsigned *block, unsigned dyn) {
     if (reinterpret_cast<size_t>(rt) == 1) {
@@ -484,12 +498,17 @@ NS int launch(Body b, const unsigned *grid, const unsigned *block, unsigned dyn)
     size_t bn = _end - __bss_start;
 #ifdef SHIM_CHECK
     size_t keep = rt->bufs.size();
+    rt->released.assign(nb, 0);
     rt->bufs.push_back({b0, bn, 1, true, false, (char *)calloc(bn + 1, sizeof(Cell))});
     rt->bufs.push_back({(char *)rt->dyn, dyn, 4, true, false, (char *)calloc(dyn + 1, sizeof(Cell))});
 #endif
     for (size_t i = 0; i < nb && !rt->failed; i++) {
         unsigned k = ord[i];
         rt->blk = k;
+#ifdef SHIM_CHECK
+        rt->dirty.assign(rt->n, 0);
+        rt->acquired.clear();
+#endif
         blockIdx_ = {k % grid[0], k / grid[0] % grid[1], k / (grid[0] * grid[1])};
         memset(b0, 0xff, bn);
         if (dyn)
