@@ -13,7 +13,7 @@ from .buffers import NOWHERE, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
 from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
-                                split_kernel_gradient, use_for_kernel, use_plain, use_winograd)
+                                split_kernel_gradient, transposed_sizes, use_for_kernel, use_plain, use_winograd)
 
 LOWERING: dict = {}
 BAND = CACHE // 4               # bytes of a band of input rows
@@ -168,12 +168,18 @@ def input_gradient(planner, node):
         return
     if use_winograd(g, grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
         # The kernel turned around, from its last tap, with channels and filters exchanged.
-        line = g.channels * all_filters
+        line, low = g.channels * all_filters, [k - 1 - p for k, (p, _) in zip(g.window, g.padding, strict=True)]
+        options = dict(w_tap=-line, origin=(math.prod(g.window) - 1) * line, low=low)
+        tiled = transposed_sizes(g)
+        if tiled:
+            # Turned around in its depth alone.
+            plane = g.window[1] * g.window[2] * line
+            options = dict(w_tap=line, w_slice=-plane, origin=(g.window[0] - 1) * plane, transposed=tiled,
+                           low=[low[0], *(p for p, _ in g.padding[1:])])
         run_winograd(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
                      target=planner.define(node.output, layout), weights=planner.rep(kernel, None),
                      channels=g.filters, filters=g.channels, in_sizes=g.outputs, out_sizes=g.sizes,
-                     low=[k - 1 - p for k, (p, _) in zip(g.window, g.padding, strict=True)],
-                     across_filters=False, w_other=all_filters, w_tap=-line, origin=(math.prod(g.window) - 1) * line)
+                     across_filters=False, w_other=all_filters, **options)
         return
 
     def sources_of(group, taps):

@@ -55,13 +55,21 @@ def _chosen(dtype, fast, slow) -> bool:
     return algorithm == "winograd" or algorithm == "auto" and dtype == "float32" and fast < slow
 
 
+def transposed_sizes(g):
+    """What the tiles of the gradient for the input are tiles of by the transpose of the forward algorithm; None where
+    that takes no fewer."""
+    sizes = (g.sizes[0], *g.outputs[1:])
+    return sizes if g.window[1] > 1 and _tiles(g, sizes, 1) < 0.9 * _tiles(g, g.sizes, 1) else None
+
+
 def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     """Whether a convolution, or its gradient for the input, goes this way; channels are read and filters computed."""
     if not applies(g):
         return False
     rows, values = channels * g.window[0], _values(g)
+    tiled = outputs == g.sizes and transposed_sizes(g) or outputs
     per_value = filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters
-    fast = _tiles_in_lanes(g, outputs, lanes) * values * per_value + WEIGHTS * rows * filters
+    fast = _tiles_in_lanes(g, tiled, lanes) * values * per_value + WEIGHTS * rows * filters
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
     return _chosen(dtype, fast, slow)
 
@@ -92,15 +100,16 @@ def _idle(tasks):
 
 
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
-                 across_filters, w_other, w_tap, origin, bias=None, relu=False):
-    """Add the work of a convolution; arguments as the kernels' module has them."""
+                 across_filters, w_other, w_tap, origin, w_slice=None, bias=None, relu=False, transposed=None):
+    """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, values, taps = channels * g.window[0], _values(g), g.window[1] * g.window[2]
-    tiles = _tiles(g, out_sizes, blocks)
-    _note(planner, g, out_sizes)
+    tiles = _tiles(g, transposed or out_sizes, blocks)
+    _note(planner, g, transposed or out_sizes)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
     chained, group = fits_chain(source, target), 32 if rows >= 256 else 16
-    parts, groups = (blocks, 1) if chained else _split(tiles, -(-filters // group), total, rows * filters * WEIGHTS,
+    apart = blocks * out_sizes[0] if transposed else tiles        # what tasks may have alone
+    parts, groups = (blocks, 1) if chained else _split(apart, -(-filters // group), total, rows * filters * WEIGHTS,
                                                        tiles * values * rows * INPUT)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them.
     # Where not even three do, many, so that the weights, which are larger still, are transformed and read once.
@@ -112,7 +121,8 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
             dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=blocks,
             parts=parts, groups=groups, group=group, chunk=chunk, channels=channels, filters=filters, window=g.window,
             in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
-            w_slice=w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu)
+            w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
+            transposed=bool(transposed))
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
 

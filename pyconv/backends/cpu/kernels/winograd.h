@@ -233,6 +233,77 @@ INLINE void NAME(gradient_line)(int points, const V *g, V *o) {
     }
 }
 
+/* For the gradient for the input where that has more tiles than the results: the transpose of all. A g A' of a tile of
+ * gradients, rows x cols of which are there, `row` elements from row to row; value k goes to out + k * step. */
+INLINE void NAME(spread_square)(int points, const T *g, long row, T *out, long step) {
+    V z[4][8], in[4], o[8];
+    UNROLL for (int x = 0; x < 4; x++) {
+        UNROLL for (int y = 0; y < 4; y++) in[y] = AT(g, y * row + x * LANES);
+        NAME(gradient_line)(points, in, z[x]);
+    }
+    UNROLL for (int i = 0; i < points; i++) {
+        UNROLL for (int x = 0; x < 4; x++) in[x] = z[x][i];
+        NAME(gradient_line)(points, in, o);
+        UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
+    }
+}
+
+APART NAME(spread_6)(const T *g, long row, T *out, long step) { NAME(spread_square)(6, g, row, out, step); }
+APART NAME(spread_8)(const T *g, long row, T *out, long step) { NAME(spread_square)(8, g, row, out, step); }
+
+static void NAME(spread_tile)(int points, const T *g, long row, long rows, long cols, T *out, long step) {
+    T tile[16 * LANES];
+    if (!g || rows < 4 || cols < 4) {
+        for (int i = 0; i < 16; i++)
+            *(V *)(tile + i * LANES) = g && i / 4 < rows && i % 4 < cols ? AT(g, i / 4 * row + i % 4 * LANES) : (V){0};
+        g = tile, row = 4 * LANES;
+    }
+    if (points == 6) NAME(spread_6)(g, row, out, step);
+    else NAME(spread_8)(g, row, out, step);
+}
+
+/* A line of B m. */
+INLINE void NAME(gather_line)(int points, const V *m, V *d) {
+    const V first = m[0], last = m[points - 1], s1 = m[1] + m[2], r1 = m[1] - m[2], s2 = m[3] + m[4];
+    const V r2 = 2 * (m[3] - m[4]);
+    if (points == 6) {
+        d[0] = 4 * first, d[1] = 4 * (last - r1) - r2, d[2] = -5 * first - 4 * s1 - s2;
+        d[3] = r1 + r2 - 5 * last, d[4] = first + s1 + s2;
+    } else {
+        const V s3 = m[5] + m[6], r3 = (T)0.5 * (m[5] - m[6]);
+        d[0] = first, d[1] = r1 + (T)0.25 * r2 + 4 * r3 - last, d[2] = s1 + (T)0.25 * s2 + 4 * s3 - (T)5.25 * first;
+        d[3] = (T)5.25 * last - (T)4.25 * r1 - (T)1.25 * r2 - 5 * r3;
+        d[4] = (T)5.25 * first - (T)4.25 * s1 - (T)1.25 * s2 - 5 * s3;
+        d[5] = r1 + r2 + r3 - (T)5.25 * last, d[6] = s1 + s2 + s3 - first;
+    }
+    d[points - 1] = last;
+}
+
+/* B m B' of a tile, value k at m + k * step, added to the pixels from (y, x) on that lie inside of a plane of h x w. */
+INLINE void NAME(gather_square)(int points, const T *m, long step, T *plane, long h, long w, long y, long x) {
+    V z[8][8], in[8], o[8];
+    const long left = x < 0 ? -x : 0, right = w - x < points ? w - x : points;
+    UNROLL for (int j = 0; j < points; j++) {
+        UNROLL for (int i = 0; i < points; i++) in[i] = AT(m, (points * i + j) * step);
+        NAME(gather_line)(points, in, z[j]);
+    }
+    for (long i = y < 0 ? -y : 0; i < points && y + i < h; i++) {
+        UNROLL for (int j = 0; j < points; j++) in[j] = z[j][i];
+        NAME(gather_line)(points, in, o);
+        T *to = plane + ((y + i) * w + x) * LANES;
+        if (left == 0 && right == points) UNROLL for (int j = 0; j < points; j++) *(V *)(to + j * LANES) += o[j];
+        else for (long j = left; j < right; j++) *(V *)(to + j * LANES) += o[j];
+    }
+}
+
+APART NAME(gather_6)(const T *m, long step, T *plane, long h, long w, long y, long x) {
+    NAME(gather_square)(6, m, step, plane, h, w, y, x);
+}
+
+APART NAME(gather_8)(const T *m, long step, T *plane, long h, long w, long y, long x) {
+    NAME(gather_square)(8, m, step, plane, h, w, y, x);
+}
+
 /* A g A' of gradients at g, `from` elements from one pixel to the next and 4 pixels from one row to the next, for each
  * of LANES samples that follow each other: value k of sample l goes to out + k * step + l * line. */
 INLINE void NAME(gradient_square)(int points, int lines, const T *g, long from, T *out, long step, long line) {

@@ -12,7 +12,9 @@ task takes a range of them and a range of filters, and goes through its tiles in
 V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Kernels with depth are
 sums over their slices, whose channels follow each other. Where a task is a block, it can go on to other instructions.
 
-The gradient for the input is the same with the kernel turned around and its channels and filters exchanged.
+The gradient for the input is the same with the kernel turned around and its channels and filters exchanged; or, where
+that takes fewer tiles, the transpose of the algorithm: tiles of the gradient, which lie side by side, are transformed
+into V, and those of the results, which overlap, are added up.
 
 The gradient for the kernel: a task has a range of tiles, of channels and of filters. Chunk by chunk, V[N][channel][tile]
 [lane] and the transformed gradients Q[N][tile][lane][filter], filters in the lanes, are multiplied and added to the
@@ -22,6 +24,8 @@ partial sums, which are added in their order.
 Plain layout, for batches too small to fill the lanes: [sample][row][column][channel], channels and then filters in the
 lanes. V[N][tile][channel] is read as scalars, and multiplied with U[N][channel][filter] into M[N][tile][filter].
 """
+
+from libc.string cimport memset
 
 from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
 
@@ -39,6 +43,12 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void input_tile_f64(int, int, const double *, long, long, long, long, long, double *, long)
     void output_tile_f32(int, int, const float *, long, float, int, float *, long, long, long)
     void output_tile_f64(int, int, const double *, long, double, int, double *, long, long, long)
+    void spread_tile_f32(int, const float *, long, long, long, float *, long)
+    void spread_tile_f64(int, const double *, long, long, long, double *, long)
+    void gather_6_f32(const float *, long, float *, long, long, long, long)
+    void gather_6_f64(const double *, long, double *, long, long, long, long)
+    void gather_8_f32(const float *, long, float *, long, long, long, long)
+    void gather_8_f64(const double *, long, double *, long, long, long, long)
     void output_tile_plain_f32(int, int, const float *, long, const float *, int, float *, long, long, long, long, long)
     void output_tile_plain_f64(int, int, const double *, long, const double *, int, double *, long, long, long, long,
                                long)
@@ -81,13 +91,16 @@ cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     cdef long d = z - t.low[0] + slice
     return d if 0 <= d < t.in_sizes[0] else -1
 
-cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, long chunk) except *:
+cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, long chunk,
+                     bint of_input=False) except *:
+    """Tiles of the results or, with `of_input`, of the rows and columns of the input."""
     cdef Tiles t
+    grid = in_sizes if of_input else out_sizes
     for i in range(3):
         t.in_sizes[i], t.out_sizes[i], t.low[i] = in_sizes[i], out_sizes[i], low[i]
     t.points, t.lines = window[2] + 3, 1 if window[1] == 1 else window[2] + 3
     t.values, t.height = t.points * t.lines, 1 if t.lines == 1 else 4
-    t.rows, t.columns = ceil_div(out_sizes[1], t.height), ceil_div(out_sizes[2], 4)
+    t.rows, t.columns = ceil_div(grid[1], t.height), ceil_div(grid[2], 4)
     t.per_block = t.rows * t.columns * out_sizes[0]
     t.total, t.parts, t.chunk = t.per_block * blocks, parts, chunk
     if chunk > MOST_TILES:
@@ -106,7 +119,7 @@ cdef struct Winograd:
     long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
     long origin                            # of the first tap (the last one, if turned around)
     int across_filters                     # which of the two lie side by side in w: filters or channels
-    int relu
+    int relu, transposed                   # transposed: tiles are of the input, and what they give is added up
     long v_step, u_step, m_step            # elements from one of the values to the next
     long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
 
@@ -163,7 +176,9 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef long in_plane = h * width * lanes, out_plane = oh * ow * lanes, channels = p.channels * p.depth
     cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.group)
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
-    cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
+    cdef long together = tiles.rows * tiles.columns if p.transposed else 1     # tiles that must not be parted
+    cdef long begin = tiles.total // together * part // tiles.parts * together
+    cdef long end = tiles.total // together * (part + 1) // tiles.parts * together
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
     cdef long line = tiles.chunk * lanes
     cdef real *u = <real *>context.scratch
@@ -172,6 +187,12 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *packed
     cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels
     cdef Tile at[MOST_TILES]
+    if p.transposed:
+        for i from begin <= i < end by together:
+            at[0] = tile_of(tiles, i)
+            for f in range(g0 * p.group, min(p.filters, g1 * p.group)):
+                memset(<real *>address(&p.y, at[0].block, context) + (f * tiles.out_sizes[0] + at[0].z) * out_plane, 0,
+                       out_plane * sizeof(real))
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
         n = begin + (end - begin) * (i + 1) // chunks - first
@@ -185,7 +206,16 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     if d >= 0:
                         plane = <const real *>address(&p.x, at[t].block, context) \
                             + (c * tiles.in_sizes[0] + d) * in_plane
-                    if real is float:
+                    if p.transposed:
+                        if plane:
+                            plane += (at[t].y * width + at[t].x) * lanes
+                        if real is float:
+                            spread_tile_f32(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
+                                            v + (s * p.channels + c) * line + t * lanes, p.v_step)
+                        else:
+                            spread_tile_f64(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
+                                            v + (s * p.channels + c) * line + t * lanes, p.v_step)
+                    elif real is float:
                         input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
                                        at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
                                        p.v_step)
@@ -214,8 +244,18 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
             for f in range(rows):
                 for t in range(n):
                     y = <real *>address(&p.y, at[t].block, context) \
-                        + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane \
-                        + (at[t].y * ow + at[t].x) * lanes
+                        + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
+                    if p.transposed:
+                        if real is float:
+                            (gather_6_f32 if tiles.points == 6 else gather_8_f32)(
+                                m + f * line + t * lanes, p.m_step, y, oh, ow, at[t].y - tiles.low[1],
+                                at[t].x - tiles.low[2])
+                        else:
+                            (gather_6_f64 if tiles.points == 6 else gather_8_f64)(
+                                m + f * line + t * lanes, p.m_step, y, oh, ow, at[t].y - tiles.low[1],
+                                at[t].x - tiles.low[2])
+                        continue
+                    y += (at[t].y * ow + at[t].x) * lanes
                     if real is float:
                         output_tile_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
                                         bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
@@ -231,8 +271,12 @@ cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogi
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
 def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
-             out_sizes, low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu):
+             out_sizes, low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
+             transposed):
     """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the strides w_* may be negative.
+
+    transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low are
+    those of that convolution.
 
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
     is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time.
@@ -240,10 +284,10 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, window, blocks, parts, chunk)
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, blocks, parts, chunk, transposed)
     cdef long depth = window[0]
     p.channels, p.filters, p.depth, p.size, p.taps = channels, filters, depth, window[2], window[1] * window[2]
-    p.groups, p.group, p.relu = groups, group, relu
+    p.groups, p.group, p.relu, p.transposed = groups, group, relu, transposed
     p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
     p.origin = origin
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
