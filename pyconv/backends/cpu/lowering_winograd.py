@@ -189,10 +189,10 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
             + parts * rows * taps * wide * 4
     parts, row_groups, width, chained = split_kernel_gradient(
         source, gradient, cost, rows=rows, most=tiles, filters=filters, lanes=lanes, item=item,
-        weights=rows * taps * filters, sums=values * item)
+        weights=rows * taps * filters, sums=values * item, spill=0.05)
     most = -(-rows // row_groups)
     free = CACHE - min(CACHE // 2, values * most * width * item)
-    chunk = max(1, min(free // (values * (most + width) * lanes * item), 12, -(-tiles // parts)))
+    chunk = max(1, min(max(free // (values * (most + width) * lanes * item), 4), 12, -(-tiles // parts)))
 
     def make(partial):
         return planner.kernels.winograd.kernel_gradient(
@@ -203,14 +203,16 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
                      chained=chained, taps=rows * taps, filters=filters, cost=tiles * values * rows * filters / 3)
 
 
-def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes, item, weights, sums):
+def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes, item, weights, sums, spill=1.0):
     """(parts of the pixels, groups of the rows, filters of a task, whether the tasks are the blocks).
 
     cost(parts, row groups, filter groups, filters filled up): vector operations. most: parts there can be.
-    sums: bytes that a task keeps in its cache per row and filter.
+    sums: bytes that a task keeps in its cache per row and filter. spill: the share of time that it costs if they are
+    more than fit by the size of the cache.
     """
     wide = -(-filters // lanes) * lanes
-    if fits_chain(source, gradient) and rows * wide * sums <= CACHE // 2 and weights * item * source.blocks <= 16 << 20:
+    partial = weights * item * source.blocks
+    if fits_chain(source, gradient) and rows * wide * sums <= 0.6 * CACHE and partial <= 16 << 20:
         return source.blocks, 1, wide, True
 
     def total(split):
@@ -218,7 +220,7 @@ def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes,
         wide = -(-filters // (lanes * groups)) * lanes
         tasks = parts * row_groups * groups
         return cost(parts, row_groups, groups, wide * groups) * (_idle(tasks) + 0.3 / tasks) \
-            * (1 + max(0, -(-rows // row_groups) * wide * sums / CACHE - 0.5))
+            * (1 + spill * max(0, -(-rows // row_groups) * wide * sums / CACHE - 0.5))
     tasks = max(1, min(64, cost(1, 1, 1, wide) // 200_000))
     bound = max(1, (64 << 20) // (weights * item))       # partial sums take no more than 64 MB
     counts = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)

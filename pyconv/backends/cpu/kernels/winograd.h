@@ -98,11 +98,17 @@ APART NAME(input_square_##lines##_##points)(const T *d, long s, long column, T *
 SIZES(INPUT)
 #undef INPUT
 
-/* B' d B of a tile, its pixels `pixel` elements apart: samples, or channels side by side, in the lanes. */
+/* B' d B of a tile, its pixels `pixel` elements apart: samples, or channels side by side, in the lanes. ahead: elements
+ * from here to where a later tile lies, of which those pixels are asked for that no tile has before; 0: none. */
 static void NAME(input_tile)(int points, int lines, const T *plane, long pixel, long h, long w, long y, long x, T *out,
-                             long step) {
+                             long step, long ahead) {
     T tile[64 * LANES];
     long row, column;
+    if (ahead && plane) {
+        const T *next = plane + ahead + ((y + (lines == 1 ? 0 : lines - 4)) * w + x + points - 4) * pixel;
+        for (int i = 0; i < (lines == 1 ? 1 : 4); i++, next += w * pixel)
+            UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(next + j * pixel);
+    }
     const T *d = NAME(tile_at)(points, lines, plane, pixel, h, w, y, x, tile, &row, &column);
     BY_SIZE(input_square, points, lines, d, row, column, out, step);
 }
@@ -155,7 +161,10 @@ SIZES(OUTPUT)
 #undef OUTPUT
 
 static void NAME(output_tile)(int points, int lines, const T *m, long step, T bias, int relu, T *y, long row, long rows,
-                              long cols) {
+                              long cols, long ahead) {
+    if (ahead)
+        for (int i = 0; i < rows; i++)
+            UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
     const NAME(Outputs) o = {y, row, LANES, rows, cols, bias - (V){0}, relu};
     BY_SIZE(output_square, points, lines, m, step, &o);
 }
@@ -331,9 +340,10 @@ SIZES(GRADIENT)
 
 /* A g A' for the gradients of LANES filters, `plane` elements apart, with the filters in the lanes afterwards: value k
  * of sample l goes to out + k * step + l * line. rows, cols: how many of the tile's gradients there are, `row` elements
- * from row to row; filters: how many filters. The others count as zeros. */
+ * from row to row; filters: how many filters. The others count as zeros. ahead: elements to the gradients of a later
+ * call, which are asked for; 0: none. */
 static void NAME(gradient_tile)(int points, int lines, const T *g, long plane, long row, long rows, long cols,
-                                long filters, T *out, long step, long line) {
+                                long filters, T *out, long step, long line, long ahead) {
     T turned[16 * LANES * LANES];               /* [pixel][sample][filter] */
     V u[LANES];
     for (long y = 0; y < (lines == 1 ? 1 : 4); y++)
@@ -342,6 +352,7 @@ static void NAME(gradient_tile)(int points, int lines, const T *g, long plane, l
             const int inside = y < rows && x < cols;
             if (inside) {
                 const T *from = g + y * row + x * LANES;
+                if (ahead) UNROLL for (int f = 0; f < LANES; f++) __builtin_prefetch(from + f * plane + ahead);
                 if (filters >= LANES) UNROLL for (int f = 0; f < LANES; f++) u[f] = AT(from, f * plane);
                 else for (int f = 0; f < LANES; f++) u[f] = f < filters ? AT(from, f * plane) : (V){0};
                 NAME(transpose)(u);

@@ -27,7 +27,7 @@ lanes. V[N][tile][channel] is read as scalars, and multiplied with U[N][channel]
 
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport LOCAL, Context, Instruction, Operand, address, ceil_div, instruction, operand
 
 cdef extern from "winograd_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
@@ -39,10 +39,10 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f64(const double *, long, long, double *, long, long)
     void copy_rows_f32(const float *, long, long, long, float *, long, long)
     void copy_rows_f64(const double *, long, long, long, double *, long, long)
-    void input_tile_f32(int, int, const float *, long, long, long, long, long, float *, long)
-    void input_tile_f64(int, int, const double *, long, long, long, long, long, double *, long)
-    void output_tile_f32(int, int, const float *, long, float, int, float *, long, long, long)
-    void output_tile_f64(int, int, const double *, long, double, int, double *, long, long, long)
+    void input_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
+    void input_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long)
+    void output_tile_f32(int, int, const float *, long, float, int, float *, long, long, long, long)
+    void output_tile_f64(int, int, const double *, long, double, int, double *, long, long, long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
     void spread_tile_f64(int, const double *, long, long, long, double *, long)
     void gather_6_f32(const float *, long, float *, long, long, long, long)
@@ -54,8 +54,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
                                long)
     void weights_f32(int, int, const float *, long, long, float *, long)
     void weights_f64(int, int, const double *, long, long, double *, long)
-    void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
-    void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long)
+    void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
+    void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
     void weights_back_f32(int, int, const float *, long, float *, long, long)
     void weights_back_f64(int, int, const double *, long, double *, long, long)
 
@@ -85,6 +85,10 @@ cdef struct Tile:
 cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
     cdef long inside = i % t.per_block, plane = t.rows * t.columns
     return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.height, inside % t.columns * 4)
+
+cdef inline long ahead_of(const Operand *o, size_t bytes, long elements) noexcept nogil:
+    """How far ahead to ask for an array: 0 if a block of it, of so many bytes, is likely to be in the cache."""
+    return 0 if o.place == LOCAL or bytes < 1500000 else elements
 
 cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     """The depth in the input that a slice of the kernel meets, or -1."""
@@ -181,6 +185,10 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef long end = tiles.total // together * (part + 1) // tiles.parts * together
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
     cdef long line = tiles.chunk * lanes
+    cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
+                               2 * tiles.in_sizes[0] * in_plane)
+    cdef long ahead_out = ahead_of(&p.y, p.filters * tiles.out_sizes[0] * out_plane * sizeof(real),
+                                   2 * tiles.out_sizes[0] * out_plane)
     cdef real *u = <real *>context.scratch
     cdef real *v = u + p.u_groups * tiles.values * p.u_step
     cdef real *m = v + tiles.values * p.v_step
@@ -218,11 +226,11 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     elif real is float:
                         input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
                                        at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
-                                       p.v_step)
+                                       p.v_step, ahead)
                     else:
                         input_tile_f64(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
                                        at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
-                                       p.v_step)
+                                       p.v_step, ahead)
         for g in range(g0, g1):
             rows = min(p.group, p.filters - g * p.group)
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
@@ -259,11 +267,11 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     if real is float:
                         output_tile_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
                                         bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
-                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x))
+                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), ahead_out)
                     else:
                         output_tile_f64(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
                                         bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
-                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x))
+                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), ahead_out)
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[float](<const Winograd *>p, task, c, NULL)
@@ -342,11 +350,11 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
                 if real is float:
                     input_tile_f32(tiles.points, tiles.lines, x + at[t].block * h * width * p.channels + c, p.channels,
                                    h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c,
-                                   p.v_step)
+                                   p.v_step, 0)
                 else:
                     input_tile_f64(tiles.points, tiles.lines, x + at[t].block * h * width * p.channels + c, p.channels,
                                    h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c,
-                                   p.v_step)
+                                   p.v_step, 0)
         for g in range(g0, g1):
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
@@ -446,13 +454,15 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef long f0 = p.width * group, filters = min(p.width, p.filters - f0), wide = ceil_div(filters, lanes) * lanes
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes
+    cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
+                               2 * tiles.in_sizes[0] * in_plane)
     cdef real *v = <real *>context.scratch
     cdef real *q = v + tiles.values * p.v_step
     cdef real *sums = q + tiles.values * p.q_step
     cdef real *out = <real *>address(&p.out, part, context)
     cdef const real *plane
     cdef const real *g
-    cdef long k, t, n, r, s, c, f, d, i, full, first, valid
+    cdef long k, t, n, r, s, c, f, d, i, full, first, valid, ahead_g
     cdef Tile at[MOST_TILES]
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
@@ -468,22 +478,25 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
                     plane = <const real *>address(&p.x, at[t].block, context) + (c * tiles.in_sizes[0] + d) * in_plane
                 if real is float:
                     input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
-                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step)
+                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step, ahead)
                 else:
                     input_tile_f64(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
-                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step)
+                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step, ahead)
         for t in range(n):
             for f from 0 <= f < filters by lanes:
+                # The next filters, or the next tile's first.
+                ahead_g = ahead_of(&p.g, p.filters * out_plane * sizeof(real),
+                                   lanes * out_plane if f + lanes < filters else 4 * lanes - f * out_plane)
                 g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
                     + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
                 if real is float:
                     gradient_tile_f32(tiles.points, tiles.lines, g, out_plane, ow * lanes,
                                       min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), filters - f,
-                                      q + t * lanes * wide + f, p.q_step, wide)
+                                      q + t * lanes * wide + f, p.q_step, wide, ahead_g)
                 else:
                     gradient_tile_f64(tiles.points, tiles.lines, g, out_plane, ow * lanes,
                                       min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), filters - f,
-                                      q + t * lanes * wide + f, p.q_step, wide)
+                                      q + t * lanes * wide + f, p.q_step, wide, ahead_g)
         # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
         full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
         for k in range(tiles.values):
