@@ -53,7 +53,7 @@ class ChainSum(NamedTuple):
     node: object
     tensor: object
     buffer: memory.Buffer
-    count: int                # of results in a block
+    count: int | None         # of results in a block; None: one for each vector
     strides: list             # results from one index to the next, per axis of the layout's order, and 0 for the lanes
     samples: int              # if samples are summed: how many there are
 
@@ -131,8 +131,10 @@ class Chains:
         kept = [a for a in layout.order if 1 + a not in axes and x.shape[1 + a] != 1]
         seen = [a for a in layout.order if x.shape[1 + a] != 1]
         count = math.prod(x.shape[1 + a] for a in kept)
-        # Whatever is kept must be numbered in one order, by the layout and in the result, and lie outermost.
-        if seen[:len(kept)] != kept or kept != sorted(kept) or count > MOST_SUMS:
+        # The samples alone are summed: each vector has a result, whatever the order.
+        each = 0 in axes and kept == seen and count > layout.lanes
+        # Otherwise what is kept must be numbered in one order, by the layout and in the result, and lie outermost.
+        if not each and (seen[:len(kept)] != kept or kept != sorted(kept) or count > MOST_SUMS):
             return False
         chain = self.of.get(id(x)) or self.adding.get(id(x))
         if chain is None or chain.dtype != x.dtype or chain.shape != x.shape or chain.layout != layout \
@@ -155,10 +157,17 @@ class Chains:
         else:
             buffer = planner.define(out, Lanes(tuple(range(len(out.shape) - 1)), layout.lanes))
             samples = 0
-        chain.sums.append(ChainSum(node, x, buffer, count, [*(strides.get(a, 0) for a in layout.order), 0], samples))
+        chain.sums.append(ChainSum(node, x, buffer, None if each else count,
+                                   [0 if each else strides.get(a, 0) for a in layout.order] + [0], samples))
         self.depends[id(out)] = self.after(x) | chain.bits
-        if samples:
+        if samples and kept == sorted(kept):
             planner.combine("sum", x.dtype, buffer, planner.define(out), count)
+        elif samples:
+            total = memory.Buffer(count * item)
+            planner.combine("sum", x.dtype, buffer, total, count)
+            step = memory.strides(x.shape[1:], None)
+            planner.copy(total, planner.define(out), item, [x.shape[1 + a] for a in layout.order],
+                         [strides.get(a, 0) for a in layout.order], [step[a] for a in layout.order])
         return True
 
     def _layout(self, node):
@@ -395,14 +404,15 @@ def fused(chain) -> list:
         lines = kept
 
 
-PERIODIC = -1          # as a step: the same vector again and again
+PERIODIC = -1          # as a step: the same vector again and again; PERIODIC - s: one number a vector, s elements apart
 
 
 def collapse(shape, steps, lanes=0, operands=0):
     """Join neighbouring axes that every operand steps through as one.
 
     lanes: the length of the last axis if it is that of the lanes. It is joined too, where each of the first `operands`
-    is either contiguous, or one number, or one vector (`PERIODIC`) along the axis before it; the others are sums.
+    is either contiguous, or the same for all lanes, or one vector (`PERIODIC`) along the axis before it; the others are
+    sums.
     """
     last = []
     if lanes:
@@ -420,11 +430,14 @@ def collapse(shape, steps, lanes=0, operands=0):
         axis -= 1
     if not lanes:
         return shape, steps
-    fits = ((lanes, 1), (0, 0), (0, 1))
-    if shape[-1] == 1 or all((s[-1], step) in fits if i < operands else s[-1] == 0
+    fits = ((lanes, 1), (0, 1))
+    if shape[-1] == 1 or all((s[-1], step) in fits or (step == 0 and s[-1] >= 0) if i < operands else s[-1] == 0
                              for i, (s, step) in enumerate(zip(steps, last, strict=True))):
         for i, (s, step) in enumerate(zip(steps, last, strict=True)):
-            s[-1] = 0 if i >= operands else step if step == 0 or s[-1] or shape[-1] == 1 else PERIODIC
+            if i >= operands or shape[-1] == 1:
+                s[-1] = 0 if i >= operands else step
+            else:
+                s[-1] = 1 if step and s[-1] else PERIODIC - s[-1] if step or s[-1] else 0
         shape[-1] *= lanes
         return shape, steps
     return [*shape, lanes], [[*s, step] for s, step in zip(steps, last, strict=True)]

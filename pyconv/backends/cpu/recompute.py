@@ -1,7 +1,7 @@
 """What is computed twice rather than kept: cheap elementwise results that are needed again much later.
 
-A node's *level* counts the sums over the batch that it comes after. Nodes of one level can share a pass over the blocks
-of samples; what a later level reads has to lie in memory until then. The output of a normalization, for example, is
+A node's *level* counts the sums over large arrays that it comes after. Nodes of one level can share a pass over them;
+what a later level reads has to lie in memory until then. The output of a normalization, for example, is
 needed by the next layer at once, and by that layer's gradients much later. By then it is computed again, from the
 convolution's output, which is kept anyway: that takes less time than to write and read it, and half the memory.
 """
@@ -14,6 +14,7 @@ from ...graph import LEAVES, Graph, Node
 CHEAP = {"add", "subtract", "multiply", "negative", "square", "relu", "maximum", "minimum", "where", "equal",
          "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_not",
          "broadcast_to", "absolute", "sign"}
+SUMS = {"sum", "variance", "max", "min"}
 LONGEST = 8            # nodes of a recipe
 SMALLEST = 1 << 14     # elements; smaller arrays are simply kept
 
@@ -47,9 +48,13 @@ class Recompute:
             self.furthest[id(tensor)] = len(self.nodes)
 
     def _couples(self, node) -> bool:
-        """Whether the node brings samples together."""
-        return node.op not in LEAVES and any(self.large(t) for t in node.inputs) and \
-            not any(t.shape[:1] == (self.batch,) for t in node.outputs)
+        """Whether what follows from the node waits for a pass over a large array: it brings samples, or a sample's
+        elements, together."""
+        if node.op in LEAVES or not any(self.large(t) for t in node.inputs):
+            return False
+        if node.op in SUMS:
+            return not self.large(node.output)
+        return not any(t.shape[:1] == (self.batch,) for t in node.outputs)
 
     def _find_recipes(self):
         for node in self.nodes:

@@ -59,7 +59,61 @@ static void NAME(accumulate)(T *acc, const T *in, long n) {
 #if FLOAT
 /* Sum over the first n lanes. */
 static T NAME(total)(const T *in, long n) { return NAME(sum_lanes)(*(const V *)in, n); }
+
+/* The same of each of `count` vectors, LANES of them at a time: the upper half of the lanes is added to the lower half,
+ * two vectors side by side, and so on, as sum_lanes adds. */
+static void NAME(totals)(T *out, const T *in, long count, long n) {
+    M kept = (M){0};
+    for (long l = 0; l < n; l++) kept[l] = -1;
+    long i = 0;
+#define AT(h, e) ((e) / (h) * 2 * (h) + (e) % (h))
+#if LANES == 16
+#define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d, AT(h, 2) + d, AT(h, 3) + d, AT(h, 4) + d, AT(h, 5) + d, AT(h, 6) + d, \
+    AT(h, 7) + d, AT(h, 8) + d, AT(h, 9) + d, AT(h, 10) + d, AT(h, 11) + d, AT(h, 12) + d, AT(h, 13) + d, \
+    AT(h, 14) + d, AT(h, 15) + d}
+#elif LANES == 8
+#define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d, AT(h, 2) + d, AT(h, 3) + d, AT(h, 4) + d, AT(h, 5) + d, AT(h, 6) + d, \
+    AT(h, 7) + d}
+#elif LANES == 4
+#define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d, AT(h, 2) + d, AT(h, 3) + d}
+#else
+#define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d}
 #endif
+#define HALVE(h) _Pragma("GCC unroll 16") for (int k = 0; k < h; k++) \
+        v[k] = __builtin_shuffle(v[2 * k], v[2 * k + 1], (M)EVERY(h, 0)) \
+            + __builtin_shuffle(v[2 * k], v[2 * k + 1], (M)EVERY(h, h));
+    for (; i + LANES <= count; i += LANES, in += LANES * LANES) {
+        V v[LANES];
+        _Pragma("GCC unroll 16") for (int k = 0; k < LANES; k++) v[k] = (V)(*(const M *)(in + k * LANES) & kept);
+#if LANES == 16
+        HALVE(8)
+#endif
+#if LANES >= 8
+        HALVE(4)
+#endif
+#if LANES >= 4
+        HALVE(2)
+#endif
+        HALVE(1)
+        *(V *)(out + i) = v[0];
+    }
+#undef HALVE
+#undef EVERY
+#undef AT
+    for (; i < count; i++, in += LANES) out[i] = NAME(total)(in, n);
+}
+#endif
+
+/* Each of `count` numbers of any type, `step` elements apart, in all lanes of a vector of its own. */
+static void NAME(spread)(T *out, const char *src, int type, long step, long count) {
+    T some[64];
+    for (long i = 0; i < count; i += 64) {
+        const long n = count - i < 64 ? count - i : 64;
+        NAME(load)(some, src, type, step, n);
+        for (long k = 0; k < n; k++, out += LANES) *(V *)out = (V){0} + some[k];
+        src += 64 * step * type_bytes(type);
+    }
+}
 
 /* mask ? a : b */
 INLINE V NAME(pick)(M mask, V a, V b) { return (V)((mask & (M)a) | (~mask & (M)b)); }

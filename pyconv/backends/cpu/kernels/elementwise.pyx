@@ -8,7 +8,8 @@ stored or, in the lanes layout, added up. Positions are numbered in the order of
 task is a range of positions, or in the lanes layout a block or a slice of one.
 
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
-spread once per row, and one that is contiguous along it is used in place.
+spread once per row, and one that is contiguous along it is used in place. A last axis that the lanes are joined to may
+have operands that repeat one vector, or that have one number for all lanes of a vector (a layer normalization's scale).
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -29,6 +30,11 @@ cdef extern from "elementwise_types.h" nogil:
     void accumulate_f64(double *, const double *, long)
     float total_f32(const float *, long)
     double total_f64(const double *, long)
+    void totals_f32(float *, const float *, long, long)
+    void totals_f64(double *, const double *, long, long)
+    void spread_f32(float *, const char *, int, long, long)
+    void spread_f64(double *, const char *, int, long, long)
+    void spread_i64(int64_t *, const char *, int, long, long)
     int execute_f32(const int32_t *, long, float **, long)
     int execute_f64(const int32_t *, long, double **, long)
     int execute_i64(const int32_t *, long, int64_t **, long)
@@ -84,7 +90,8 @@ cdef struct Store:
 cdef struct Sum:
     Operand at
     int register
-    long count               # results of a task
+    int each                 # each vector has a result of its own: its lanes' sum
+    long count               # results of a task; 0 if they need no place in between
     int64_t strides[DIMS]    # results from one index to the next; 0 along what is summed
     long samples             # if the lanes are summed too: how many there are; else 0
 
@@ -162,7 +169,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     cdef long end = min(p.total, at + p.chunk) if p.chunk else p.total * (context.slice + 1) // context.slices
     cdef long block = 0 if p.chunk else task
     cdef long last = p.shape[p.dims - 1] if p.dims else 1
-    cdef long n, k, row_end = 0
+    cdef long n, k, step, row_end = 0
     cdef int i, bad
     cdef const Load *l
     cdef const Store *s
@@ -192,7 +199,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                         rows[i] = inputs[i] + row_offset(p, l, at) * l.item
                         if l.strides[p.dims - 1] == 0:
                             read_strip(registers[l.register], rows[i], l.type, 0, min(STRIP, row_end - at))
-                        elif l.strides[p.dims - 1] < 0:
+                        elif l.strides[p.dims - 1] == -1:
                             read_strip(registers[l.register], rows[i], l.type, 1, lanes)
                             k = lanes
                             while k < min(STRIP, row_end - at):
@@ -216,6 +223,15 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                     registers[l.register] = buffers + l.register * STRIP
                     read_strip(registers[l.register], rows[i] + at * l.strides[p.dims - 1] * l.item, l.type,
                                l.strides[p.dims - 1], n)
+                elif l.strides[p.dims - 1] < -1:
+                    k = (at - row_end + last) // lanes        # vectors since the beginning of the row
+                    step = -1 - l.strides[p.dims - 1]
+                    if number is float:
+                        spread_f32(registers[l.register], rows[i] + k * step * l.item, l.type, step, n // lanes)
+                    elif number is double:
+                        spread_f64(registers[l.register], rows[i] + k * step * l.item, l.type, step, n // lanes)
+                    else:
+                        spread_i64(registers[l.register], rows[i] + k * step * l.item, l.type, step, n // lanes)
         for i in range(p.stores):
             s = &p.store[i]
             if s.type == own and n % lanes == 0 and not s.buffered:
@@ -243,6 +259,13 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
             # Strips of unaligned chains go on into further rows.
             t = &p.sum[i]
             k = 0
+            if t.each:
+                results = <number *>address(&t.at, block, context) + at // lanes
+                if number is float:
+                    totals_f32(results, registers[t.register], n // lanes, min(lanes, t.samples - task * lanes))
+                elif number is double:
+                    totals_f64(results, registers[t.register], n // lanes, min(lanes, t.samples - task * lanes))
+                continue
             while k < n:
                 results = sums[i] + offset_at(p, t.strides, at + k) * lanes
                 if number is float:
@@ -253,6 +276,8 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
         at += n
     for i in range(p.sums):
         t = &p.sum[i]
+        if t.each:
+            continue
         results = <number *>address(&t.at, block, context)
         n = t.count // context.slices
         if not t.samples:
@@ -278,14 +303,15 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     """A fused chain over positions of `shape`.
 
     dtype: "float32", "float64" or "int64", the type that it computes in.
-    loads: (operand, type, register, strides in elements per axis of shape; -1 along the last axis: the same vector
-    again and again).
+    loads: (operand, type, register, strides in elements per axis of shape; along the last axis -1 means the same vector
+    again and again, and -1 - s one number for each vector, s elements from the next).
     stores: (operand, type, register, whether a load reads the same array). Each has a register of its own, that no
     load has.
     code: five ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
     sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
-    axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums.
+    axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums. Results None: each
+    vector has one, the sum of its lanes.
     """
     cdef Chain p
     cdef int i, d
@@ -320,6 +346,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     p.sums = len(sums)
     results = 0
     for i, (at, register, count, strides, samples) in enumerate(sums):
+        p.sum[i].each, count = count is None, count or 0
         p.sum[i].at, p.sum[i].register, p.sum[i].count, p.sum[i].samples = operand(at), register, count, samples
         results += count
         for d in range(p.dims):

@@ -79,25 +79,50 @@ static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step
 }
 
 #if FLOAT
-#define DEVIATION(a, v) ((a) + ((v) - m) * ((v) - m))
-
-/* Per lane the mean and the sum of squares of the differences from it, over all positions: two passes. */
+/* Per lane the mean and the sum of squares of the differences from it, over all positions: piece by piece, each of which
+ * stays in the first-level cache between its two passes, and joined as moments_join does. The differences from a piece's
+ * rounded mean have a mean themselves, which corrects it. */
 static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) {
-    V m;
-    { const T *start = x; OVER_LANES((V){0}, ADD, ADD) m = acc / (T)r->count; x = start; }
-    { OVER_LANES((V){0}, DEVIATION, ADD) *(V *)squares = acc; }
+    const long inner = r->axes ? r->shape[r->axes - 1] : 1, s = r->axes ? r->stride[r->axes - 1] : 0;
+    enum { PIECE = 128 };
+    V m = (V){0}, q = (V){0};
+    T seen = 0;
+    long index[MAX_AXES] = {0};
+    for (long k = 0; inner > 0 && k < r->count; k += inner, x = NAME(next)(r, x, index, 1))
+        for (long from = 0; from < inner; from += PIECE) {
+            const long n = inner - from < PIECE ? inner - from : PIECE;
+            const T *at = x + from * s;
+            V a[4] = {(V){0}}, d[4] = {(V){0}}, e[4] = {(V){0}};
+            long i = 0;
+            for (; i + 4 <= n; i += 4)
+                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[j] += *(const V *)(at + (i + j) * s);
+            for (; i < n; i++) a[0] += *(const V *)(at + i * s);
+            const V c = ((a[0] + a[1]) + (a[2] + a[3])) / (T)n;
+            for (i = 0; i + 4 <= n; i += 4)
+                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
+                    const V v = *(const V *)(at + (i + j) * s) - c;
+                    d[j] += v;
+                    e[j] += v * v;
+                }
+            for (; i < n; i++) { const V v = *(const V *)(at + i * s) - c; d[0] += v; e[0] += v * v; }
+            const V rest = ((d[0] + d[1]) + (d[2] + d[3])) / (T)n, step = c + rest - m;
+            const T all = seen + (T)n;
+            m += step * ((T)n / all);
+            q += ((e[0] + e[1]) + (e[2] + e[3]) - rest * rest * (T)n) + step * step * (seen * ((T)n / all));
+            seen = all;
+        }
     *(V *)mean = m;
+    *(V *)squares = q;
 }
 
 /* The same over all positions of the first `valid` lanes together. */
 static void NAME(moments_block)(const Axes *r, const T *x, long valid, T *mean, T *squares) {
-    T m;
-    { const T *start = x; OVER_LANES((V){0}, ADD, ADD)
-      m = NAME(sum_lanes)(acc, valid) / ((T)r->count * (T)valid); x = start; }
-    { OVER_LANES((V){0}, DEVIATION, ADD) *squares = NAME(sum_lanes)(acc, valid); }
-    *mean = m;
+    V m, q;
+    NAME(moments_lanes)(r, x, (T *)&m, (T *)&q);
+    const T c = NAME(sum_lanes)(m, valid) / (T)valid;
+    *squares = NAME(sum_lanes)(q + (m - c) * (m - c) * (T)r->count, valid);
+    *mean = c;
 }
-#undef DEVIATION
 
 /* The same over reduced axes of which the innermost is `run` elements, `step` apart. */
 static void NAME(moments_run)(const Axes *r, const T *x, long run, long step, T *mean, T *squares) {
