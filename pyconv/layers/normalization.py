@@ -63,10 +63,14 @@ class _Normalization(Layer):
             if (self.center if center is None else center) else None
 
     def _finish(self, centred, factor, axes):
-        """``centred * (factor * gamma) + beta``, the weights laid along `axes`."""
-        if self.gamma is not None:
-            factor = factor * along(self.gamma, centred, axes)
-        y = centred * factor
+        """``centred * factor * gamma + beta``, the weights laid along `axes`."""
+        if self.gamma is None:
+            y = centred * factor
+        elif self.gamma.size > 1 and all(factor.shape[a] == 1 for a in axes):
+            # The product of the two would be as large as the input.
+            y = centred * factor * along(self.gamma, centred, axes)
+        else:
+            y = centred * (factor * along(self.gamma, centred, axes))
         return y if self.beta is None else y + along(self.beta, centred, axes)
 
     def compute_output_shape(self, input_shape):

@@ -100,3 +100,53 @@ def test_batch_normalization_passes_over_memory_few_times():
     large = [r.node for r in program.profile([draw(shape, "float32"), draw(shape, "float32", 1)])
              if r.blocks and r.node.op not in ("max_pool", "max_pool_gradient")]
     assert len(large) <= 9, [n.op for n in large]
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([8, 17, 33]), st.tuples(st.integers(1, 9), st.integers(1, 7), st.integers(1, 40)),
+       st.sets(st.integers(1, 3)), st.booleans(), st.sampled_from(["float32", "float64"]))
+def test_weights_without_samples_and_their_gradients(batch, sizes, ones, channels_last, dtype):
+    """One number for all lanes, of a weight over all or some features; the weight's gradient sums the lanes alone."""
+    weight = draw([1 if i + 1 in ones else n for i, n in enumerate(sizes)], dtype)
+
+    def function(x, w, g):
+        x = ops.max_pool(x, 1, data_format="channels_last" if channels_last else "channels_first")
+        y = ops.tanh(x * w) + w
+        return [y, *gradients(y, [x, w], g)]
+    compare(function, draw((batch, *sizes), dtype), weight, draw((batch, *sizes), dtype, 1))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make, batch, channels_last", [
+    (lambda **k: layers.LayerNormalization((1, 2, 3), **k), 33, False),
+    (lambda **k: layers.LayerNormalization((1, 2, 3), **k), 16, True),
+    (lambda **k: layers.LayerNormalization(-1, **k), 20, True),
+    (lambda **k: layers.InstanceNormalization(1, **k), 33, False),
+    (lambda **k: layers.GroupNormalization(3, axis=1, **k), 16, False),
+    (lambda **k: layers.GroupNormalization(3, **k), 19, True),
+    (lambda **k: layers.BatchNormalization(1, **k), 33, False)])
+def test_large_normalizations(make, batch, channels_last, dtype):
+    """Maps so large that what two passes need is computed twice."""
+    shape = (batch, 17, 21, 6) if channels_last else (batch, 6, 17, 21)
+    layer = make(dtype=dtype)
+    layer.build(shape)
+    rng = np.random.default_rng(0)
+    for weight in layer.trainable_variables:
+        weight.assign(rng.normal(1, 0.3, weight.shape).astype(dtype))
+
+    def function(x, g):
+        x = ops.max_pool(x, 1, data_format="channels_last" if channels_last else "channels_first")
+        y = ops.relu(layer(x, training=True))
+        return [y, *gradients(y, [x, *(v.read() for v in layer.trainable_variables)], g)]
+    compare(function, draw(shape, dtype), draw(shape, dtype, 1), training=True)
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 3), (2, 3), (0, 2, 3)])
+def test_moments_of_large_maps(axes):
+    """A mean of a thousand deviations: pieces have their own means, whose rounding is mended."""
+    x = draw((20, 3, 33, 41), "float32") / 2 + 2000
+    graph, _ = trace(lambda x: [ops.variance(in_lanes(x), axes), ops.mean(in_lanes(x), axes)], [(x.shape, "float32")])
+    found = CPU.compile(simplify(graph))([x])
+    wide = x.astype("float64")
+    np.testing.assert_allclose(found[0], wide.var(axes), rtol=1e-4)
+    np.testing.assert_allclose(found[1], wide.mean(axes), rtol=3e-7)

@@ -13,6 +13,7 @@ from .buffers import Lanes
 from .slices import Sliced
 
 CHUNK = 16384          # positions of a task in the plain layout
+NEAR = 24              # nodes between those that share a chain only because they read the same
 MOST_SUMS = 2048       # results of a block that are kept in a thread's memory while a chain adds them up
 
 
@@ -38,6 +39,7 @@ class Chain:
         self.failure = 0
         self.work = None
         self.in_place = set()     # ids of buffers that are also read
+        self.latest = 0           # position of the node that was added last
         self.needs = 0            # bit set of the chains that it comes after
         self.bits = 1 << index    # itself, and the chains that were merged into it
 
@@ -97,9 +99,10 @@ class Chains:
         out = node.output
         layout = self._layout(node)
         dtype = compute_type(node)
-        level = self._level(node)
+        level = self._level(node, out, layout)
         chain = self._joinable(node, dtype, layout, level) or self._new(dtype, out.shape, layout, level)
         chain.nodes.append(node)
+        chain.latest = self.planner.now
         chain.inside.add(id(out))
         for tensor in node.inputs:
             self._read(chain, tensor)
@@ -109,10 +112,10 @@ class Chains:
         buffer = self.planner.define(out, layout)
         chain.stored[id(out)] = (out, buffer)
 
-    def _level(self, node):
-        """Chains over samples are of one level: nothing of theirs waits in memory because a part comes later."""
+    def _level(self, node, tensor, layout):
+        """Chains over samples are of one level: nothing of theirs waits because a part comes later."""
         twice = self.planner.twice
-        return 0 if twice is None or not twice.large(node.output) else twice.level[id(node)]
+        return 0 if twice is None or layout is None and not twice.large(tensor) else twice.level[id(node)]
 
     def _new(self, dtype, shape, layout, level):
         chain = Chain(len(self.by_index), dtype, shape, layout, level)
@@ -141,8 +144,10 @@ class Chains:
                 or len(chain.sums) >= planner.kernels.elementwise.MAX_SUMS:
             if id(x) in self.of:
                 return False
-            level = 0 if planner.twice is None or not planner.twice.large(x) else planner.twice.level[id(node)]
-            chain = self._new(x.dtype, x.shape, layout, level)
+            level = self._level(node, x, layout)
+            chain = self._beside([x], x.dtype, x.shape, layout, level)
+            if chain is None or len(chain.sums) >= planner.kernels.elementwise.MAX_SUMS:
+                chain = self._new(x.dtype, x.shape, layout, level)
         if id(x) not in self.of:
             self.adding[id(x)] = chain
         self._read(chain, x)
@@ -209,7 +214,28 @@ class Chains:
                 found = chain
             elif self._mergeable(found, chain):
                 self._merge(found, chain)
+        other = self._beside(node.inputs, dtype, node.output.shape, layout, level)
+        if found is None or other is None or other is found:
+            return found or other
+        if self._mergeable(found, other):
+            self._merge(found, other)
         return found
+
+    def _beside(self, tensors, dtype, shape, layout, level):
+        """A chain that reads one of the large tensors too, close by and independently, so that they are read once."""
+        planner = self.planner
+        if planner.twice is None or layout is None:
+            return None
+        for tensor in tensors:
+            if tensor.shape != shape or not planner.twice.large(tensor):
+                continue
+            for chain in reversed(dict.fromkeys(self.by_index[-2 * NEAR:])):
+                if (chain.dtype, chain.shape, chain.layout, chain.level) == (dtype, shape, layout, level) \
+                        and planner.now - chain.latest <= NEAR and len(chain.nodes) < 24 and len(chain.outside) < 16 \
+                        and any(tensor is t for t in chain.outside) \
+                        and not any(self._closure(self.after(t)) & chain.bits for t in tensors):
+                    return chain
+        return None
 
     def _mergeable(self, a, b) -> bool:
         return not (self._closure(a.needs) & b.bits or self._closure(b.needs) & a.bits or (a.failure and b.failure)

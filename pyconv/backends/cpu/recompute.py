@@ -27,7 +27,7 @@ class Recompute:
         self.level: dict = {}         # id of a node -> its level
         self.lazy: set = set()        # ids of the nodes that compute something again
         self.length: dict = {}        # id of a tensor with a recipe -> nodes in it
-        self.base: dict = {}          # id of a tensor with a recipe -> the large tensor that it starts from
+        self.base: dict = {}          # id of a tensor with a recipe -> the large tensor that it starts from, if any
         self.new: dict = {}           # id of an old tensor -> its tensor in the new graph
         self.again: dict = {}         # (id of a tensor, level) -> the same, computed again for that level
         self.nodes = graph.nodes()
@@ -61,9 +61,12 @@ class Recompute:
             if node.op not in CHEAP or not self.large(node.output):
                 continue
             sources = [t for t in node.inputs if self.large(t)]
-            bases = {id(b): b for b in (self.base.get(id(t), t) for t in sources)}
+            bases = {id(b): b for b in (self.base.get(id(t), t) for t in sources) if b is not None}
             length = 1 + sum(self.length.get(id(t), 0) for t in sources)
-            if len(bases) != 1 or length > LONGEST:
+            if len(bases) > 1 or length > LONGEST:
+                continue
+            if not bases:         # small arrays spread over a large shape
+                self.base[id(node.output)], self.length[id(node.output)] = None, length
                 continue
             (base,) = bases.values()
             level = self.level[id(base.node)]

@@ -50,7 +50,7 @@ ctypedef fused number:
     int64_t
 
 cdef enum:
-    STRIP = 512
+    STRIP = 256
     DIMS = 8
     REGISTERS = 48
     LOADS = 32

@@ -85,7 +85,7 @@ static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step
 static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) {
     const long inner = r->axes ? r->shape[r->axes - 1] : 1, s = r->axes ? r->stride[r->axes - 1] : 0;
     enum { PIECE = 128 };
-    V m = (V){0}, q = (V){0};
+    V start = (V){0}, m = (V){0}, q = (V){0};      /* m: the mean less the first piece's, start */
     T seen = 0;
     long index[MAX_AXES] = {0};
     for (long k = 0; inner > 0 && k < r->count; k += inner, x = NAME(next)(r, x, index, 1))
@@ -98,6 +98,7 @@ static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) 
                 _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[j] += *(const V *)(at + (i + j) * s);
             for (; i < n; i++) a[0] += *(const V *)(at + i * s);
             const V c = ((a[0] + a[1]) + (a[2] + a[3])) / (T)n;
+            if (seen == 0) start = c;
             for (i = 0; i + 4 <= n; i += 4)
                 _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
                     const V v = *(const V *)(at + (i + j) * s) - c;
@@ -105,13 +106,13 @@ static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) 
                     e[j] += v * v;
                 }
             for (; i < n; i++) { const V v = *(const V *)(at + i * s) - c; d[0] += v; e[0] += v * v; }
-            const V rest = ((d[0] + d[1]) + (d[2] + d[3])) / (T)n, step = c + rest - m;
+            const V rest = ((d[0] + d[1]) + (d[2] + d[3])) / (T)n, step = (c - start) + rest - m;
             const T all = seen + (T)n;
             m += step * ((T)n / all);
             q += ((e[0] + e[1]) + (e[2] + e[3]) - rest * rest * (T)n) + step * step * (seen * ((T)n / all));
             seen = all;
         }
-    *(V *)mean = m;
+    *(V *)mean = start + m;
     *(V *)squares = q;
 }
 
