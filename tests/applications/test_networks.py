@@ -22,8 +22,8 @@ def weightless(monkeypatch):
         return np.lib.stride_tricks.as_strided(np.zeros(1, dtype), tuple(shape), (0,) * len(shape))
 
     class Small(tracking.Variable):
-        def __init__(self, value, dtype=None, name="variable", trainable=True):
-            super().__init__(np.zeros((), dtype), dtype, name, trainable)
+        def __init__(self, value, dtype=None, *options):
+            super().__init__(np.zeros((), dtype), dtype, *options)
             self.shape, self._array = value.shape, value
     monkeypatch.setattr(tracking, "Variable", Small)
     monkeypatch.setattr(tracking.initializers, "get", lambda _: lambda shape, dtype: one_place(shape, dtype))
