@@ -261,18 +261,22 @@ cdef class Program:
                         for task in range(code.tasks):
                             code.kernel(code.params, task, &context)
                     else:
-                        # Free instructions start where the last one ended, so that small ones spread too.
-                        first = (thread - offset) % threads
-                        if first < 0:
-                            first += threads
-                        task = first
-                        while task < code.tasks:
+                        # As many tasks that follow each other for every thread: to take over what another has in its
+                        # cache costs ten times the bandwidth of one's own. Those that are left go around, so that
+                        # instructions of few tasks spread too.
+                        last = code.tasks // threads
+                        for task in range(last * thread, last * (thread + 1)):
                             code.kernel(code.params, task, &context)
+                        first = code.tasks - last * threads
+                        task = (thread - offset) % threads
+                        if task < 0:
                             task += threads
-                        offset += code.tasks
+                        if task < first:
+                            code.kernel(code.params, last * threads + task, &context)
+                        offset += first
                     if self.profiling:
                         code.time += pyconv_nanoseconds()
-            if threads > 1 and s + 1 < self.n_steps:
+            if threads > 1 and s + 1 < self.n_steps and not (step.serial and self.steps[s + 1].serial):
                 pyconv_wait(&self.barrier, threads)
             # A faster thread may already have failed in the next step; the others must then still meet it there.
             if self.failure.code and self.failure.step <= s:

@@ -12,7 +12,7 @@ from . import lowering_depthwise as depthwise
 from .buffers import NOWHERE, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
-from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
+from .lowering_winograd import (CACHE, FINE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
                                 split_kernel_gradient, transposed_sizes, use_for_kernel, use_plain, use_winograd)
 
 LOWERING: dict = {}
@@ -313,18 +313,21 @@ def conv_plain(planner, node, geometry):
     rank = len(x.shape)
     to_last = (0, *range(2, rank), 1)
     all_channels, all_filters = g.channels * g.groups, kernel.shape[-1]
-    tensor, bias, relu = planner.epilogue(node, rank - 1 if channels_last else 1)
+    depth = depthwise.applies(g)
+    tensor, bias, relu, other = planner.epilogue_and_sum(node, rank - 1 if channels_last else 1,
+                                                         channels_last and not depth)
     source, weights = planner.rep(x, None), planner.rep(kernel, None)
     if not channels_last:
         source = _permuted(planner, source, x.shape, to_last, item)
-    bias_buffer = None if bias is None else planner.rep(bias, None)
+    bias_buffer, other_buffer = (None if t is None else planner.rep(t, None) for t in (bias, other))
+    extra = [b for b in (bias_buffer, other_buffer) if b]
     out_shape = tensor.shape if channels_last else tuple(tensor.shape[a] for a in to_last)
 
     def finish(target):
         if not channels_last:
             back = (0, rank - 1, *range(1, rank - 1))
             planner.define(tensor, None, _permuted(planner, target, out_shape, back, item))
-    if depthwise.applies(g):
+    if depth:
         target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
         if g.filters > 1:
             source = _repeated(planner, source, math.prod(g.sizes) * g.batch, g.groups, g.filters, item)
@@ -332,9 +335,10 @@ def conv_plain(planner, node, geometry):
         depthwise.run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer,
                             relu=relu)
         return finish(target)
-    if use_plain(g, dtype, lanes):
+    if use_plain(g, dtype, lanes, planner.settled(kernel)):
         target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
-        run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer, relu=relu)
+        run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer,
+                  other=other_buffer, relu=relu)
         return finish(target)
     axes = g.forward()
     low, padded = border(axes, g.sizes)
@@ -359,17 +363,19 @@ def conv_plain(planner, node, geometry):
     taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
     vectors = -(-g.filters // lanes)
     cb, xb = plain_tile(planner.kernels.strided, g.outputs[2], vectors)
+    macs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors
+    lines = g.batch * g.outputs[0] * g.outputs[1]
+    cuts = max(1, min(-(-min(64, macs // FINE) // lines), g.outputs[2] // (4 * cb)))
     target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
 
     def make():
         return planner.kernels.convolution_plain.conv_plain(
             dtype, source.whole(), weights.whole(), target.whole(), bias_buffer.whole() if bias_buffer else NOWHERE,
-            samples=g.batch, outputs=g.outputs,
+            other_buffer.whole() if other_buffer else NOWHERE, samples=g.batch, outputs=g.outputs,
             steps=[g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth],
             groups=g.groups, channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb,
-            relu=relu)
-    macs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors
-    planner.add(make, [source, weights, *([bias_buffer] if bias_buffer else [])], [target], cost=macs * 0.35)
+            cuts=cuts, relu=relu)
+    planner.add(make, [source, weights, *extra], [target], cost=macs * 0.35)
     finish(target)
 
 

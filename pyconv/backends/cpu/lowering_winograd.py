@@ -14,6 +14,7 @@ from .buffers import NOWHERE, Buffer
 
 # Vector operations per value of a tile: of a channel, of a filter, per weight, of a filter in the kernel's gradient.
 INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
+FINE = 8_000                    # vector operations of a task of a small batch
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
 
@@ -131,54 +132,71 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
                 cost=total * 0.3)
 
 
-def _split(tiles, groups, total, weights, inputs):
+def _split(tiles, groups, total, weights, inputs, least=200_000):
     """(parts of the tiles, parts of the groups of filters): little done twice, and enough tasks for several threads.
 
-    weights, inputs: what it costs to transform them all.
+    weights, inputs: what it costs to transform them all. least: the work of a task.
     """
     def cost(split):
         parts, groups = split
         tasks = parts * groups
         return (total + (parts - 1) * weights + (groups - 1) * inputs) * (_idle(tasks) + 0.3 / tasks)
-    most = int(max(1, min(64, total // 200_000)))
+    most = int(max(1, min(64, total // least)))
     return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(groups, most) + 1)
                 if p * n <= most), key=cost)
 
 
-def use_plain(g, dtype, lanes) -> bool:
-    """Whether the forward convolution of a batch too small to fill the lanes goes this way."""
-    if not applies(g) or g.window[0] > 1 or g.sizes[0] > 1:
+def use_plain(g, dtype, lanes, prepared) -> bool:
+    """Whether the forward convolution of a batch too small to fill the lanes goes this way.
+
+    prepared: whether the kernel is transformed ahead of the runs.
+    """
+    if not applies(g):
         return False
-    return _chosen(dtype, sum(_plain_costs(g, lanes)), math.prod(g.outputs) * g.batch * math.prod(g.window) * g.channels
-                   * -(-g.filters // lanes) * 1.1)
+    products, of_inputs, of_weights = _plain_costs(g, lanes)
+    vectors, rows = -(-g.filters // lanes), g.channels * g.window[0]
+    taps = g.window[1] * g.window[2]
+    fast = products + of_inputs + _read(_values(g) * rows * vectors, lanes) + (0 if prepared else of_weights)
+    slow = math.prod(g.outputs) * g.batch * taps * rows * vectors * 1.1 + _read(taps * rows * vectors, lanes)
+    return _chosen(dtype, fast, slow)
 
 
 def _plain_costs(g, lanes):
-    """Of the products and the outputs' transforms, of the weights' and of the inputs'."""
-    tiles, values = _tiles(g, g.outputs, g.batch), _values(g)
-    vectors, inputs = -(-g.filters // lanes), -(-g.channels // lanes)
-    large = g.channels * g.filters * math.prod(g.window) * 4 > CACHE    # weights that come from further away (measured)
-    return (tiles * vectors * values * (1.15 * g.channels + 8), (14 if large else 4) * values * g.channels * vectors,
-            tiles * inputs * values * 5)
+    """Of the products and the outputs' transforms, of the inputs' and of the weights'."""
+    tiles, values, rows = _tiles(g, g.outputs, g.batch), _values(g), g.channels * g.window[0]
+    vectors, inputs = -(-g.filters // lanes), -(-g.channels // lanes) * g.window[0]
+    return (tiles * vectors * values * (1.15 * rows + 8), tiles * inputs * values * 5,
+            5 * values * rows * vectors)
 
 
-def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
+def _read(vectors, lanes):
+    """What it costs to read so many vectors of weights, by where they come from."""
+    return vectors * (1 if vectors * lanes * 4 < CACHE else 5)
+
+
+def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
     """Add the work of a forward convolution in the plain layout, channels last."""
     lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
-    tiles, width = _tiles(g, g.outputs, g.batch), min(2, -(-g.filters // lanes)) * lanes
     _note(planner, g, g.outputs)
-    rest, of_weights, of_inputs = _plain_costs(g, lanes)
-    total = rest + of_weights + of_inputs
-    parts, groups = _split(tiles, -(-g.filters // width), total, of_weights, of_inputs)
-    chunk = CACHE // 2 // (_values(g) * (g.channels + width) * item) // 8 * 8
+    tiles, values, rows = _tiles(g, g.outputs, g.batch), _values(g), g.channels * g.window[0]
+    width = min(2, -(-g.filters // lanes)) * lanes
+    products, of_inputs, of_weights = _plain_costs(g, lanes)
+    kernels = planner.kernels.winograd
+    sizes = dict(channels=g.channels, filters=g.filters, window=g.window, width=width)
+    packed = Buffer(kernels.plain_weights_size(lanes=lanes, **sizes) * item)
+    planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), **sizes), [weights], [packed],
+                cost=of_weights * 0.3)
+    parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs,
+                           _read(values * rows * -(-g.filters // lanes), lanes) / 2, of_inputs, least=FINE)
+    chunk = CACHE // 2 // (values * (rows + width) * item) // 8 * 8
     chunk = max(1, min(max(chunk, 16), 64, -(-tiles // parts)))
 
     def make():
-        return planner.kernels.winograd.winograd_plain(
-            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE, samples=g.batch,
-            parts=parts, groups=groups, width=width, chunk=chunk, channels=g.channels, filters=g.filters,
-            window=g.window, in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], relu=relu)
-    planner.add(make, [source, weights, *([bias] if bias else [])], [target], cost=total * 0.3)
+        return kernels.winograd_plain(
+            dtype, source.whole(), packed.whole(), target.whole(), bias.whole() if bias else NOWHERE,
+            other.whole() if other else NOWHERE, samples=g.batch, parts=parts, groups=groups, chunk=chunk,
+            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], relu=relu, **sizes)
+    planner.add(make, [source, packed, *(b for b in (bias, other) if b)], [target], cost=(products + of_inputs) * 0.3)
 
 
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):

@@ -25,8 +25,9 @@ from .buffers import FIXED, LOCAL, Buffer, Lanes
 from .chains import Chains
 from .recompute import Recompute
 
-# Steps below this much estimated work (nanoseconds) run on one thread: waking others costs about as much.
-SERIAL = 15_000
+# Steps below this much estimated work (nanoseconds) run on one thread: waiting for others costs about as much. So do
+# whole programs with little in larger steps: that others are woken for them takes longer, if they sleep.
+SERIAL, LITTLE = 3_000, 15_000
 
 
 # Ops that work with samples in the lanes.
@@ -77,6 +78,12 @@ class Planner:
         for tensor in graph.results:
             self.consumers.setdefault(id(tensor), []).append(None)
         self.chains = Chains(self)
+        changing = {id(variable) for variable, _ in graph.updates}
+        self._settled: set = set()     # tensors that come from constants and variables that this program leaves alone
+        for node in self.nodes:
+            if node.op == "constant" or node.op == "variable" and id(node.attrs["variable"]) not in changing \
+                    or node.op not in LEAVES and node.inputs and all(id(t) in self._settled for t in node.inputs):
+                self._settled.update(map(id, node.outputs))
 
     # Layouts ------------------------------------------------------------------------------------------------
 
@@ -120,6 +127,10 @@ class Planner:
         buffer = buffer or Buffer.for_tensor(tensor.shape, tensor.dtype, layout)
         self.reps[id(tensor)] = {layout: buffer}
         return buffer
+
+    def settled(self, tensor) -> bool:
+        """Whether the tensor comes from weights alone, so that what follows from it is not computed in each run."""
+        return id(tensor) in self._settled
 
     def known(self, tensor) -> bool:
         """Whether the tensor can be read by now."""
@@ -290,6 +301,23 @@ class Planner:
             return following.output, bias, True
         return tensor, bias, False
 
+    def epilogue_and_sum(self, node, axis, fits):
+        """The same with a tensor of the result's shape that is added before relu, if it fits: (..., relu, other)."""
+        tensor, bias, relu = self.epilogue(node, axis)
+        following = None if relu or not fits else self._only_consumer(tensor)
+        if following is not None and following.op == "add":
+            a, b = following.inputs
+            other = b if a is tensor else a
+            if other is not tensor and other.spec == following.output.spec == tensor.spec and self.known(other) \
+                    and self.layout(other) is None:
+                self.done.add(id(following))
+                tensor, following = following.output, self._only_consumer(following.output)
+                if following is not None and following.op == "relu":
+                    self.done.add(id(following))
+                    return following.output, bias, True, other
+                return tensor, bias, False, other
+        return tensor, bias, relu, None
+
     def _only_consumer(self, tensor):
         users = self.consumers.get(id(tensor), [])
         return users[0] if len(users) == 1 else None
@@ -321,8 +349,8 @@ class Planner:
             else:
                 self.lowering[node.op](self, node)
         changing = {id(v.peek()) for v, _ in self.graph.updates}
-        outputs = [self._settled(t, changing) for t in self.graph.outputs]
-        self.news = [self._settled(t, changing) for _, t in self.graph.updates]
+        outputs = [self._readable(t, changing) for t in self.graph.outputs]
+        self.news = [self._readable(t, changing) for _, t in self.graph.updates]
         self.chains.emit()
         order = self._ordered()
         order += self._updates(order)
@@ -344,8 +372,10 @@ class Planner:
     @staticmethod
     def _made(steps):
         """The steps as the executor takes them."""
+        costs = [sum(w.cost for w in [*itertools.chain(*runs), *free]) for runs, free in steps]
+        alone = sum(c for c in costs if c >= SERIAL) < LITTLE
         return [([[w.make() for w in run] for run in runs], [run[0].slices for run in runs], [w.make() for w in free],
-                 sum(w.cost for w in [*itertools.chain(*runs), *free]) < SERIAL) for runs, free in steps]
+                 alone or cost < SERIAL) for (runs, free), cost in zip(steps, costs, strict=True)]
 
     def _prepared(self, order, changing, outputs):
         """Take out of the work what follows from constants and from variables that this program leaves as they are.
@@ -394,7 +424,7 @@ class Planner:
                  id(w) in chains or main.get(id(w.node)) is w,
                  self.products.get(id(w.node), 0) if main.get(id(w.node)) is w else 0) for w in self.listing]
 
-    def _settled(self, tensor, changing) -> Buffer:
+    def _readable(self, tensor, changing) -> Buffer:
         """The plain tensor in memory that no update changes: old values of variables are copied first."""
         buffer = self.rep(tensor)
         if id(buffer.array) not in changing:
@@ -564,8 +594,14 @@ class Planner:
                 buffer.first = min(w.step for w in users)
                 buffer.last = max(w.step for w in users) if id(buffer) not in kept else 1 << 30
                 shared.append(buffer)
-        local_bytes = memory.place(local)
-        arena = aligned_empty((memory.place(shared) + 64,), np.uint8)
+        local_bytes, size = memory.place(local), 0
+        # Small batches: a place is used again for arrays of one size only, whose parts belong to the same threads.
+        kinds = {b.nbytes: [] for b in shared} if self.image_layout is None else {0: shared}
+        for buffer in shared if self.image_layout is None else ():
+            kinds[buffer.nbytes].append(buffer)
+        for kind in kinds.values():
+            size = memory.place(kind, size)
+        arena = aligned_empty((size + 64,), np.uint8)
         for buffer in shared:
             buffer.base += arena.ctypes.data
             buffer.place = FIXED

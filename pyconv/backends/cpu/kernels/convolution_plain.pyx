@@ -2,7 +2,7 @@
 """The forward convolution of batches too small to fill the lanes.
 
 Plain layout: [sample][depth][row][column][channel], with its border; the filters in the lanes, pixels as scalars. A
-tile of pixels x vectors of filters stays in registers while the taps go by. The task is a row of one sample. The
+tile of pixels x vectors of filters stays in registers while the taps go by. The task is a row of one sample, or a part of it. The
 weights are read where they are, [position][channel][filter].
 """
 
@@ -25,6 +25,7 @@ cdef extern from "tiles_f32_f64.h" nogil:
         long yc, yj, rows, last
         const void *bias
         int accumulate, relu
+        const void *other
     void (*strided_tiles_f32[9][9])(const Outer *)
     void (*strided_tiles_f64[9][9])(const Outer *)
 
@@ -40,23 +41,29 @@ def tiles():
 
 
 cdef struct Plain:
-    Operand x, w, y, bias
+    Operand x, w, y, bias, other
     long n[3]                      # results along each axis
     long xs[4]                     # elements from one result to the next in x; the last: from sample to sample
     long groups, channels, filters, all_filters
     const int32_t *taps_x
     const int32_t *taps_w
     long taps, cb, xb
+    long cuts                      # parts of a row
     int relu
 
 cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long r = task % p.n[1], z = task // p.n[1] % p.n[0], sample = task // (p.n[0] * p.n[1])
-    cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
+    cdef long cut = task % p.cuts, line = task // p.cuts
+    cdef long r = line % p.n[1], z = line // p.n[1] % p.n[0], sample = line // (p.n[0] * p.n[1])
+    cdef long begin = p.n[2] * cut // p.cuts, count = p.n[2] * (cut + 1) // p.cuts - begin
+    cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1] \
+        + begin * p.xs[2]
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef real *y = <real *>address(&p.y, 0, context) + task * p.n[2] * p.all_filters
-    cdef long vectors = ceil_div(p.filters, lanes), nc = ceil_div(p.n[2], p.cb), nv = ceil_div(vectors, p.xb)
+    cdef long start = (line * p.n[2] + begin) * p.all_filters
+    cdef real *y = <real *>address(&p.y, 0, context) + start
+    cdef const real *other = <const real *>address(&p.other, 0, context)
+    cdef long vectors = ceil_div(p.filters, lanes), nc = ceil_div(count, p.cb), nv = ceil_div(vectors, p.xb)
     cdef long g, i, j, a, b, v0, v1, f
     cdef Outer t
     memset(&t, 0, sizeof(t))
@@ -67,8 +74,9 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
             f = g * p.filters + v0 * lanes
             t.x, t.bias, t.last = w + f, NULL if bias == NULL else bias + f, min(p.filters - (v1 - 1) * lanes, lanes)
             for i in range(nc):
-                a, b = p.n[2] * i // nc, p.n[2] * (i + 1) // nc
+                a, b = count * i // nc, count * (i + 1) // nc
                 t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.all_filters + f
+                t.other = other + start + a * p.all_filters + f if other else NULL
                 if real is float:
                     strided_tiles_f32[b - a][v1 - v0](&t)
                 else:
@@ -81,17 +89,20 @@ cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Plain *>p, task, c, NULL)
 
 
-def conv_plain(dtype, x, w, y, bias, *, samples, outputs, steps, groups, channels, filters, taps_x,
-               taps_w, cb, xb, relu):
-    """y = x * w (+ bias, relu) with the filters in the lanes; x already has its border. One task a row."""
+def conv_plain(dtype, x, w, y, bias, other, *, samples, outputs, steps, groups, channels, filters, taps_x, taps_w, cb,
+               xb, cuts, relu):
+    """y = x * w (+ bias, other, relu) with the filters in the lanes; x already has its border.
+
+    One task for each of `cuts` parts of a row.
+    """
     cdef Plain p
-    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
     for i in range(3):
         p.n[i] = outputs[i]
     for i in range(4):
         p.xs[i] = steps[i]
     p.groups, p.channels, p.filters, p.all_filters = groups, channels, filters, filters * groups
     p.taps_x, p.taps_w = <const int32_t *>elements(taps_x, 4), <const int32_t *>elements(taps_w, 4)
-    p.taps, p.cb, p.xb, p.relu = taps_x.shape[0], cb, xb, relu
+    p.taps, p.cb, p.xb, p.cuts, p.relu = taps_x.shape[0], cb, xb, cuts, relu
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
-                       samples * p.n[0] * p.n[1], 0, (taps_x, taps_w))
+                       samples * p.n[0] * p.n[1] * cuts, 0, (taps_x, taps_w))

@@ -6,7 +6,7 @@
  * of a row do, at w + c * ws. Step t's vectors are at x + t * xs, side by side, as are those of a row of y, at
  * y + c * yc. */
 
-#define PRODUCT(RB, XB) \
+#define PACKED_PRODUCT(RB, XB) \
 static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
                                              int add) { \
     V acc[RB][XB]; \
@@ -21,7 +21,9 @@ static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
     _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * yc + j * LANES) = acc[c][j]; \
-} \
+}
+
+#define STRIDED_PRODUCT(RB, XB) \
 static void NAME(strided_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
                                              int add) { \
     V acc[RB][XB]; \
@@ -38,10 +40,12 @@ static void NAME(strided_product_##RB##_##XB)(const T *w, long ws, const T *x, l
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * yc + j * LANES) = acc[c][j]; \
 }
 
+#define PRODUCT(RB, XB) PACKED_PRODUCT(RB, XB) STRIDED_PRODUCT(RB, XB)
 PRODUCT(1, 1) PRODUCT(1, 2) PRODUCT(1, 3) PRODUCT(2, 1) PRODUCT(2, 2) PRODUCT(2, 3) PRODUCT(4, 1) PRODUCT(4, 2)
-PRODUCT(4, 3)
+PRODUCT(4, 3) STRIDED_PRODUCT(3, 1) STRIDED_PRODUCT(3, 2)
 #if ACCUMULATORS >= 24
-PRODUCT(8, 1) PRODUCT(8, 2) PRODUCT(8, 3)
+PRODUCT(8, 1) PRODUCT(8, 2) PRODUCT(8, 3) STRIDED_PRODUCT(5, 1) STRIDED_PRODUCT(5, 2) STRIDED_PRODUCT(6, 1)
+STRIDED_PRODUCT(6, 2) STRIDED_PRODUCT(7, 1) STRIDED_PRODUCT(7, 2)
 #endif
 
 typedef void (*NAME(Product))(const T *, long, const T *, long, long, T *, long, int);
@@ -58,7 +62,16 @@ static const NAME(Product) NAME(strided_products)[][3] = {ROW(strided, 1), ROW(s
 #endif
 };
 #undef ROW
+#define ROW(RB) {NAME(strided_product_##RB##_1), NAME(strided_product_##RB##_2)}
+static const NAME(Product) NAME(even_products)[][2] = {ROW(1), ROW(2), ROW(3), ROW(4),
+#if ACCUMULATORS >= 24
+    ROW(5), ROW(6), ROW(7), ROW(8),
+#endif
+};
+#undef ROW
 #undef PRODUCT
+#undef PACKED_PRODUCT
+#undef STRIDED_PRODUCT
 
 #if ACCUMULATORS >= 24
 #  define MOST_ROWS 3       /* log2 of the rows of the largest tile */
@@ -90,6 +103,17 @@ static void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long
             for (; rows - c >= 1 << size; c += 1 << size)
                 NAME(strided_products)[size][b - a - 1](w + c * ws, ws, x + a * LANES, xs, n, y + c * yc + a * LANES,
                                                         yc, add);
+    }
+}
+
+/* strided, with one or two vectors, and few rows: in parts of nearly equal size, so that none has too few sums to keep
+ * the arithmetic busy. */
+static void NAME(even_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, long rows,
+                               long vectors) {
+    const long parts = (rows + (1 << MOST_ROWS) - 1) >> MOST_ROWS;
+    for (long i = 0; i < parts; i++) {
+        const long a = rows * i / parts, b = rows * (i + 1) / parts;
+        NAME(even_products)[b - a - 1][vectors - 1](w + a * ws, ws, x, xs, n, y + a * yc, yc, 0);
     }
 }
 #undef MOST_ROWS

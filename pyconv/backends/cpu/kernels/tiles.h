@@ -72,6 +72,10 @@ static void NAME(strided_##CB##_##XB)(const Outer *p) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
             const V s = wt[c * wc] - (V){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
+    if (p->other) { \
+        const T *z = p->other; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += *(const V *)(z + c * p->yc + j * LANES); } \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = NAME(relu)(acc[c][j]); } \

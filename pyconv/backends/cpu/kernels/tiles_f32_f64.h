@@ -13,6 +13,7 @@ typedef struct {
     long last;                                      /* lanes of the last vector of a strided tile to store */
     const void *bias;                               /* per row (packed) or per lane (strided), or NULL */
     int accumulate, relu;                           /* add to y; apply relu at the end */
+    const void *other;                              /* NULL, or what a strided tile adds before relu, laid out as y */
 } Outer;
 
 /* Arguments of the dot tiles. */

@@ -169,17 +169,27 @@ static void NAME(output_tile)(int points, int lines, const T *m, long step, T bi
     BY_SIZE(output_square, points, lines, m, step, &o);
 }
 
-/* The same for LANES filters side by side, of which `lanes` count; bias: NULL or one number each. */
-static void NAME(output_tile_plain)(int points, int lines, const T *m, long step, const T *bias, int relu, T *y,
-                                    long row, long pixel, long rows, long cols, long lanes) {
+/* The same for LANES filters side by side, of which `lanes` count; bias: NULL or one number each; other: NULL, or like
+ * y, to be added. */
+static void NAME(output_tile_plain)(int points, int lines, const T *m, long step, const T *bias, const T *other,
+                                    int relu, T *y, long row, long pixel, long rows, long cols, long lanes) {
     T part[16 * LANES];
-    NAME(Outputs) o = {y, row, pixel, rows, cols, bias ? AT(bias, 0) : (V){0}, relu};
-    if (lanes < LANES) o.y = part, o.row = 4 * LANES, o.pixel = LANES;
+    const int apart = lanes < LANES || other;
+    NAME(Outputs) o = {y, row, pixel, rows, cols, bias ? AT(bias, 0) : (V){0}, relu && !other};
+    if (apart) o.y = part, o.row = 4 * LANES, o.pixel = LANES;
     BY_SIZE(output_square, points, lines, m, step, &o);
-    if (lanes < LANES)
+    if (apart)
         for (long i = 0; i < rows; i++)
-            for (long j = 0; j < cols; j++)
-                memcpy(y + i * row + j * pixel, part + (4 * i + j) * LANES, lanes * sizeof(T));
+            for (long j = 0; j < cols; j++) {
+                V v = AT(part, (4 * i + j) * LANES);
+                if (other) v += AT(other, i * row + j * pixel);
+                if (other && relu) v = (V)((VI)v & ~(v <= 0));
+                if (lanes == LANES) *(V *)(y + i * row + j * pixel) = v;
+                else {
+                    *(V *)part = v;         /* its first element has been read: rows and columns go upwards */
+                    memcpy(y + i * row + j * pixel, part, lanes * sizeof(T));
+                }
+            }
 }
 
 /* G's divisors. */

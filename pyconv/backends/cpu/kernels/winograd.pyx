@@ -49,9 +49,12 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void gather_6_f64(const double *, long, double *, long, long, long, long)
     void gather_8_f32(const float *, long, float *, long, long, long, long)
     void gather_8_f64(const double *, long, double *, long, long, long, long)
-    void output_tile_plain_f32(int, int, const float *, long, const float *, int, float *, long, long, long, long, long)
-    void output_tile_plain_f64(int, int, const double *, long, const double *, int, double *, long, long, long, long,
-                               long)
+    void output_tile_plain_f32(int, int, const float *, long, const float *, const float *, int, float *, long, long,
+                               long, long, long)
+    void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long, long,
+                               long, long, long)
+    void even_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
+    void even_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
     void weights_f32(int, int, const float *, long, long, float *, long)
     void weights_f64(int, int, const double *, long, long, double *, long)
     void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
@@ -314,122 +317,149 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
 # Forward, plain layout --------------------------------------------------------------------------------------------
 
 cdef struct Plain:
-    Operand x, w, y, bias
+    Operand x, w, u, y, bias, other
     Tiles tiles
-    long channels, filters, size, taps
+    long channels, filters, depth, size, taps
+    long rows                              # channels of all slices
     long groups, width                     # ranges of `width` filters that are multiplied together; of those, tasks
-    long line                              # channels filled up to whole vectors
-    long v_step, u_step, m_step, u_groups, slices      # as in Winograd
+    long line                              # room for the rows of a tile, which are written by whole vectors
+    long v_step, u_step, m_step            # elements from one of the values to the next
     int relu
+
+cdef void plain_weights_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
+    """U[group][36][slice, channel][filter] for one group, and as many channels as there are lanes."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long blocks = ceil_div(p.channels, lanes), g = task // (blocks * p.depth)
+    cdef long s = task // blocks % p.depth, c = task % blocks * lanes, n = min(lanes, p.channels - c)
+    cdef long f0 = g * p.width, filters = min(p.width, p.filters - f0), k, t, f
+    cdef const real *w = <const real *>address(&p.w, 0, context) + (s * p.taps * p.channels + c) * p.filters + f0
+    cdef real *u = <real *>address(&p.u, 0, context) + g * p.tiles.values * p.u_step + (s * p.channels + c) * p.width
+    cdef real square[25 * 16 * MOST_GROUP]      # as in transform_weights
+    for k in range(p.taps):
+        if real is float:
+            copy_rows_f32(w + k * p.channels * p.filters, p.filters, n, ceil_div(filters, lanes),
+                          square + k * lanes * p.width, p.width, lanes * p.filters)
+        else:
+            copy_rows_f64(w + k * p.channels * p.filters, p.filters, n, ceil_div(filters, lanes),
+                          square + k * lanes * p.width, p.width, lanes * p.filters)
+    for t in range(n):
+        for f from 0 <= f < filters by lanes:
+            if real is float:
+                weights_f32(p.tiles.points, p.tiles.lines, square + t * p.width + f, p.size * lanes * p.width,
+                            lanes * p.width, u + t * p.width + f, p.u_step)
+            else:
+                weights_f64(p.tiles.points, p.tiles.lines, square + t * p.width + f, p.size * lanes * p.width,
+                            lanes * p.width, u + t * p.width + f, p.u_step)
 
 cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef const Tiles *tiles = &p.tiles
     cdef const real *x = <const real *>address(&p.x, 0, context)
-    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef const real *u = <const real *>address(&p.u, 0, context)
+    cdef const real *plane
     cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef real *y
+    cdef real *y = <real *>address(&p.y, 0, context)
+    cdef const real *other = <const real *>address(&p.other, 0, context)
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.width)
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
-    cdef real *u = <real *>context.scratch
-    cdef real *v = u + p.u_groups * tiles.values * p.u_step
+    cdef real *v = <real *>context.scratch
     cdef real *m = v + tiles.values * p.v_step
-    cdef real *packed
-    cdef long i, first, n, c, t, g, f, k, f0, filters, j, c0, c1
-    cdef real square[25 * 16 * MOST_GROUP]      # as in transform_weights
+    cdef long i, first, n, s, d, c, t, g, f, k, f0, filters, to
     cdef Tile at[MOST_TILES]
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
         n = begin + (end - begin) * (i + 1) // chunks - first
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
-            for c from 0 <= c < p.channels by lanes:
-                if real is float:
-                    input_tile_f32(tiles.points, tiles.lines, x + at[t].block * h * width * p.channels + c, p.channels,
-                                   h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c,
-                                   p.v_step, 0)
-                else:
-                    input_tile_f64(tiles.points, tiles.lines, x + at[t].block * h * width * p.channels + c, p.channels,
-                                   h, width, at[t].y - tiles.low[1], at[t].x - tiles.low[2], v + t * p.line + c,
-                                   p.v_step, 0)
+            for s in range(p.depth):            # the last vector of a slice reaches into the next one, which follows
+                d = slice_of(tiles, at[t].z, s)
+                plane = NULL
+                if d >= 0:
+                    plane = x + (at[t].block * tiles.in_sizes[0] + d) * h * width * p.channels
+                for c from 0 <= c < p.channels by lanes:
+                    if real is float:
+                        input_tile_f32(tiles.points, tiles.lines, plane + c if plane else NULL, p.channels, h, width,
+                                       at[t].y - tiles.low[1], at[t].x - tiles.low[2],
+                                       v + t * p.line + s * p.channels + c, p.v_step, 0)
+                    else:
+                        input_tile_f64(tiles.points, tiles.lines, plane + c if plane else NULL, p.channels, h, width,
+                                       at[t].y - tiles.low[1], at[t].x - tiles.low[2],
+                                       v + t * p.line + s * p.channels + c, p.v_step, 0)
         for g in range(g0, g1):
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
-            packed = u + (0 if p.slices else g - g0) * tiles.values * p.u_step
-            for j in range(max(1, p.slices)):
-                c0, c1 = 0, p.channels
-                if p.slices:
-                    c0, c1 = p.channels * j // p.slices, p.channels * (j + 1) // p.slices
-                if i == 0 or p.slices:
-                    for c from c0 <= c < c1 by lanes:
-                        for k in range(p.taps):
-                            if real is float:
-                                copy_rows_f32(w + (k * p.channels + c) * p.filters + f0, p.filters, min(lanes, c1 - c),
-                                              ceil_div(filters, lanes), square + k * lanes * p.width, p.width,
-                                              lanes * p.filters)
-                            else:
-                                copy_rows_f64(w + (k * p.channels + c) * p.filters + f0, p.filters, min(lanes, c1 - c),
-                                              ceil_div(filters, lanes), square + k * lanes * p.width, p.width,
-                                              lanes * p.filters)
-                        for t in range(min(lanes, c1 - c)):
-                            for f from 0 <= f < filters by lanes:
-                                if real is float:
-                                    weights_f32(tiles.points, tiles.lines, square + t * p.width + f,
-                                                p.size * lanes * p.width, lanes * p.width, packed + (c - c0 + t) * p.width + f, p.u_step)
-                                else:
-                                    weights_f64(tiles.points, tiles.lines, square + t * p.width + f,
-                                                p.size * lanes * p.width, lanes * p.width, packed + (c - c0 + t) * p.width + f, p.u_step)
-                for k in range(tiles.values):
-                    if real is float:
-                        strided_product_f32(v + k * p.v_step + c0, p.line, packed + k * p.u_step, p.width, c1 - c0,
-                                            m + k * p.m_step, p.width, j > 0, n, ceil_div(filters, lanes))
-                    else:
-                        strided_product_f64(v + k * p.v_step + c0, p.line, packed + k * p.u_step, p.width, c1 - c0,
-                                            m + k * p.m_step, p.width, j > 0, n, ceil_div(filters, lanes))
+            for k in range(tiles.values):
+                if real is float:
+                    even_product_f32(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width, p.rows,
+                                     m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
+                else:
+                    even_product_f64(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width, p.rows,
+                                     m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
             for t in range(n):
-                y = <real *>address(&p.y, 0, context) \
-                    + ((at[t].block * oh + at[t].y) * ow + at[t].x) * p.filters + f0
                 for f from 0 <= f < filters by lanes:
+                    to = (((at[t].block * tiles.out_sizes[0] + at[t].z) * oh + at[t].y) * ow + at[t].x) * p.filters \
+                        + f0 + f
                     if real is float:
                         output_tile_plain_f32(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
-                                              bias + f0 + f if bias else NULL, p.relu, y + f, ow * p.filters, p.filters,
-                                              min(tiles.height, oh - at[t].y), min(4, ow - at[t].x),
-                                              min(lanes, filters - f))
+                                              bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
+                                              y + to, ow * p.filters, p.filters, min(tiles.height, oh - at[t].y),
+                                              min(4, ow - at[t].x), min(lanes, filters - f))
                     else:
                         output_tile_plain_f64(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
-                                              bias + f0 + f if bias else NULL, p.relu, y + f, ow * p.filters, p.filters,
-                                              min(tiles.height, oh - at[t].y), min(4, ow - at[t].x),
-                                              min(lanes, filters - f))
+                                              bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
+                                              y + to, ow * p.filters, p.filters, min(tiles.height, oh - at[t].y),
+                                              min(4, ow - at[t].x), min(lanes, filters - f))
 
 cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[float](<const Plain *>p, task, c, NULL)
 cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Plain *>p, task, c, NULL)
+cdef void plain_weights_f32(const void *p, long task, const Context *c) noexcept nogil:
+    plain_weights_task[float](<const Plain *>p, task, c, NULL)
+cdef void plain_weights_f64(const void *p, long task, const Context *c) noexcept nogil:
+    plain_weights_task[double](<const Plain *>p, task, c, NULL)
 
-def winograd_plain(dtype, x, w, y, bias, *, samples, parts, groups, width, chunk, channels, filters, window, in_sizes,
-                   out_sizes, low, relu):
-    """The forward convolution in the plain layout, channels last, without depth; arguments as in `winograd`.
-
-    width: filters that are multiplied together, a multiple of the lanes.
-    """
+cdef Plain plain_for(long channels, long filters, window, long width, long lanes) except *:
     cdef Plain p
+    memset(&p, 0, sizeof(p))
+    p.channels, p.filters, p.depth, p.size, p.taps = channels, filters, window[0], window[2], window[1] * window[2]
+    p.rows, p.width = channels * p.depth, width
+    p.tiles.points, p.tiles.lines = window[2] + 3, 1 if window[1] == 1 else window[2] + 3
+    p.tiles.values = p.tiles.points * p.tiles.lines
+    p.u_step = p.rows * width + lanes      # a vector more, so that the values do not want the same lines of a cache
+    return p
+
+def plain_weights_size(channels, filters, window, width, lanes):
+    """Elements of the transformed weights."""
+    cdef Plain p = plain_for(channels, filters, window, width, lanes)
+    return ceil_div(filters, width) * p.tiles.values * p.u_step
+
+def plain_weights(dtype, w, u, *, channels, filters, window, width):
+    """The transformed weights of `winograd_plain`. One task a group of filters, slice and vector of channels."""
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
-    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    cdef Plain p = plain_for(channels, filters, window, width, lanes)
+    p.w, p.u = operand(w), operand(u)
+    return instruction(plain_weights_f32 if dtype == "float32" else plain_weights_f64, &p, sizeof(p),
+                       ceil_div(filters, width) * p.depth * ceil_div(channels, lanes), 0, None)
+
+def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width, chunk, channels, filters, window,
+                   in_sizes, out_sizes, low, relu):
+    """The forward convolution in the plain layout, channels last; arguments as in `winograd`.
+
+    u: from `plain_weights`. other: an array like y that is added before relu, or a null pointer. width: filters that
+    are multiplied together, one or two vectors of them.
+    """
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    cdef Plain p = plain_for(channels, filters, window, width, lanes)
+    p.x, p.u, p.y, p.bias, p.other = operand(x), operand(u), operand(y), operand(bias), operand(other)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, samples, parts, chunk)
-    p.channels, p.filters, p.size, p.taps = channels, filters, window[2], window[1] * window[2]
-    p.groups, p.width, p.relu = groups, width, relu
-    p.line = ceil_div(channels, lanes) * lanes
-    # A vector more, so that the values do not want the same lines of a cache.
-    p.v_step, p.u_step, p.m_step = chunk * p.line + lanes, channels * width + lanes, chunk * width + lanes
-    p.u_groups, p.slices = ceil_div(ceil_div(filters, width), groups), 0
-    if ceil_div(p.tiles.total, parts) <= chunk:
-        p.u_groups, p.slices = 1, ceil_div(channels * width, 2048)
-        p.u_step = ceil_div(channels, p.slices) * width + lanes
-    cdef size_t scratch = p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
-        * (4 if dtype == "float32" else 8)
+    p.groups, p.relu = groups, relu
+    p.line = ceil_div(p.rows + lanes, lanes) * lanes
+    p.v_step, p.m_step = chunk * p.line + lanes, chunk * width + lanes
+    cdef size_t scratch = p.tiles.values * (p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p), parts * groups, scratch, None)
 
 
