@@ -27,7 +27,7 @@ class Recorder:
         self.instances: dict = {}       # family -> set of name expressions
         self.sources: set = set()       # generated ones
 
-    def kernel(self, family, expression):
+    def kernel(self, family, expression, before=""):
         self.instances.setdefault(family, set()).add(expression)
 
     def kernel_of_source(self, source, name):

@@ -5,6 +5,7 @@ import pytest
 
 from pyconv import backends, ops
 from pyconv.graph import trace
+from pyconv.ops.base import apply
 
 RNG = np.random.default_rng(5)
 
@@ -146,3 +147,30 @@ def test_integers_wrap_as_in_numpy():
     x = np.array([-1.9, 1.9, 200.7, 0.0], "float32")
     np.testing.assert_array_equal(backends.get("cuda").execute("cast", [x], {"dtype": "uint8"}), [255, 1, 200, 0])
     np.testing.assert_array_equal(backends.get("cuda").execute("cast", [x], {"dtype": "bool"}), [True] * 3 + [False])
+
+
+@pytest.mark.parametrize("groups", [1, 2, 8])
+@pytest.mark.parametrize("last", [True, False])
+def test_epilogues(last, groups):
+    """Scale, shift, an array that is added, activation and several results, of tiles and direct kernels; with an error
+    that is reported from within."""
+    depth, filters = 8, 16
+    shape = (lambda c: (3, 6, 5, c)) if last else (lambda c: (3, c, 6, 5))
+    line = (filters,) if last else (filters, 1, 1)
+
+    def function(x, k, g, scale, shift, residual):
+        y = ops.conv(x, k, padding="same", groups=groups, data_format="channels_last" if last else "channels_first")
+        a = ops.check_finite(y * scale + shift, "not finite")
+        back = apply("conv_input_gradient", g, k, shape=shape(depth), strides=(1, 1), dilation=(1, 1),
+                     padding=((1, 1), (1, 1)), groups=groups, channels_last=last)
+        return ops.relu(a), ops.tanh(a + residual), y, ops.where(x > 0, back, 0.0), ops.sum(a * a, (0, 1))
+    arrays = [floats(*s) for s in (shape(depth), (3, 3, depth // groups, filters), shape(filters), line, line,
+                                   shape(filters))]
+    graph = trace(function, [(a.shape, "float32") for a in arrays])[0]
+    program, expected = backends.get("cuda").compile(graph), backends.get("reference").compile(graph)(arrays)
+    for _ in range(3):
+        for found, wanted in zip(program(arrays), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    arrays[3][...] = np.inf
+    with pytest.raises(ValueError, match="not finite"):
+        program(arrays)

@@ -96,7 +96,7 @@ def test_generated_chains():
         graph, _ = trace(everything, [((5,), x), ((5,), x), ((3, 5), y), ((5,), y)])
         Planner(graph, recorder, LOWERING).plan()
     # All in one program, which is faster; so each needs a name, and what it defines a space, of its own.
-    names = ("SUMS", "RESULTS", "PARAMETERS", "ELEMENT")
+    names = ("SUMS", "PARAMETERS", "ELEMENT", "RESULT")
     parts = [f"namespace n{i} {{\n" + re.sub(r"\b(?:chain|sums|together)_\w+(?=\()", f"chain_{i}", source, count=1)
              + "\n}\n" + "".join(f"#undef {n}\n" for n in names) for i, source in enumerate(sorted(recorder.sources))]
     for architecture, some in ((ARCHITECTURES[0], parts), (90, parts[::8])):

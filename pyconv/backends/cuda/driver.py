@@ -301,14 +301,17 @@ class Driver:
 
     # Kernels -----------------------------------------------------------------------------------------------
 
-    def kernel(self, family, expression):
-        """The kernel that `expression` names (a function or an instance of a template) in kernels/`family`.cu."""
-        key = (family, expression)
+    def kernel(self, family, expression, before=""):
+        """The kernel that `expression` names (a function or an instance of a template) in kernels/`family`.cu.
+
+        before: text in front of the source, such as an epilogue's macros.
+        """
+        key = (family, expression, before)
         if key not in self._kernels:
             if family not in self._sources:
-                self._sources[family] = PRELUDE + (FOLDER / f"{family}.cu").read_text()
+                self._sources[family] = (FOLDER / f"{family}.cu").read_text()
             with self.device:
-                module = self.cupy.RawModule(code=self._sources[family], options=OPTIONS,
+                module = self.cupy.RawModule(code=PRELUDE + before + self._sources[family], options=OPTIONS,
                                              name_expressions=(expression,))
                 self._kernels[key] = module.get_function(expression)
         return self._kernels[key]

@@ -7,13 +7,14 @@ them, at a place computed from i. Sizes are arguments of the kernel: one source 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 
 from ...graph import Tensor
 
-__all__ = ["EXPRESSIONS", "TYPES", "Group", "PRELUDE"]
+__all__ = ["BLOCK", "EXPRESSIONS", "FINE", "TYPES", "Body", "Group", "PRELUDE", "epilogue"]
 
 PRELUDE = (Path(__file__).parent / "kernels" / "common.cu").read_text() + "\n#line 1\n"
 
@@ -82,6 +83,18 @@ class Body(NamedTuple):
     text: str
     guarded: bool           # whether variables are written, if no error was reported
 
+    @property
+    def plain(self) -> bool:
+        """Whether all that is done is to store the seeds."""
+        return all(re.fullmatch(r"\s*y\d+\[i\] = v\d+;", line) for line in self.text.split("\n"))
+
+    def renamed(self, letter) -> Body:
+        """The same with other names, for a kernel with two bodies."""
+        def new(text):
+            return re.sub(r"\b(p?x|[tygar]|code)(\d+)\b", rf"{letter}\1\2", text)
+        return self._replace(pointers=tuple(map(new, self.pointers)), text=new(self.text),
+                             numbers={new(k): v for k, v in self.numbers.items()})
+
     def source(self) -> str:
         """A kernel of this alone: its arguments are the pointers, the status, the numbers, and n."""
         parameters = [*self.pointers, *filter(None, [self.status]), *(f"{self.index} {k}" for k in self.numbers),
@@ -97,15 +110,26 @@ class Body(NamedTuple):
 """
 
 
+def epilogue(body) -> str:
+    """The macros with which a kernel of another family does a body after what it computes itself."""
+    body = body.renamed("e")
+    parameters = [*body.pointers, *filter(None, [body.status]), *(f"{body.index} {k}" for k in body.numbers)]
+    text = " ".join(body.text.split("\n"))
+    return (f"#define EPILOGUE_PARAMETERS {' '.join(', ' + p for p in parameters)}\n#define EPILOGUE(index, value) "
+            f"{{ const auto v0 = value; const {body.index} ei = index; {{ const {body.index} i = ei; {text} }} }}\n")
+
+
 class Group:
     """Elementwise nodes that one kernel will compute, over `count` elements.
 
     root: a function that sees through reshapes: from a tensor to the one that holds the same elements.
+    host: a function (body, views) that launches the kernel of another family, which computes element i of the nodes
+    `seeds` as v0, v1, ..., and then does the body: its epilogue.
     """
 
-    def __init__(self, count, root):
-        self.count, self.root = count, root
-        self.nodes: list = []
+    def __init__(self, count, root, host=None, seeds=()):
+        self.count, self.root, self.host, self.seeds = count, root, host, list(seeds)
+        self.nodes: list = list(seeds)
         self.outside: dict = {}         # id of a tensor -> it, for inputs that the group does not compute itself
 
     def add(self, node):
@@ -121,6 +145,7 @@ class Group:
             and len(set(self.outside).union(*(g.outside for g in others))) < MOST_INPUTS - 3
 
     def absorb(self, other):
+        """Take in another group, which has no host."""
         for node in other.nodes:
             self.add(node)
 
@@ -140,7 +165,9 @@ class Group:
         index = "int" if self.count < 2**31 - 2**20 else "i64"
         accesses, geometry, loads, at, lines = {}, [], [], {}, []
         names = {id(n.output): f"t{i}" for i, n in enumerate(self.nodes)}
-        for node in self.nodes:
+        place_of = {id(n): i for i, n in enumerate(self.nodes)}
+        names.update({id(n.output): f"v{i}" for i, n in enumerate(self.seeds)})
+        for node in self.nodes[len(self.seeds):]:
             words = []
             for tensor in node.inputs:
                 base = self.root(tensor)
@@ -155,7 +182,7 @@ class Group:
                     loads.append(f"const {TYPES[base.dtype]} {name} = p{name}[{place}];")
                 words.append(accesses[key][0])
             out = TYPES[node.output.dtype]
-            expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{len(lines)}")
+            expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{place_of[id(node)]}")
             lines.append(f"const {out} {names[id(node.output)]} = ({out}){expression};")
         words = []
         for base in map(self.root, wanted):
@@ -183,7 +210,7 @@ class Group:
         numbers = {**{f"g{i}": v for i, v in enumerate(geometry)},
                    **{f"code{i}": codes[id(self.nodes[i])] for i in checks}}
         status = "i64* status" if checks else "const i64* __restrict__ status" if through else ""
-        name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes))[:40].rstrip("_")
+        name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes[len(self.seeds):]))[:40].rstrip("_")
         return Body(name.rstrip("_"), index, tuple(pointers), [a.tensor for _, a in accesses.values()], own, numbers,
                     status, "\n        ".join(loads + lines + stores), bool(through)), words
 

@@ -8,13 +8,12 @@ import numpy as np
 
 from .elementwise import BLOCK, TYPES
 from .memory import View, strides
-from .planner import NUMPY, UNSIGNED, blocks_for
+from .planner import NULL, NUMPY, UNSIGNED, blocks_for
 from .sums import PARTS, joined, power_of_two, shared_out, split_axes, sums
 
 __all__ = ["LOWERING"]
 
 LOWERING: dict = {}             # name of an op -> function (planner, node)
-NULL = np.uint64(0)             # a pointer to nothing; for None, earlier versions of CuPy give the driver no argument
 
 
 def lowers(*names):
@@ -195,12 +194,16 @@ def convolve(planner, mode, node, left, right, x, y, kernel):
     groups = attrs["groups"]
     args = (planner.view(left), planner.view(right))
     table, sizes, outs, depth, each = geometry(planner, x, y, kernel[:-2], groups, attrs)
-    out, c_type = result(planner, node), TYPES[dtype]
+    c_type = TYPES[dtype]
     if groups > 1 and min(depth, each) < 8:
         name = ("direct_forward", "direct_input", "direct_kernel")[mode]
         n = math.prod(node.output.shape)
-        grid, count = ((n,), ()) if mode == 2 else (blocks_for(n), (np.int32(n),))
-        planner.launch("convolution", f"{name}<{c_type}>", grid, (BLOCK,), (*args, out, table, *count), [out])
+        if mode == 2:
+            out = result(planner, node)
+            planner.launch("convolution", f"{name}<{c_type}>", (n,), (BLOCK,), (*args, out, table), [out])
+        else:
+            planner.hosting("convolution", f"{name}<{c_type}>", blocks_for(n), (BLOCK,),
+                            (*args, NULL, table, np.int32(n)), node, 2)
         return
     taps = math.prod(kernel[:-2])
     rows = (batch * outs, batch * sizes, taps * depth)[mode]
@@ -211,11 +214,16 @@ def convolve(planner, mode, node, left, right, x, y, kernel):
     parts = max(1, min(2 * PARTS // (blocks * groups), inner // (16 * sk))) if mode == 2 else 1
     part_size = -(-inner // parts)
     parts = -(-inner // part_size)
-    count = math.prod(node.output.shape)
-    target = out if parts == 1 else planner.temporary(parts * count, dtype)
     name = ("FORWARD", "INPUT", "KERNEL")[mode]
-    planner.launch("convolution", f"tiled<{c_type}, {name}, {str(attrs['channels_last']).lower()}, {sm}, {sn}, {sk}>",
-                   (-(-rows // sm), -(-columns // sn), groups * parts), (256,),
+    expression = f"tiled<{c_type}, {name}, {str(attrs['channels_last']).lower()}, {sm}, {sn}, {sk}>"
+    grid = (-(-rows // sm), -(-columns // sn), groups * parts)
+    if mode != 2:
+        planner.hosting("convolution", expression, grid, (256,),
+                        (*args, NULL, table, np.int32(parts), np.int32(part_size)), node, 2)
+        return
+    count, out = math.prod(node.output.shape), result(planner, node)
+    target = out if parts == 1 else planner.temporary(parts * count, dtype)
+    planner.launch("convolution", expression, grid, (256,),
                    (*args, target, table, np.int32(parts), np.int32(part_size)), [target])
     if parts > 1:
         reduce(planner, "Sum", target, out, [(count, 1)], [(parts, count)])

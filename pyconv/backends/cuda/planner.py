@@ -16,7 +16,7 @@ import numpy as np
 
 from ...graph import LEAVES, Graph
 from . import memory
-from .elementwise import BLOCK, EXPRESSIONS, Body, Group
+from .elementwise import BLOCK, EXPRESSIONS, Body, Group, epilogue
 from .expansion import expand
 from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Buffer, Table, View
 from .together import Task, together
@@ -60,6 +60,7 @@ class Planner:
         self._buffers: dict = {}            # id of a root tensor -> Buffer
         self._roots: dict = {}              # id of a tensor -> the tensor that holds its elements
         self._pending: dict = {}            # id of a tensor -> Group that will compute it
+        self._beside: dict = {}             # id of a tensor -> a node of a waiting group whose kernel stores it
         self._consumers: dict = {}          # id of a root tensor -> nodes that read it; None stands for the results
         self.status = Buffer(8, OUTPUT)     # grows by a number for each message
         for node in self.nodes:
@@ -86,9 +87,16 @@ class Planner:
         tensor = self.root(tensor)
         if id(tensor) in self._pending:
             self._emit(self._pending[id(tensor)])
+        self._store(tensor)
         if id(tensor) not in self._buffers:
             self._buffers[id(tensor)] = self._leaf(tensor)
         return self._buffers[id(tensor)]
+
+    def _store(self, tensor):
+        """Launch the waiting kernel that stores the tensor besides what it computes, if there is one."""
+        node = self._beside.pop(id(tensor), None)
+        if node is not None and id(node.output) in self._pending:
+            self._emit(self._pending[id(node.output)])
 
     def define(self, tensor) -> Buffer:
         """New memory for a node's result."""
@@ -134,10 +142,33 @@ class Planner:
 
     # Launches ----------------------------------------------------------------------------------------------
 
-    def launch(self, family, expression, grid, block, args, writes):
-        """Add a kernel of kernels/`family`.cu. `writes`: the arguments that it writes; the others are read."""
-        self.launches.append(Launch(self.driver.kernel(family, expression), grid, block, tuple(args),
+    def launch(self, family, expression, grid, block, args, writes, before=""):
+        """Add a kernel of kernels/`family`.cu. `writes`: the arguments that it writes; the others are read.
+
+        before: text in front of the source.
+        """
+        self.launches.append(Launch(self.driver.kernel(family, expression, before), grid, block, tuple(args),
                                     [w.buffer for w in writes]))
+
+    def hosting(self, family, expression, grid, block, args, node, place):
+        """Add a kernel for a node of floats that does the elementwise ops after it as well, once these are known.
+
+        The kernel writes by the macro EPILOGUE(index, value) and has EPILOGUE_PARAMETERS at the end of its parameters
+        (kernels/common.cu). args[place] is its result: null if the epilogue does more than to store the value there.
+        """
+        def host(body, views):
+            if body.plain:
+                own = list(args)
+                own[place] = views[0]
+                self.launch(family, expression, grid, block, own, views)
+                return
+            number = NUMPY[body.index]
+            status = [self.status_view()] if body.status else []
+            writes = views[len(body.inputs):] + (status if body.status.startswith("i64*") else [])
+            self.launch(family, expression, grid, block,
+                        (*args[:place], NULL, *args[place + 1:], *views, *status, *map(number, body.numbers.values())),
+                        writes, epilogue(body))
+        self.offer([node], host)
 
     def generated(self, source, name, grid, args, writes):
         """Add a kernel of a source of its own, with blocks of BLOCK threads."""
@@ -200,6 +231,8 @@ class Planner:
         """Put an elementwise node into a waiting group, or a new one."""
         count, groups = math.prod(node.output.shape), []
         for tensor in map(self.root, node.inputs):
+            self._store(tensor)
+        for tensor in map(self.root, node.inputs):
             group = self._pending.get(id(tensor))
             if group is None or any(group is g for g in groups):
                 continue
@@ -207,6 +240,10 @@ class Planner:
                 self._emit(group)
             else:
                 groups.append(group)
+        groups.sort(key=lambda g: g.host is None)
+        for other in [g for g in groups[1:] if g.host is not None]:
+            self._emit(other)
+            groups.remove(other)
         while groups and not groups[0].fits(*groups[1:]):
             self._emit(groups.pop())
         target = groups[0] if groups else Group(count, self.root)
@@ -220,15 +257,40 @@ class Planner:
     def _emit(self, group):
         """Launch a group's kernel; what is needed outside of it is stored."""
         body, views, _ = self.ready(group)
+        if group.host is not None:
+            group.host(body, views)
+            return
         number = NUMPY[body.index]
         status = [self.status_view()] if body.status else []
         writes = views[len(body.inputs):] + (status if body.status.startswith("i64*") else [])
         args = (*views, *status, *map(number, body.numbers.values()), number(group.count))
         self.generated(body.source(), body.name, blocks_for(group.count), args, writes)
 
+    def offer(self, nodes, host, stored=()):
+        """Let the elementwise ops after these nodes become the epilogue of the kernel that computes them.
+
+        host: as for `Group`. Nothing is launched yet, so all that the kernel reads must have been computed.
+        stored: tensors that the kernel computes and stores besides.
+        """
+        group = Group(math.prod(nodes[0].output.shape), self.root, host, nodes)
+        self._pending.update({id(n.output): group for n in nodes})
+        self._beside.update({id(t): nodes[0] for t in stored})
+
     def waiting(self, tensor):
         """The group that will compute the tensor, if it was not launched yet."""
         return self._pending.get(id(self.root(tensor)))
+
+    def unhosted(self, tensor):
+        """See to it that the group that computes a tensor is not the epilogue of another kernel, but can be taken along
+        by the sums that need it: they read more often what is cheap to compute, and it need not be stored."""
+        group = self.waiting(tensor)
+        if group is None or group.host is None:
+            return
+        rest = Group(group.count, self.root)
+        for node in group.nodes[len(group.seeds):]:
+            rest.add(node)
+            self._pending[id(node.output)] = rest
+        self._emit(Group(group.count, self.root, group.host, group.seeds))
 
     def consumers(self, tensor) -> list:
         """The nodes that read a tensor's elements; None stands for the graph's results."""
@@ -270,6 +332,8 @@ class Planner:
             root = self.root(tensor)
             news.setdefault(id(root), []).append(variable)
             sources.add(id(root.node.attrs.get("variable")))
+        for group in {id(g): g for g in self._pending.values() if g.host is not None}.values():
+            self.unhosted(group.seeds[0].output)
         waiting = list({id(g): g for g in self._pending.values()}.values())
         reporting = [g for g in waiting if any(n.op == "check_finite" for n in g.nodes)]
         for group in reporting:
@@ -380,5 +444,6 @@ class Planner:
             self.outputs_size += memory.aligned(buffer.nbytes)
 
 
+NULL = np.uint64(0)             # a pointer to nothing; for None, earlier versions of CuPy give the driver no argument
 UNSIGNED = {1: "unsigned char", 2: "unsigned short", 4: "unsigned", 8: "u64"}
 NUMPY = {"int": np.int32, "i64": np.int64}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 
 from .elementwise import TYPES, Group
-from .memory import View, strides
+from .memory import strides
 
 __all__ = ["PARTS", "joined", "power_of_two", "shared_out", "split_axes", "sums"]
 
@@ -66,6 +67,7 @@ def sums(planner, node):
     if ("summed", id(node)) in planner.found:
         return
     x, axes = planner.root(node.inputs[0]), split_axes(node)
+    planner.unhosted(x)
     group = planner.waiting(x) or Group(math.prod(x.shape), planner.root)
     mates = [node]
     for tensor in [x, *(n.output for n in group.nodes), *group.outside.values()]:
@@ -76,7 +78,6 @@ def sums(planner, node):
                 mates.append(other)
     planner.found.update({("summed", id(m)): True for m in mates})
     body, views, words = planner.ready(group, absorbed=mates, wanted=[m.inputs[0] for m in mates])
-    targets = [View(planner.define(m.output), m.output.dtype) for m in mates]
     kept, reduced = axes
     columns, lanes, blocks, parts, each = shared_out(kept, reduced)
     outputs, count = (math.prod(n for n, _ in pairs) for pairs in axes)
@@ -84,22 +85,28 @@ def sums(planner, node):
     between = planner.temporary(k * parts * outputs, dtype) if parts > 1 else NULL
     arrived = planner.zeros(blocks, "uint32") if parts > 1 else NULL
     tables = [planner.constant([v for column in zip(*pairs, strict=True) for v in column], number) for pairs in axes]
-    status = [planner.status_view()] if body.status else []
-    name = f"sums_{body.name.removeprefix('chain_')}"
-    args = [*targets, *views, *status, *map(number, body.numbers.values()), between, arrived, tables[0],
-            np.int32(len(kept)), tables[1], np.int32(len(reduced)), number(outputs), number(count), number(each),
-            np.int32(lanes), np.int32(columns)]
-    writes = [*targets, *views[len(body.inputs):], *(v for v in (between, arrived) if v is not NULL),
-              *(status if body.status.startswith("i64*") else [])]
-    planner.generated(source(name, body, words, dtype), name, (blocks, parts), args, writes)
+
+    def host(after, others):
+        after = after.renamed("e")
+        name = f"sums_{body.name.removeprefix('chain_')}_{after.name.removeprefix('chain_')}".rstrip("_")
+        both = [b for b in (body, after) if b.status]
+        status = [planner.status_view()] if both else []
+        args = [*views, *others, *status, *map(number, body.numbers.values()), *map(number, after.numbers.values()),
+                between, arrived, tables[0], np.int32(len(kept)), tables[1], np.int32(len(reduced)), number(outputs),
+                number(count), number(each), np.int32(lanes), np.int32(columns)]
+        writes = [*views[len(body.inputs):], *others[len(after.inputs):],
+                  *(v for v in (between, arrived) if v is not NULL),
+                  *(status if any(b.status.startswith("i64*") for b in both) else [])]
+        planner.generated(source(name, body, words, after, dtype), name, (blocks, parts), args, writes)
+    planner.offer(mates, host, stored=[n.output for n in body.outputs])
 
 
-def source(name, body, words, dtype) -> str:
-    """kernels/sums.cu for one body, of which the values called `words` are summed."""
-    results = [f"r{s}" for s in range(len(words))]
-    parameters = [*(f"T* __restrict__ {r}" for r in results), *body.pointers, *filter(None, [body.status]),
-                  *(f"I {k}" for k in body.numbers)]
+def source(name, body, words, after, dtype) -> str:
+    """kernels/sums.cu for one body, of which the values called `words` are summed, and another one for the sums."""
+    statuses = sorted({b.status for b in (body, after) if b.status}, reverse=True)      # one that is written, if any
+    parameters = [*body.pointers, *after.pointers, *statuses[:1], *(f"I {k}" for k in (*body.numbers, *after.numbers))]
     element = " ".join([*body.text.split("\n"), *(f"value[{s}] = (T){w};" for s, w in enumerate(words))])
+    result = re.sub(r"\bv(\d+)\b", r"total[\1]", " ".join(after.text.split("\n")))
     return (f"typedef {TYPES[dtype]} T;\ntypedef {body.index} I;\n#define SUMS {len(words)}\n"
-            f"#define RESULTS {', '.join(results)}\n#define PARAMETERS {' '.join(p + ',' for p in parameters)}\n"
-            f"#define ELEMENT {element}\n#line 1\n{SOURCE.replace('NAME', name)}")
+            f"#define PARAMETERS {' '.join(p + ',' for p in parameters)}\n"
+            f"#define ELEMENT {element}\n#define RESULT {result}\n#line 1\n{SOURCE.replace('NAME', name)}")

@@ -21,6 +21,14 @@
 // `direct_*`: one thread an element (KERNEL: one block an element), for groups too small to fill tiles: depthwise
 // convolution above all.
 
+// EPILOGUE: forward and INPUT results go through it, so that elementwise ops after a convolution take no pass of their
+// own: bias, scale and shift of a channel, activation, an array that is added, several results.
+
+#ifndef EPILOGUE
+#define EPILOGUE_PARAMETERS
+#define EPILOGUE(index, value) result[index] = value;
+#endif
+
 struct Geometry {
     int batch, groups, depth, each, last;
     int size[3], out[3];
@@ -131,7 +139,7 @@ INLINE T gathered(const T* __restrict__ image, const Geometry& g, const Spot& pi
 template <typename T, int MODE, bool LAST, int SM, int SN, int SK>
 __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T* __restrict__ right,
                                              T* __restrict__ result, const int* __restrict__ table, int parts,
-                                             int part_size)
+                                             int part_size EPILOGUE_PARAMETERS)
 {
     enum { TM = SM / 16, TN = SN / 16, LA = SM * SK / 256, LB = SN * SK / 256 };
     // Whether neighbouring threads load neighbours along the inner axis, else along rows or columns.
@@ -230,9 +238,9 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
         for (int j = 0; j < TN; ++j) {
             const int c = column0 + (ALONG_ROWS ? t / 16 : t % 16) + j * 16;
             if (c >= columns) continue;
-            if (MODE == KERNEL) result[(part * rows + row0 + m) * filters + group * g.each + c] = sum[i][j];
-            else result[element(g, row_spots[m].n, row_spots[m].index, MODE == INPUT ? sizes : outs,
-                                group * columns + c, columns * g.groups)] = sum[i][j];
+            if constexpr (MODE == KERNEL) result[(part * rows + row0 + m) * filters + group * g.each + c] = sum[i][j];
+            else EPILOGUE(element(g, row_spots[m].n, row_spots[m].index, MODE == INPUT ? sizes : outs,
+                                  group * columns + c, columns * g.groups), sum[i][j])
         }
     }
 }
@@ -268,7 +276,8 @@ INLINE Place locate(int i, const Geometry& g, const int* size, int channels)
 
 template <typename T>
 __global__ void __launch_bounds__(256) direct_forward(const T* __restrict__ x, const T* __restrict__ w,
-                                                      T* __restrict__ y, const int* __restrict__ table, int n)
+                                                      T* __restrict__ result, const int* __restrict__ table, int n
+                                                      EPILOGUE_PARAMETERS)
 {
     const Geometry& g = *(const Geometry*)table;
     const int filters = g.each * g.groups, channels = g.depth * g.groups, sizes = volume(g.size);
@@ -282,13 +291,14 @@ __global__ void __launch_bounds__(256) direct_forward(const T* __restrict__ x, c
             for (int d = 0; d < g.depth; ++d)
                 sum += x[element(g, p.n, at, sizes, c0 + d, channels)] * w[(tap * g.depth + d) * filters + p.c];
         }
-        y[i] = sum;
+        EPILOGUE(i, sum)
     }
 }
 
 template <typename T>
 __global__ void __launch_bounds__(256) direct_input(const T* __restrict__ dy, const T* __restrict__ w,
-                                                    T* __restrict__ dx, const int* __restrict__ table, int n)
+                                                    T* __restrict__ result, const int* __restrict__ table, int n
+                                                      EPILOGUE_PARAMETERS)
 {
     const Geometry& g = *(const Geometry*)table;
     const int filters = g.each * g.groups, channels = g.depth * g.groups, outs = volume(g.out);
@@ -302,7 +312,7 @@ __global__ void __launch_bounds__(256) direct_input(const T* __restrict__ dy, co
             for (int f = f0; f < f0 + g.each; ++f)
                 sum += dy[element(g, p.n, at, outs, f, filters)] * w[(tap * g.depth + d) * filters + f];
         }
-        dx[i] = sum;
+        EPILOGUE(i, sum)
     }
 }
 

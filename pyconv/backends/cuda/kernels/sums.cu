@@ -1,11 +1,12 @@
-// Sums over axes, several at once, of what elementwise ops give: nothing is stored in between that nobody else needs.
+// Sums over axes, several at once, of what elementwise ops give, and elementwise ops on the sums: nothing is stored in
+// between that nobody else needs.
 //
 // The planner writes in front of this text
 //     NAME        the kernel's name               T   the type of the sums
 //     SUMS        how many there are              I   the type of an index
-//     RESULTS     the names of the arrays that the sums go to, with commas between
-//     PARAMETERS  those arrays, and the arrays and numbers of ELEMENT, each followed by a comma
+//     PARAMETERS  the arrays and numbers of ELEMENT and RESULT, each followed by a comma
 //     ELEMENT     statements for element i, in C order, which store what is kept, and give value[0] to value[SUMS - 1]
+//     RESULT      statements for result i, which has the sums `total`
 //
 // Threads share the work as in reduction.cu: 256 threads compute 256 / lanes results, `lanes` threads take every
 // lanes-th element of one result, and partial sums are joined as a tree in shared memory; so the order of the sums
@@ -38,7 +39,6 @@ extern "C" __global__ void __launch_bounds__(256) NAME(PARAMETERS volatile T* pa
     const int step = columns ? results : 1;
     const I o = (I)blockIdx.x * results + mine;
     const I begin = (I)blockIdx.y * each, end = begin + each < count ? begin + each : count;
-    T* const result[SUMS] = {RESULTS};
     T sum[SUMS];
 #pragma unroll
     for (int s = 0; s < SUMS; ++s) sum[s] = (T)0;
@@ -80,7 +80,11 @@ extern "C" __global__ void __launch_bounds__(256) NAME(PARAMETERS volatile T* pa
                     sum[s] = op_add(sum[s], (T)parts[((I)s * gridDim.y + p) * outputs + o]);
         }
     }
-    if (o < outputs && lane == 0)
+    if (o < outputs && lane == 0) {
+        T total[SUMS];
 #pragma unroll
-        for (int s = 0; s < SUMS; ++s) result[s][o] = part[s][t];
+        for (int s = 0; s < SUMS; ++s) total[s] = part[s][t];
+        const I i = o;
+        RESULT
+    }
 }
