@@ -26,9 +26,12 @@ class Recorder:
     def __init__(self):
         self.instances: dict = {}       # family -> set of name expressions
         self.sources: set = set()       # generated ones
+        self.epilogues: set = set()     # (family, expression, text in front of the source)
 
     def kernel(self, family, expression, before=""):
         self.instances.setdefault(family, set()).add(expression)
+        if before:
+            self.epilogues.add((family, expression, before))
 
     def kernel_of_source(self, source, name):
         self.sources.add(source)
@@ -69,4 +72,4 @@ def source_of(family) -> str:
 
 def kernels_in(source) -> list:
     """The names of the kernels that a source defines."""
-    return re.findall(r"__global__\s+void\s+(?:__launch_bounds__\(\d+\)\s+)?(\w+)\(", source)
+    return re.findall(r"__global__\s+void\s+(?:__launch_bounds__\([\d, ]+\)\s+)?(\w+)\(", source)

@@ -275,7 +275,7 @@ INLINE Place locate(int i, const Geometry& g, const int* size, int channels)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) direct_forward(const T* __restrict__ x, const T* __restrict__ w,
+__global__ void __launch_bounds__(256, 4) direct_forward(const T* __restrict__ x, const T* __restrict__ w,
                                                       T* __restrict__ result, const int* __restrict__ table, int n
                                                       EPILOGUE_PARAMETERS)
 {
@@ -296,7 +296,7 @@ __global__ void __launch_bounds__(256) direct_forward(const T* __restrict__ x, c
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) direct_input(const T* __restrict__ dy, const T* __restrict__ w,
+__global__ void __launch_bounds__(256, 4) direct_input(const T* __restrict__ dy, const T* __restrict__ w,
                                                     T* __restrict__ result, const int* __restrict__ table, int n
                                                       EPILOGUE_PARAMETERS)
 {
@@ -317,7 +317,7 @@ __global__ void __launch_bounds__(256) direct_input(const T* __restrict__ dy, co
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) direct_kernel(const T* __restrict__ x, const T* __restrict__ dy,
+__global__ void __launch_bounds__(256, 4) direct_kernel(const T* __restrict__ x, const T* __restrict__ dy,
                                                      T* __restrict__ dw, const int* __restrict__ table)
 {
     __shared__ T part[256];

@@ -5,7 +5,7 @@
 // from shared memory; a thread adds up 4 x 4 of them in registers.
 
 template <typename T, bool TA, bool TB>
-__global__ void __launch_bounds__(256) matmul(const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ c,
+__global__ void __launch_bounds__(256, 2) matmul(const T* __restrict__ a, const T* __restrict__ b, T* __restrict__ c,
                                               const i64* __restrict__ offsets, int batch, int m, int n, int k)
 {
     __shared__ T left[16][64 + 4];

@@ -4,6 +4,9 @@
 // windows that it is part of, in order, so nothing is added atomically. `g` is a Geometry as 32-bit numbers; axes that
 // the pooling does not have come first, with one element and a window of one.
 
+// Kernels are compiled for four blocks of 256 threads on a multiprocessor at least: without that bound, NVRTC 13.0 saves
+// registers by spilling some of these to memory.
+
 struct Geometry {
     int batch, channels, last;               // last: channels are the last axis, else the second
     int size[3], out[3];                     // of the input and of the result
@@ -61,7 +64,7 @@ INLINE bool inside(int i, int n) { return i >= 0 && i < n; }
 // y: the maxima (may be null); where: the input element of each, counted within the whole array (may be null). A later
 // element wins only if it is larger, or the first NaN.
 template <typename T>
-__global__ void __launch_bounds__(256) max_pool(const T* __restrict__ x, T* __restrict__ y, int* __restrict__ where,
+__global__ void __launch_bounds__(256, 4) max_pool(const T* __restrict__ x, T* __restrict__ y, int* __restrict__ where,
                                                 const int* __restrict__ table, int n)
 {
     const Geometry& g = *(const Geometry*)table;
@@ -85,7 +88,7 @@ __global__ void __launch_bounds__(256) max_pool(const T* __restrict__ x, T* __re
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) max_pool_gradient(const int* __restrict__ where, const T* __restrict__ grad,
+__global__ void __launch_bounds__(256, 4) max_pool_gradient(const int* __restrict__ where, const T* __restrict__ grad,
                                                          T* __restrict__ dx, const int* __restrict__ table, int n)
 {
     const Geometry& g = *(const Geometry*)table;
@@ -117,7 +120,7 @@ INLINE int divided_by(const Geometry& g, int divisor, int a, int b, int c)
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) avg_pool(const T* __restrict__ x, T* __restrict__ y,
+__global__ void __launch_bounds__(256, 4) avg_pool(const T* __restrict__ x, T* __restrict__ y,
                                                 const int* __restrict__ table, int divisor, int n)
 {
     const Geometry& g = *(const Geometry*)table;
@@ -134,7 +137,7 @@ __global__ void __launch_bounds__(256) avg_pool(const T* __restrict__ x, T* __re
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) avg_pool_gradient(const T* __restrict__ grad, T* __restrict__ dx,
+__global__ void __launch_bounds__(256, 4) avg_pool_gradient(const T* __restrict__ grad, T* __restrict__ dx,
                                                          const int* __restrict__ table, int divisor, int n)
 {
     const Geometry& g = *(const Geometry*)table;

@@ -53,7 +53,7 @@ template <typename T> INLINE T pixel(const T* __restrict__ images, int n, int ro
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) sample_images(const T* __restrict__ images, const T* __restrict__ y,
+__global__ void __launch_bounds__(256, 4) sample_images(const T* __restrict__ images, const T* __restrict__ y,
                                                      const T* __restrict__ x, T* __restrict__ out,
                                                      const T* __restrict__ fill, int height, int width, int channels,
                                                      int places, int last, int bilinear, int mode, int n)
@@ -73,7 +73,7 @@ __global__ void __launch_bounds__(256) sample_images(const T* __restrict__ image
 }
 
 template <typename T>
-__global__ void __launch_bounds__(256) sample_images_gradient(const T* __restrict__ grad, const T* __restrict__ y,
+__global__ void __launch_bounds__(256, 4) sample_images_gradient(const T* __restrict__ grad, const T* __restrict__ y,
                                                               const T* __restrict__ x, T* __restrict__ dx, int height,
                                                               int width, int channels, int places, int last,
                                                               int bilinear, int mode, int n)
@@ -100,7 +100,7 @@ __global__ void __launch_bounds__(256) sample_images_gradient(const T* __restric
 
 // Bilinear alone. One thread a place.
 template <typename T>
-__global__ void __launch_bounds__(256) sample_places_gradient(const T* __restrict__ images, const T* __restrict__ y,
+__global__ void __launch_bounds__(256, 4) sample_places_gradient(const T* __restrict__ images, const T* __restrict__ y,
                                                               const T* __restrict__ x, const T* __restrict__ grad,
                                                               T* __restrict__ to_y, T* __restrict__ to_x,
                                                               const T* __restrict__ fill, int height, int width,
