@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from pyconv import ops
+from pyconv import backends, ops
+from pyconv.graph import constant, gradients, simplify, trace
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-45, -1e-45, 1e-40, -1e-40, 3e38, -3e38, 88.7, 88.73, 88.8,
            -87.4, -103.9, -104.1, 1e-8, -1e-8, 0.92, 0.9200001, 4.0, -4.0, 3.9999, 9.9, 10.0, -20.0, 20.0, 80.0, 80.1,
@@ -70,3 +71,37 @@ def test_any_number_of_elements(count):
     np.testing.assert_allclose(np.asarray(ops.gelu(x, approximate=False)),
                                0.5 * x * (1 + np.vectorize(math.erf, otypes=["f4"])(x * np.sqrt(0.5))), rtol=2e-6,
                                atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lanes", [False, True])
+@pytest.mark.parametrize("samples, classes", [(1, 1), (5, 3), (8, 16), (33, 17), (20, 1000)])
+def test_cross_entropy_of_any_size(samples, classes, lanes, dtype):
+    """Rows of logits, and with `lanes` a block of samples at once, as behind convolutions."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 30, (samples, classes)).astype(dtype)
+    labels, g = rng.integers(0, classes, samples), rng.normal(size=samples).astype(dtype)
+
+    def function(x, g):
+        rows = ops.reshape(ops.max_pool(ops.reshape(x, (samples, 1, 1, classes)), 1), x.shape) if lanes else x
+        loss = ops.sparse_softmax_cross_entropy(rows, constant(labels, "int64"))
+        return [loss, *gradients(loss, [x], g)]
+    graph, _ = trace(function, [(x.shape, dtype), (g.shape, dtype)])
+    loss, dx = backends.get("cpu").compile(simplify(graph))([x, g])
+    wide = x.astype("float64")
+    top = wide.max(1, keepdims=True)
+    e = np.exp(wide - top)
+    right = np.log(e.sum(1)) + top[:, 0] - wide[np.arange(samples), labels]
+    tolerance = 1e-12 if dtype == "float64" else 2e-6
+    np.testing.assert_allclose(loss, right, rtol=tolerance, atol=tolerance * 30)
+    softmax = e / e.sum(1, keepdims=True)
+    softmax[np.arange(samples), labels] -= 1
+    np.testing.assert_allclose(dx, softmax * g[:, None], rtol=tolerance, atol=tolerance * 5)
+
+
+def test_a_wrong_label_in_any_layout():
+    for samples in (3, 40):
+        labels = np.full(samples, 2)
+        labels[-1] = 7
+        with pytest.raises(ValueError, match="A label is 7, but with 5 classes"):
+            ops.sparse_softmax_cross_entropy(np.zeros((samples, 5), "float32"), labels)

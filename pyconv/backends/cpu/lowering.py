@@ -237,7 +237,7 @@ def cross_entropy(planner, node):
     out, dtype, classes = node.output, logits.dtype, logits.shape[-1]
     samples, item = math.prod(labels.shape), np.dtype(logits.dtype).itemsize
     layout = planner.layout(logits)
-    in_lanes = layout is not None and len(logits.shape) == 2
+    in_lanes = layout is not None and len(logits.shape) == 2 and layout.lanes == planner.kernels.lanes[dtype]
     layout = layout if in_lanes else None
     failure = planner.message(f"A label is {{value}}, but with {classes} classes labels must be from 0 to "
                               f"{classes - 1}. Check the labels, or give the last layer more units.")
@@ -245,7 +245,7 @@ def cross_entropy(planner, node):
     vector = Lanes((), layout.lanes) if in_lanes else None
     grad = planner.rep(rest[0], vector) if rest else None
     target = planner.define(out, (layout if rest else vector) if in_lanes else None)
-    per_task = layout.lanes if in_lanes else 256
+    per_task = layout.lanes if in_lanes else max(1, min(256, 8192 // classes))
     label_item = np.dtype(labels.dtype).itemsize
 
     def ranged(buffer, size):
@@ -258,9 +258,9 @@ def cross_entropy(planner, node):
         return planner.kernels.special.cross_entropy(
             dtype, labels.dtype, wide(source), ranged(truth, label_item), thin(grad) if rest else None,
             wide(target) if rest else thin(target), samples=samples, classes=classes,
-            step=layout.lanes if in_lanes else 1, next=1 if in_lanes else classes, per_task=per_task, failure=failure)
+            in_lanes=in_lanes, per_task=per_task, failure=failure)
     reads = [source, truth, *([grad] if rest else [])]
-    planner.add(make, reads, [target], blocks=source.blocks if in_lanes else 0, cost=samples * classes * 6)
+    planner.add(make, reads, [target], blocks=source.blocks if in_lanes else 0, cost=samples * classes)
 
 
 @lowers("random_uniform", "random_normal")

@@ -63,17 +63,22 @@ static void NAME(reduce_lanes)(const Axes *r, int op, const T *x, T *out, long n
  * are kept per lane of a vector; only the first `valid` lanes count. */
 static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step, long valid) {
     const T start = NAME(neutral)(op);
-    V acc = start - (V){0};
+    V acc = start - (V){0}, more[3] = {acc, acc, acc};
     T rest = start;
     long index[MAX_AXES] = {0};
     for (long k = 0; k < r->count; k++) {
         long i = 0;
+        if (step == 1) for (; i + 4 * LANES <= run; i += 4 * LANES) {
+            acc = NAME(join)(op, acc, *(const V *)(x + i));
+            _Pragma("GCC unroll 3") for (int j = 0; j < 3; j++)
+                more[j] = NAME(join)(op, more[j], *(const V *)(x + i + (j + 1) * LANES));
+        }
         if (step == 1) for (; i + LANES <= run; i += LANES) acc = NAME(join)(op, acc, *(const V *)(x + i));
         for (; i < run; i++) rest = NAME(join_scalar)(op, rest, x[i * step]);
         x = NAME(next)(r, x, index, 0);
     }
     T a[LANES];
-    *(V *)a = acc;
+    *(V *)a = NAME(join)(op, NAME(join)(op, acc, more[0]), NAME(join)(op, more[1], more[2]));
     for (long l = 0; l < valid; l++) rest = NAME(join_scalar)(op, rest, a[l]);
     return rest;
 }

@@ -1,27 +1,34 @@
 /* Softmax cross-entropy of one sample, and Philox4x32-10. */
 #ifndef PYCONV_SPECIAL_H
 #define PYCONV_SPECIAL_H
-#include <math.h>
-#include <stdint.h>
+#include "vector_math.h"
 
-#define CROSS_ENTROPY(T, NAME, EXP, LOG) \
-static inline T NAME##_loss(const T *x, long classes, long step, long label) { \
-    T top = x[0], sum = 0; \
-    for (long c = 1; c < classes; c++) if (x[c * step] > top) top = x[c * step]; \
-    for (long c = 0; c < classes; c++) sum += EXP(x[c * step] - top); \
-    return LOG(sum) + top - x[label * step]; \
-} \
-static inline void NAME##_gradient(const T *x, long classes, long step, long label, T g, T *out) { \
-    T top = x[0], sum = 0; \
-    for (long c = 1; c < classes; c++) if (x[c * step] > top) top = x[c * step]; \
-    for (long c = 0; c < classes; c++) sum += out[c * step] = EXP(x[c * step] - top); \
-    const T scale = g / sum; \
-    for (long c = 0; c < classes; c++) out[c * step] *= scale; \
-    out[label * step] -= g; \
-}
-CROSS_ENTROPY(float, xent_f32, expf, logf)
-CROSS_ENTROPY(double, xent_f64, exp, log)
-#undef CROSS_ENTROPY
+static inline float log_f32(float x) { return logf(x); }
+static inline double log_f64(double x) { return log(x); }
+
+#define T float
+#define V vf32
+#define M vi32
+#define LANES LANES_F32
+#define NAME(x) x##_f32
+#include "cross_entropy.h"
+#undef T
+#undef V
+#undef M
+#undef LANES
+#undef NAME
+
+#define T double
+#define V vf64
+#define M vi64
+#define LANES LANES_F64
+#define NAME(x) x##_f64
+#include "cross_entropy.h"
+#undef T
+#undef V
+#undef M
+#undef LANES
+#undef NAME
 
 static inline void philox(uint64_t key, uint64_t counter, uint32_t block, uint32_t out[4]) {
     uint32_t c0 = block, c1 = (uint32_t)counter, c2 = (uint32_t)(counter >> 32), c3 = 0;

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Softmax cross-entropy with integer labels, random numbers from a counter, parts picked by indices, and order.
 
-Cross-entropy: the logits of a sample are `step` elements apart, those of neighbouring samples `next` elements: (1,
-classes) in the plain layout, (LANES, 1) in lanes. A task is a range of samples, or a block.
+Cross-entropy: in the plain layout a vector is neighbouring classes of a sample, in lanes a class of a block. A task is a
+range of samples, or a block.
 
 Taking: arrays are plain, [outer][place or index][inner]. A task copies the parts of a range of indices. The gradient
 goes through all indices in their order; a task has some of the inner elements, so that nobody adds to the same one.
@@ -18,10 +18,11 @@ from libc.string cimport memcpy, memset
 from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, fail, instruction, operand
 
 cdef extern from "special.h" nogil:
-    float xent_f32_loss(const float *, long, long, long)
-    double xent_f64_loss(const double *, long, long, long)
-    void xent_f32_gradient(const float *, long, long, long, float, float *)
-    void xent_f64_gradient(const double *, long, long, long, double, double *)
+    const int LANES_F32, LANES_F64
+    float cross_entropy_row_f32(const float *, long, long, float, float *)
+    double cross_entropy_row_f64(const double *, long, long, double, double *)
+    void cross_entropy_block_f32(const float *, long, const int64_t *, long, const float *, float *, float *)
+    void cross_entropy_block_f64(const double *, long, const int64_t *, long, const double *, double *, double *)
     const int PHILOX_MANY
     void philox(uint64_t, uint64_t, uint32_t, uint32_t *)
     void philox_many(uint64_t, uint64_t, uint32_t, uint32_t *)
@@ -37,7 +38,8 @@ LABELS = {"bool": 0, "uint8": 0, "int8": 1, "uint16": 2, "int16": 3, "uint32": 4
 cdef struct CrossEntropy:
     Operand logits, labels, grad, out
     int label_type, gradient, failure
-    long samples, classes, step, next, per_task
+    int in_lanes
+    long samples, classes, per_task
 
 cdef int64_t read_label(const char *labels, int type, long i) noexcept nogil:
     if type == 0:
@@ -59,22 +61,30 @@ cdef void cross_entropy_task(const CrossEntropy *p, long task, const Context *co
     cdef const char *labels = address(&p.labels, task, context)
     cdef const real *g = <const real *>address(&p.grad, task, context) if p.gradient else NULL
     cdef real *out = <real *>address(&p.out, task, context)
-    cdef long i
+    cdef long i, n = min(p.per_task, p.samples - task * p.per_task)
     cdef int64_t label
-    for i in range(min(p.per_task, p.samples - task * p.per_task)):
+    cdef int64_t block[16]
+    for i in range(n):
         label = read_label(labels, p.label_type, i)
         if label < 0 or label >= p.classes:
             fail(context, p.failure, label)
-            continue
-        if p.gradient:
+            label = 0
+        if p.in_lanes:
+            block[i] = label
+        elif p.gradient:
             if real is float:
-                xent_f32_gradient(x + i * p.next, p.classes, p.step, label, g[i], out + i * p.next)
+                cross_entropy_row_f32(x + i * p.classes, p.classes, label, g[i], out + i * p.classes)
             else:
-                xent_f64_gradient(x + i * p.next, p.classes, p.step, label, g[i], out + i * p.next)
+                cross_entropy_row_f64(x + i * p.classes, p.classes, label, g[i], out + i * p.classes)
         elif real is float:
-            out[i] = xent_f32_loss(x + i * p.next, p.classes, p.step, label)
+            out[i] = cross_entropy_row_f32(x + i * p.classes, p.classes, label, 0, NULL)
         else:
-            out[i] = xent_f64_loss(x + i * p.next, p.classes, p.step, label)
+            out[i] = cross_entropy_row_f64(x + i * p.classes, p.classes, label, 0, NULL)
+    if p.in_lanes:
+        if real is float:
+            cross_entropy_block_f32(x, p.classes, block, n, g, out if p.gradient else NULL, out)
+        else:
+            cross_entropy_block_f64(x, p.classes, block, n, g, out if p.gradient else NULL, out)
 
 cdef void cross_entropy_f32(const void *p, long task, const Context *c) noexcept nogil:
     cross_entropy_task[float](<const CrossEntropy *>p, task, c, NULL)
@@ -82,7 +92,7 @@ cdef void cross_entropy_f64(const void *p, long task, const Context *c) noexcept
     cross_entropy_task[double](<const CrossEntropy *>p, task, c, NULL)
 
 
-def cross_entropy(dtype, label_type, logits, labels, grad, out, *, samples, classes, step, next, per_task, failure):
+def cross_entropy(dtype, label_type, logits, labels, grad, out, *, samples, classes, in_lanes, per_task, failure):
     """Losses, or with `grad` the gradient for the logits. The operands' strides are those of a task."""
     cdef CrossEntropy p
     p.logits, p.labels, p.out = operand(logits), operand(labels), operand(out)
@@ -90,7 +100,7 @@ def cross_entropy(dtype, label_type, logits, labels, grad, out, *, samples, clas
     if grad is not None:
         p.grad = operand(grad)
     p.label_type, p.failure = LABELS[label_type], failure
-    p.samples, p.classes, p.step, p.next, p.per_task = samples, classes, step, next, per_task
+    p.samples, p.classes, p.in_lanes, p.per_task = samples, classes, in_lanes, per_task
     return instruction(cross_entropy_f32 if dtype == "float32" else cross_entropy_f64, &p, sizeof(p),
                        ceil_div(samples, per_task), 0, None)
 
