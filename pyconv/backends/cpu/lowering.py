@@ -12,6 +12,7 @@ from . import lowering_sampling as _lowering_sampling  # noqa: F401  (adds to th
 from .buffers import NOWHERE, Buffer, Lanes
 from .lowering_conv import LOWERING, lowers, pack_rows
 from .lowering_reductions import reduce  # noqa: F401  (registers)
+from .lowering_winograd import idle
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
@@ -140,19 +141,28 @@ def dense(planner, node, x, w, transposed):
     item, blocks = np.dtype(dtype).itemsize, source.blocks
     together = inputs * outputs * item > BIG_WEIGHTS and blocks > 1
     cb, xb = _dense_tile(planner.kernels.packed, outputs, blocks if together else 1)
-    packed = Buffer(-(-outputs // cb) * cb * inputs * item)
     row, tap = (inputs, 1) if transposed else (1, outputs)
-    pack_rows(planner, dtype, weights, packed, [np.arange(inputs, dtype=np.int64) * tap], outputs, cb, row)
-    xo = planner.table(np.arange(min(inputs, 512)) * lanes)
     tiles = -(-outputs // cb)
     per_task = max(1, min(8, tiles // 8)) if together else 0
+    # Weights that stay the same are packed once (see planner.py); others by each task for itself.
+    changing = together and w.node.op == "variable" and any(v is w.node.attrs["variable"]
+                                                            for v, _ in planner.graph.updates)
+    options = {}
+    if changing:
+        packed, options = weights, dict(w_row=row, w_tap=tap)
+        per_task = min(range(1, 17), key=lambda n: idle(-(-tiles // n)) + 0.05 * -(-n * cb // lanes) * lanes / (n * cb)
+                       + 0.2 / n)
+    else:
+        packed = Buffer(tiles * cb * inputs * item)
+        pack_rows(planner, dtype, weights, packed, [np.arange(inputs, dtype=np.int64) * tap], outputs, cb, row)
+    xo = planner.table(np.arange(min(inputs, 512)) * lanes)
 
     def make():
         place = Buffer.whole if together else Buffer.at
         return planner.kernels.matmul.dense(
             dtype, place(source), packed.whole(), place(target), bias_buffer.whole() if bias_buffer else NOWHERE,
             inputs=inputs, outputs=outputs, cb=cb, xb=xb, blocks=blocks, tasks_of=per_task,
-            x_block=source.block_bytes // item, xo=xo, relu=relu)
+            x_block=source.block_bytes // item, xo=xo, relu=relu, **options)
     reads = [source, packed, *([bias_buffer] if bias_buffer else [])]
     planner.add(make, reads, [target], blocks=0 if together else blocks, cost=inputs * outputs * blocks * 0.3)
     if together:

@@ -99,7 +99,7 @@ def _direct_kernel_cost(g, lanes):
     return math.prod(g.outputs) * math.prod(g.window) * g.channels * g.filters * -(-g.batch // lanes) * 1.2
 
 
-def _idle(tasks):
+def idle(tasks):
     """How much longer a few threads take for these tasks than for any number of them."""
     return sum(-(-tasks // n) * n / tasks for n in (2, 4, 8)) / 3
 
@@ -140,7 +140,7 @@ def _split(tiles, groups, total, weights, inputs, least=200_000):
     def cost(split):
         parts, groups = split
         tasks = parts * groups
-        return (total + (parts - 1) * weights + (groups - 1) * inputs) * (_idle(tasks) + 0.3 / tasks)
+        return (total + (parts - 1) * weights + (groups - 1) * inputs) * (idle(tasks) + 0.3 / tasks)
     most = int(max(1, min(64, total // least)))
     return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(groups, most) + 1)
                 if p * n <= most), key=cost)
@@ -241,7 +241,7 @@ def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes,
         parts, row_groups, groups = split
         wide = -(-filters // (lanes * groups)) * lanes
         tasks = parts * row_groups * groups
-        return cost(parts, row_groups, groups, wide * groups) * (_idle(tasks) + 0.3 / tasks) \
+        return cost(parts, row_groups, groups, wide * groups) * (idle(tasks) + 0.3 / tasks) \
             * (1 + spill * max(0, -(-rows // row_groups) * wide * sums / CACHE - 0.5))
     tasks = max(1, min(64, cost(1, 1, 1, wide) // 200_000))
     bound = max(1, (64 << 20) // (weights * item))       # partial sums take no more than 64 MB

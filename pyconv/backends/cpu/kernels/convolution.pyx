@@ -211,7 +211,7 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef const Phase *q
     cdef Outer t
     memset(&t, 0, sizeof(t))
-    t.yc, t.relu = p.plane, p.relu
+    t.yc, t.wc, t.relu = p.plane, p.cb, p.relu
     for band in range(bands * part // p.parts, bands * (part + 1) // p.parts):
         r0, r1 = p.rows * band // bands, p.rows * (band + 1) // bands
         for g in range(p.groups):

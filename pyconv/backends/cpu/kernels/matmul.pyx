@@ -3,7 +3,8 @@
 
 dense: activations in the lanes layout, [block][feature][lane], times weights packed as [outputs / CB][input][CB]. A
 tile is CB outputs x XB blocks; the inputs go by in chunks whose activations stay in cache. The task is a block (small
-weights), or a range of outputs over all blocks (large weights, which are then read once).
+weights), or a range of outputs over all blocks (large weights, which are then read once). Weights that change from run
+to run are not packed ahead then: a task copies those of its outputs and of a chunk, as [input][outputs], to its cache.
 
 gemm: rows of B in the lanes (C order), scalars of A anywhere: element (row i, tap t) at a_taps[t] + i * a_row. So A may
 be plain, transposed, or samples in lanes, for the gradient of a dense layer's weights. A tile is CB rows x XB
@@ -34,6 +35,12 @@ cdef extern from "tiles_f32_f64.h" nogil:
     void (*strided_tiles_f32[9][9])(const Outer *)
     void (*strided_tiles_f64[9][9])(const Outer *)
 
+cdef extern from "winograd_f32_f64.h" nogil:
+    void transposed_f32(const float *, long, long, float *, long, long)
+    void transposed_f64(const double *, long, long, double *, long, long)
+    void copy_rows_f32(const float *, long, long, long, float *, long, long)
+    void copy_rows_f64(const double *, long, long, long, double *, long, long)
+
 ctypedef fused real:
     float
     double
@@ -48,8 +55,28 @@ cdef struct Dense:
     long blocks                    # blocks of a task: all of them, or 1
     long tiles                     # tiles of outputs of a task
     long x_block                   # elements from block to block
+    long w_row, w_tap, width       # of weights that are not packed: from output to output, and input to input; of a task
     const int32_t *xo
     int relu
+
+cdef void copy_weights(const Dense *p, const real *w, long first, long taps, real *out) noexcept nogil:
+    """[tap][width] from the output `first` on; w: from the first tap on. What lies beyond the outputs is not used."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long i, k, vectors = ceil_div(min(p.width, p.outputs - first), lanes)
+    if p.w_row == 1:
+        if real is float:
+            copy_rows_f32(w + first, p.w_tap, taps, vectors, out, p.width, 8 * p.w_tap)
+        else:
+            copy_rows_f64(w + first, p.w_tap, taps, vectors, out, p.width, 8 * p.w_tap)
+        return
+    for i from 0 <= i < vectors * lanes by lanes:
+        for k from 0 <= k < taps by lanes:
+            if real is float:
+                transposed_f32(w + (first + i) * p.w_row + k, p.w_row, p.outputs - first - i, out + k * p.width + i,
+                               p.width, lanes)
+            else:
+                transposed_f64(w + (first + i) * p.w_row + k, p.w_row, p.outputs - first - i, out + k * p.width + i,
+                               p.width, lanes)
 
 cdef void dense_task(const Dense *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -64,15 +91,18 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
     cdef long k = 0, f, i, a, b
     cdef Outer t
     memset(&t, 0, sizeof(t))
-    t.xo, t.xj, t.yc, t.yj = p.xo, p.x_block, lanes, p.outputs * lanes
+    t.xo, t.xj, t.yc, t.yj, t.wc = p.xo, p.x_block, lanes, p.outputs * lanes, p.cb
     while True:
         t.taps = min(DEPTH, p.inputs - k)
+        if p.width:
+            t.wc = p.width
+            copy_weights(p, w + k * p.w_tap, first * p.cb, t.taps, <real *>context.scratch)
         t.accumulate = k > 0
         t.relu = p.relu and k + t.taps == p.inputs
         for f in range(first, last):
             t.rows = min(p.cb, p.outputs - f * p.cb)
             t.bias = NULL if bias == NULL or k > 0 else bias + f * p.cb
-            t.w = w + (f * p.inputs + k) * p.cb
+            t.w = <real *>context.scratch + (f - first) * p.cb if p.width else w + (f * p.inputs + k) * p.cb
             for i in range(nb):
                 a, b = p.blocks * i // nb, p.blocks * (i + 1) // nb
                 t.x = x + a * p.x_block + k * lanes
@@ -92,18 +122,23 @@ cdef void dense_f64(const void *p, long task, const Context *c) noexcept nogil:
     dense_task[double](<const Dense *>p, task, c, NULL)
 
 
-def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, xo, relu):
+def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, xo, relu, w_row=0,
+          w_tap=0):
     """y[output] = sum over inputs of w[input, output] * x[input] (+ bias, relu), samples in the lanes.
 
     tasks_of: 0 for one task a block, else the number of output tiles of a task, which then takes all blocks.
+    w_row, w_tap: if w is not packed (then with tasks_of), elements from output to output and from input to input.
     """
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef Dense p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
     p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.relu = inputs, outputs, cb, xb, x_block, relu
     p.xo = <const int32_t *>elements(xo, 4)
     p.blocks, p.tiles = blocks if tasks_of else 1, tasks_of
+    p.w_row, p.w_tap, p.width = w_row, w_tap, ceil_div(tasks_of * cb, lanes) * lanes if w_tap else 0
+    cdef size_t scratch = (min(DEPTH, inputs) + lanes) * p.width * (4 if dtype == "float32" else 8)
     return instruction(dense_f32 if dtype == "float32" else dense_f64, &p, sizeof(p),
-                       ceil_div(ceil_div(outputs, cb), tasks_of) if tasks_of else blocks, 0, (xo,))
+                       ceil_div(ceil_div(outputs, cb), tasks_of) if tasks_of else blocks, scratch, (xo,))
 
 
 cdef struct Gemm:

@@ -2,7 +2,7 @@
  * of both types are in tiles_f32_f64.h.
  *
  * outer: acc[c][j] += w[c] * x[j] over taps: w scalars that are spread over a vector, x vectors.
- *   The operand of tap t lies at x + xo[t] + j * xj; its scalars at w + t * CB + c (packed: all of a tile together),
+ *   The operand of tap t lies at x + xo[t] + j * xj; its scalars at w + t * wc + c (packed: all of a tile together),
  *   or at w + wo[t] + c * wc (strided).
  * dot: acc[t][c] += x[t] * g[c] over pixels, all vectors; the lanes are summed at the end.
  *
@@ -14,7 +14,7 @@ INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
 static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
     const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo; \
-    const long xj = p->xj, taps = p->taps; \
+    const long xj = p->xj, wc = p->wc, taps = p->taps; \
     if (p->accumulate) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
@@ -25,14 +25,14 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = b; } \
     } \
     if (xj == LANES) { \
-        for (long t = 0; t < taps; t++, w += CB) { \
+        for (long t = 0; t < taps; t++, w += wc) { \
             const T *xt = x + xo[t]; \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
                 const V s = w[c] - (V){0}; \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                     acc[c][j] += s * *(const V *)(xt + j * LANES); } } \
     } else { \
-        for (long t = 0; t < taps; t++, w += CB) { \
+        for (long t = 0; t < taps; t++, w += wc) { \
             const T *xt = x + xo[t]; \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
                 const V s = w[c] - (V){0}; \

@@ -6,7 +6,7 @@
 /* Arguments of the outer tiles; lengths and offsets in elements. */
 typedef struct {
     const void *x; const int32_t *xo; long xj;      /* vectors */
-    const void *w; const int32_t *wo; long wc;      /* scalars */
+    const void *w; const int32_t *wo; long wc;      /* scalars; of packed tiles, wc: from step to step */
     long taps;
     void *y; long yc, yj;                           /* result: y + c * yc + j * yj */
     long rows;                                      /* rows of a packed tile to store, at most CB */
