@@ -1,10 +1,10 @@
-/* Tiles of depthwise convolution. Included once per element type, with T, V, VI, LANES, NAME(x) and SUM defined; the
+/* Rows of depthwise convolution. Included once per element type, with T, V, VI, LANES, NAME(x) and SUM defined; the
  * arguments of both types are in depthwise_f32_f64.h.
  *
- * A tile computes 8, 4 or 1 results of a row: acc[i] += w[k] * x[i * S + k], over rows of K taps. The tiles of 8 read
- * inside of the row only; those of 4 and 1 take what lies beyond its ends as zero. With K and S known each vector of
- * x is loaded once for all taps that meet it. In the lanes layout a vector is a pixel of 16 samples and the weights are
- * scalars; in the plain layout it is 16 channels of a pixel, and so are the weights.
+ * A row of results goes in tiles of 8 or 4: acc[i] += w[k] * x[i * S + k], over rows of K taps. Tiles inside of the row
+ * test nothing; those at its ends (EDGE) take what lies beyond them as zero, and may store fewer results. With K and S
+ * known each vector of x is loaded once for all taps that meet it. In the lanes layout a vector is a pixel of 16
+ * samples and the weights are scalars; in the plain layout it is 16 channels of a pixel, and so are the weights.
  *
  * A dot adds up x * g over all pixels, for KY rows of KX taps at once; rows beyond the input are read from a row of
  * zeros. */
@@ -31,79 +31,80 @@ static __attribute__((noinline)) void NAME(store_parts)(T *y, long step, const V
 
 #define INSIDE(EDGE, j) (!(EDGE) || (unsigned long)(column + (j)) < (unsigned long)p->columns)
 
-#define BEGIN_TILE(XB, LAYOUT) \
+/* XB results from number o on; `count` of them are stored. */
+#define TILE(LAYOUT, XB, EDGE, BODY) { \
     V acc[XB]; \
-    const long pixel = PIXEL_##LAYOUT; \
-    _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = p->bias ? BIAS_##LAYOUT(p->bias) : (V){0};
-
-#define END_TILE(XB, LAYOUT) \
+    const long column = low + o * p->stride, count = !(EDGE) || n - o > XB ? XB : n - o; \
+    T *y = (T *)out + o * p->yp; \
+    _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = p->bias ? BIAS_##LAYOUT(p->bias) : (V){0}; \
+    EACH_ROW(BODY) \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = (V)((VI)acc[i] & ~(acc[i] <= 0)); } \
     if (LAST_##LAYOUT == LANES) { \
-        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) *(V *)(y + i * p->yp) = acc[i]; \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
+            if (!(EDGE) || i < count) *(V *)(y + i * p->yp) = acc[i]; \
     } else { \
         V parts[XB]; \
         _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) parts[i] = acc[i]; \
-        NAME(store_parts)(y, p->yp, parts, XB, p->last); }
+        NAME(store_parts)(y, p->yp, parts, count, p->last); } }
 
-#define DEPTHWISE_TILE(LAYOUT, layout, K, S, XB, EDGE) \
-static void NAME(layout##_##K##_##S##_##XB)(const Depthwise *p, long column, void *out) { \
-    T *y = out; \
-    BEGIN_TILE(XB, LAYOUT) \
-    EACH_ROW( \
-        V s[K]; \
-        _Pragma("GCC unroll 8") for (int k = 0; k < K; k++) s[k] = WEIGHT_##LAYOUT(k); \
-        _Pragma("GCC unroll 32") for (int j = 0; j < (XB - 1) * S + K; j++) { \
-            const V v = INSIDE(EDGE, j) ? (V)*(const V *)(x + j * pixel) : (V){0}; \
-            _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
-                if (j - i * S >= 0 && j - i * S < K) acc[i] += s[j - i * S] * v; }) \
-    END_TILE(XB, LAYOUT) \
+#define KNOWN_TAPS(LAYOUT, K, S, XB, EDGE) \
+    V s[K]; \
+    _Pragma("GCC unroll 8") for (int k = 0; k < K; k++) s[k] = WEIGHT_##LAYOUT(k); \
+    _Pragma("GCC unroll 32") for (int j = 0; j < (XB - 1) * S + K; j++) { \
+        const V v = INSIDE(EDGE, j) ? (V)*(const V *)(x + j * pixel) : (V){0}; \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
+            if (j - i * S >= 0 && j - i * S < K) acc[i] += s[j - i * S] * v; }
+
+#define ANY_TAPS(LAYOUT, XB, EDGE) \
+    for (long t = 0; t < p->taps; t++) { \
+        const V s = WEIGHT_##LAYOUT(t); \
+        const long at = t * p->apart; \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
+            acc[i] += s * (INSIDE(EDGE, at + i * p->stride) ? (V)*(const V *)(x + (at + i * p->stride) * pixel) \
+                                                             : (V){0}); }
+
+/* n results, the first tap of the first of which meets column `low`; those from lo to hi need no test. Any number of
+ * taps, any distance between them, any stride. */
+#define DEPTHWISE_ANY(LAYOUT, layout) \
+static void NAME(layout##_any)(const Depthwise *p, long low, long n, long lo, long hi, void *out) { \
+    const long pixel = PIXEL_##LAYOUT; \
+    for (long o = 0; o < n;) { \
+        if (o >= lo && o + 8 <= hi) { TILE(LAYOUT, 8, 0, ANY_TAPS(LAYOUT, 8, 0)) o += 8; } \
+        else { TILE(LAYOUT, 4, 1, ANY_TAPS(LAYOUT, 4, 1)) o += 4; } } \
 }
 
-/* Any number of taps, any distance between them, any stride. */
-#define DEPTHWISE_ANY(LAYOUT, layout, XB, EDGE) \
-static void NAME(layout##_any_##XB)(const Depthwise *p, long column, void *out) { \
-    T *y = out; \
-    BEGIN_TILE(XB, LAYOUT) \
-    EACH_ROW( \
-        for (long t = 0; t < p->taps; t++) { \
-            const V s = WEIGHT_##LAYOUT(t); \
-            const long at = t * p->apart; \
-            _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
-                acc[i] += s * (INSIDE(EDGE, at + i * p->stride) ? (V)*(const V *)(x + (at + i * p->stride) * pixel) \
-                                                                 : (V){0}); }) \
-    END_TILE(XB, LAYOUT) \
+/* The same for K taps side by side and stride S. */
+#define DEPTHWISE_ROW(LAYOUT, layout, K, S) \
+static void NAME(layout##_##K##_##S)(const Depthwise *p, long low, long n, long lo, long hi, void *out) { \
+    const long pixel = PIXEL_##LAYOUT; \
+    for (long o = 0; o < n;) { \
+        if (o >= lo && o + 8 <= hi) { TILE(LAYOUT, 8, 0, KNOWN_TAPS(LAYOUT, K, S, 8, 0)) o += 8; } \
+        else if (n - o > 4) { TILE(LAYOUT, 8, 1, KNOWN_TAPS(LAYOUT, K, S, 8, 1)) o += 8; } \
+        else { NAME(layout##_any)(p, low + o * S, n - o, lo - o, hi - o, (T *)out + o * p->yp); return; } } \
 }
 
-#define DEPTHWISE_TILES(LAYOUT, layout, K, S) \
-    DEPTHWISE_TILE(LAYOUT, layout, K, S, 8, 0) DEPTHWISE_TILE(LAYOUT, layout, K, S, 4, 1)
-
-DEPTHWISE_ANY(BLOCKED, lanes, 8, 0) DEPTHWISE_ANY(BLOCKED, lanes, 4, 1) DEPTHWISE_ANY(BLOCKED, lanes, 1, 1)
-DEPTHWISE_ANY(PLAIN, plain, 8, 0) DEPTHWISE_ANY(PLAIN, plain, 4, 1) DEPTHWISE_ANY(PLAIN, plain, 1, 1)
+DEPTHWISE_ANY(BLOCKED, lanes)
+DEPTHWISE_ANY(PLAIN, plain)
 #ifdef SPECIALISED
-DEPTHWISE_TILES(BLOCKED, lanes, 2, 1) DEPTHWISE_TILES(BLOCKED, lanes, 3, 1) DEPTHWISE_TILES(BLOCKED, lanes, 3, 2)
-DEPTHWISE_TILES(BLOCKED, lanes, 5, 1) DEPTHWISE_TILES(BLOCKED, lanes, 5, 2)
-DEPTHWISE_TILES(PLAIN, plain, 3, 1) DEPTHWISE_TILES(PLAIN, plain, 3, 2)
-DEPTHWISE_TILES(PLAIN, plain, 5, 1) DEPTHWISE_TILES(PLAIN, plain, 5, 2)
-#define CHOICE(layout, K, S) {NAME(layout##_##K##_##S##_8), NAME(layout##_##K##_##S##_4), NAME(layout##_any_1)}
+DEPTHWISE_ROW(BLOCKED, lanes, 3, 1)
+DEPTHWISE_ROW(BLOCKED, lanes, 3, 2)
+DEPTHWISE_ROW(BLOCKED, lanes, 5, 1)
+DEPTHWISE_ROW(BLOCKED, lanes, 5, 2)
+DEPTHWISE_ROW(PLAIN, plain, 3, 1)
+DEPTHWISE_ROW(PLAIN, plain, 3, 2)
+DEPTHWISE_ROW(PLAIN, plain, 5, 1)
+DEPTHWISE_ROW(PLAIN, plain, 5, 2)
 #endif
-#define ANY(layout) {NAME(layout##_any_8), NAME(layout##_any_4), NAME(layout##_any_1)}
 
-/* The tiles of 8, 4 and 1 results for rows of `taps` taps, side by side, and this stride. */
-static const DepthwiseTile *NAME(depthwise_tiles)(int plain, long taps, long apart, long stride) {
-    static const DepthwiseTile any[2][3] = {ANY(lanes), ANY(plain)};
+/* The function for rows of `taps` taps, `apart` from each other, and this stride. */
+static DepthwiseRow NAME(depthwise_row)(int plain, long taps, long apart, long stride) {
 #ifdef SPECIALISED
-    static const DepthwiseTile lanes[5][3] = {CHOICE(lanes, 2, 1), CHOICE(lanes, 3, 1), CHOICE(lanes, 3, 2),
-                                              CHOICE(lanes, 5, 1), CHOICE(lanes, 5, 2)};
-    static const DepthwiseTile channels[4][3] = {CHOICE(plain, 3, 1), CHOICE(plain, 3, 2), CHOICE(plain, 5, 1),
-                                                 CHOICE(plain, 5, 2)};
-    if (apart == 1 && stride <= 2) {
-        if (taps == 3 || taps == 5)
-            return plain ? channels[(taps == 5) * 2 + stride - 1] : lanes[1 + (taps == 5) * 2 + stride - 1];
-        if (taps == 2 && stride == 1 && !plain) return lanes[0];
-    }
+    static const DepthwiseRow rows[2][2][2] = {{{NAME(lanes_3_1), NAME(lanes_3_2)}, {NAME(lanes_5_1), NAME(lanes_5_2)}},
+                                               {{NAME(plain_3_1), NAME(plain_3_2)}, {NAME(plain_5_1), NAME(plain_5_2)}}};
+    if (apart == 1 && stride <= 2 && (taps == 3 || taps == 5)) return rows[plain][taps == 5][stride - 1];
 #endif
-    return any[plain];
+    return plain ? NAME(plain_any) : NAME(lanes_any);
 }
 
 #define DOT_STEP(KY, KX, S, XB, EDGE) { \
@@ -182,15 +183,13 @@ static DepthwiseDotTile NAME(depthwise_dot)(long rows, long taps, long apart, lo
     return NAME(depthwise_dot_any);
 }
 
-#undef CHOICE
-#undef ANY
-#undef DEPTHWISE_TILE
-#undef DEPTHWISE_TILES
 #undef DEPTHWISE_ANY
+#undef DEPTHWISE_ROW
+#undef TILE
+#undef KNOWN_TAPS
+#undef ANY_TAPS
 #undef DEPTHWISE_DOT
 #undef DOT_STEP
-#undef BEGIN_TILE
-#undef END_TILE
 #undef EACH_ROW
 #undef INSIDE
 #undef PIXEL_BLOCKED

@@ -2,8 +2,7 @@
 """Depthwise convolution, each channel with kernels of its own: forward, and the gradients for input and kernel.
 
 Nothing is copied and there is no border: rows and depths that lie beyond the input are left out, and the tiles at the
-ends of a row take zeros for what lies beyond it. A row goes in tiles of 8 results; a last tile may compute some results
-a second time, to the same bits.
+ends of a row take zeros for what lies beyond it.
 
 Lanes layout, [block][channel][depth][row][column][lane]: the task is a block, or a slice of one; loop order:
 result's plane, depth, row, column, tap. The gradient for the input is the same sum: with stride s, the inputs of each
@@ -33,9 +32,9 @@ cdef extern from "depthwise_f32_f64.h" nogil:
         const void *bias
         long last
         int relu
-    ctypedef void (*DepthwiseTile)(const Depthwise *, long, void *)
-    const DepthwiseTile *depthwise_tiles_f32(int plain, long taps, long apart, long stride)
-    const DepthwiseTile *depthwise_tiles_f64(int plain, long taps, long apart, long stride)
+    ctypedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *)
+    DepthwiseRow depthwise_row_f32(int plain, long taps, long apart, long stride)
+    DepthwiseRow depthwise_row_f64(int plain, long taps, long apart, long stride)
     ctypedef struct DepthwiseDot:
         const void *x
         const void *g
@@ -79,23 +78,11 @@ cdef inline void met(const Phase *p, long o, long stride, long n, long *first, l
     end[0] = 0 if at >= n else min(p.taps, (n - 1 - at) // p.apart + 1)
     end[0] = max(first[0], end[0])
 
-cdef void row(const Depthwise *t, const DepthwiseTile *tile, const Phase *p, char *y, size_t step) noexcept nogil:
-    """A row of a phase's results, `step` bytes apart."""
-    cdef long n = p.count, o = 0, s = t.stride
-    cdef long lo = 0 if p.low >= 0 else ceil_div(-p.low, s)
-    cdef long last = t.columns - 1 - p.low - max(p.taps - 1, 0) * p.apart
-    cdef long hi = 0 if last < 0 else last // s + 1
-    while o < n:
-        if o >= lo and o + 8 <= min(hi, n):
-            tile[0](t, p.low + o * s, y + o * step)
-            o += 8
-        elif n >= 4:
-            o = min(o, n - 4)
-            tile[1](t, p.low + o * s, y + o * step)
-            o += 4
-        else:
-            tile[2](t, p.low + o * s, y + o * step)
-            o += 1
+cdef inline void tested(const Phase *p, long stride, long n, long *lo, long *hi) noexcept nogil:
+    """The results whose taps all lie inside of a row of n."""
+    cdef long last = n - 1 - p.low - max(p.taps - 1, 0) * p.apart
+    lo[0] = 0 if p.low >= 0 else ceil_div(-p.low, stride)
+    hi[0] = 0 if last < 0 else min(p.count, last // stride + 1)
 
 cdef void weights(const Conv *p, const Phase *c, const real *w, long filter, real *out) noexcept nogil:
     """The scalars that a plane of results takes for a phase of columns, [plane read][depth and row][tap]."""
@@ -115,11 +102,11 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef real *own = <real *>context.scratch
     cdef long line = p.n[2] * lanes, plane = p.n[0] * p.n[1] * line
     cdef long out_line = p.outputs[2] * lanes, out_plane = p.outputs[0] * p.outputs[1] * out_line
-    cdef long f, h, i, j, z, r, z0, z1, r0, r1
+    cdef long f, h, i, j, z, r, z0, z1, r0, r1, lo, hi
     cdef const Phase *a
     cdef const Phase *b
     cdef const Phase *c
-    cdef const DepthwiseTile *tile
+    cdef DepthwiseRow row
     cdef const real *source
     cdef Depthwise t
     t.relu, t.columns, t.n[0], t.xs[0] = p.relu, p.n[2], p.summed, plane
@@ -133,9 +120,10 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
             t.taps, t.apart, t.stride, t.yp = c.taps, c.apart, p.strides[2], c.step * lanes
             t.ws[0] = p.window[0] * p.window[1] * c.taps
             if real is float:
-                tile = depthwise_tiles_f32(0, t.taps, t.apart, t.stride)
+                row = depthwise_row_f32(0, t.taps, t.apart, t.stride)
             else:
-                tile = depthwise_tiles_f64(0, t.taps, t.apart, t.stride)
+                row = depthwise_row_f64(0, t.taps, t.apart, t.stride)
+            tested(c, t.stride, t.columns, &lo, &hi)
             for i in range(p.phases[0]):
                 a = p.phase + i
                 t.xs[1], t.ws[1] = a.apart * p.n[1] * line, a.next * p.window[1] * c.taps
@@ -151,9 +139,8 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                             t.x = source + ((z * p.strides[0] + a.low + z0 * a.apart) * p.n[1]
                                             + r * p.strides[1] + b.low + r0 * b.apart) * line
                             t.w = own + ((a.k + z0 * a.next) * p.window[1] + b.k + r0 * b.next) * c.taps
-                            row(&t, tile, c, <char *>(
-                                y + f * out_plane + ((a.first + z * a.step) * p.outputs[1] + b.first + r * b.step)
-                                * out_line + c.first * lanes), t.yp * sizeof(real))
+                            row(&t, c.low, c.count, lo, hi, y + f * out_plane + c.first * lanes
+                                + ((a.first + z * a.step) * p.outputs[1] + b.first + r * b.step) * out_line)
 
 cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[float](<const Conv *>p, task, c, NULL)
@@ -188,7 +175,7 @@ def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long results, long
 cdef void plain_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.results
     cdef long r = task % p.outputs[1], z = task // p.outputs[1] % p.outputs[0]
-    cdef long sample = task // (p.outputs[0] * p.outputs[1]), v, z0, z1, r0, r1
+    cdef long sample = task // (p.outputs[0] * p.outputs[1]), v, z0, z1, r0, r1, lo, hi
     cdef const real *x = <const real *>address(&p.x, 0, context)
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
@@ -196,13 +183,14 @@ cdef void plain_task(const Conv *p, long task, const Context *context, real *tag
     cdef const Phase *a = p.phase
     cdef const Phase *b = p.phase + 1
     cdef const Phase *c = p.phase + 2
-    cdef const DepthwiseTile *tile
+    cdef DepthwiseRow row
     cdef Depthwise t
     t.relu, t.columns, t.stride, t.taps, t.apart = p.relu, p.n[2], p.strides[2], c.taps, c.apart
     if real is float:
-        tile = depthwise_tiles_f32(1, t.taps, t.apart, t.stride)
+        row = depthwise_row_f32(1, t.taps, t.apart, t.stride)
     else:
-        tile = depthwise_tiles_f64(1, t.taps, t.apart, t.stride)
+        row = depthwise_row_f64(1, t.taps, t.apart, t.stride)
+    tested(c, t.stride, t.columns, &lo, &hi)
     met(a, z, p.strides[0], p.n[0], &z0, &z1)
     met(b, r, p.strides[1], p.n[1], &r0, &r1)
     t.n[0], t.n[1], t.n[2] = 1, z1 - z0, r1 - r0
@@ -214,7 +202,7 @@ cdef void plain_task(const Conv *p, long task, const Context *context, real *tag
     w += (z0 * p.window[1] + r0) * p.window[2] * channels
     for v from 0 <= v < channels by lanes:
         t.x, t.w, t.bias, t.last = x + v, w + v, NULL if bias == NULL else bias + v, min(lanes, channels - v)
-        row(&t, tile, c, <char *>(y + v), channels * sizeof(real))
+        row(&t, c.low, c.count, lo, hi, y + v)
 
 cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[float](<const Conv *>p, task, c, NULL)

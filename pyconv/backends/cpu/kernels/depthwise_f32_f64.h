@@ -1,9 +1,9 @@
-/* The tiles of depthwise.h for float, with those for kernels of common sizes, and for double. */
+/* The rows and dots of depthwise.h for float, with those for kernels of common sizes, and for double. */
 #ifndef PYCONV_DEPTHWISE_F32_F64_H
 #define PYCONV_DEPTHWISE_F32_F64_H
 #include "vector.h"
 
-/* Arguments of the tiles; lengths and offsets in elements. */
+/* Arguments of the rows; lengths and offsets in elements. */
 typedef struct {
     const void *x, *w;                  /* column 0 of the first row; its weights */
     long n[3], xs[3], ws[3];            /* rows: of so many planes, depths and lines; from one to the next in x and w */
@@ -15,8 +15,9 @@ typedef struct {
     int relu;
 } Depthwise;
 
-/* (arguments, column of the first tap for the first result, where the first result goes) */
-typedef void (*DepthwiseTile)(const Depthwise *, long, void *);
+/* (arguments, column that the first tap meets for the first result, results, and from where to where the taps lie inside
+ * of the row, where the first result goes) */
+typedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *);
 
 /* Arguments of the dots: planes x [depth][row][column][lane] and g of the results. */
 typedef struct {
@@ -32,7 +33,7 @@ typedef struct {
 
 typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
 
-/* On x86 older than AVX the tiles for any kernel do for all: the package stays smaller. */
+/* On x86 older than AVX the rows for any kernel do for all: the package stays smaller. */
 #if !defined(__SSE2__) || defined(__AVX__)
 #  define SPECIALISED
 #endif
