@@ -60,25 +60,19 @@ INLINE void NAME(input_square)(int points, int lines, const T *d, long s, long c
     }
 }
 
-/* Where a tile with the corner (y, x) of a plane of h x w pixels, `pixel` elements apart, can be read, with zeros
- * outside of the plane (everywhere, if it is NULL): in place, or copied to `tile`. row, column: elements from one
- * row and column to the next there. */
-INLINE const T *NAME(tile_at)(long points, long lines, const T *plane, long pixel, long h, long w, long y, long x,
-                              T *tile, long *row, long *column) {
-    if (plane && y >= 0 && x >= 0 && y + lines <= h && x + points <= w) {
-        *row = w * pixel, *column = pixel;
-        return plane + (y * w + x) * pixel;
-    }
+/* A copy of a tile with the corner (y, x) of a plane of h x w pixels, `pixel` elements apart, with zeros outside of the
+ * plane (everywhere, if it is NULL). */
+static __attribute__((noinline)) void NAME(border_tile)(long points, long lines, const T *plane, long pixel, long h,
+                                                        long w, long y, long x, T *tile) {
     const long left = x < 0 ? -x : 0, right = !plane || w <= x ? left : w - x < points ? w - x : points;
-    for (long i = 0; i < lines; i++) {
-        T *line = tile + i * points * LANES;
+    for (long i = 0; i < lines; i++, tile += points * LANES) {
         const int inside = plane && y + i >= 0 && y + i < h;
-        for (long j = 0; j < points; j++)
-            *(V *)(line + j * LANES) = inside && j >= left && j < right ? AT(plane, ((y + i) * w + x + j) * pixel)
-                                                                        : (V){0};
+        const long a = inside ? left : points, b = inside ? right : points;
+        const T *from = inside ? plane + ((y + i) * w + x) * pixel : tile;
+        for (long j = 0; j < a; j++) *(V *)(tile + j * LANES) = (V){0};
+        for (long j = a; j < b; j++) *(V *)(tile + j * LANES) = AT(from, j * pixel);
+        for (long j = b; j < points; j++) *(V *)(tile + j * LANES) = (V){0};
     }
-    *row = points * LANES, *column = LANES;
-    return tile;
 }
 
 /* The sizes as constants, and apart from each other, so that none spills registers for another. */
@@ -103,13 +97,15 @@ SIZES(INPUT)
 static void NAME(input_tile)(int points, int lines, const T *plane, long pixel, long h, long w, long y, long x, T *out,
                              long step, long ahead) {
     T tile[64 * LANES];
-    long row, column;
+    const int inside = plane && y >= 0 && x >= 0 && y + lines <= h && x + points <= w;
     if (ahead && plane) {
         const T *next = plane + ahead + ((y + (lines == 1 ? 0 : lines - 4)) * w + x + points - 4) * pixel;
         for (int i = 0; i < (lines == 1 ? 1 : 4); i++, next += w * pixel)
             UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(next + j * pixel);
     }
-    const T *d = NAME(tile_at)(points, lines, plane, pixel, h, w, y, x, tile, &row, &column);
+    if (!inside) NAME(border_tile)(points, lines, plane, pixel, h, w, y, x, tile);
+    const T *d = inside ? plane + (y * w + x) * pixel : tile;
+    const long row = inside ? w * pixel : points * LANES, column = inside ? pixel : LANES;
     BY_SIZE(input_square, points, lines, d, row, column, out, step);
 }
 

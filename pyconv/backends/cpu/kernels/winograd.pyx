@@ -91,12 +91,17 @@ cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
 
 cdef inline long ahead_of(const Operand *o, size_t bytes, long elements) noexcept nogil:
     """How far ahead to ask for an array: 0 if a block of it, of so many bytes, is likely to be in the cache."""
-    return 0 if o.place == LOCAL or bytes < 1500000 else elements
+    return 0 if o.place == LOCAL or bytes < 500000 else elements
 
 cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     """The depth in the input that a slice of the kernel meets, or -1."""
     cdef long d = z - t.low[0] + slice
     return d if 0 <= d < t.in_sizes[0] else -1
+
+cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) noexcept nogil:
+    """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes."""
+    cdef long unit = 1 if t.chunk % 3 else 3
+    return min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
 
 cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, long chunk,
                      bint of_input=False) except *:
@@ -205,8 +210,8 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                 memset(<real *>address(&p.y, at[0].block, context) + (f * tiles.out_sizes[0] + at[0].z) * out_plane, 0,
                        out_plane * sizeof(real))
     for i in range(chunks):
-        first = begin + (end - begin) * i // chunks
-        n = begin + (end - begin) * (i + 1) // chunks - first
+        first = cut(tiles, begin, end, i, chunks)
+        n = cut(tiles, begin, end, i + 1, chunks) - first
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
         for s in range(p.depth):
