@@ -162,7 +162,7 @@ def dense(planner, node, x, w, transposed):
         return planner.kernels.matmul.dense(
             dtype, place(source), packed.whole(), place(target), bias_buffer.whole() if bias_buffer else NOWHERE,
             inputs=inputs, outputs=outputs, cb=cb, xb=xb, blocks=blocks, tasks_of=per_task,
-            x_block=source.block_bytes // item, xo=xo, relu=relu, **options)
+            x_block=source.block_bytes // item, y_block=target.block_bytes // item, xo=xo, relu=relu, **options)
     reads = [source, packed, *([bias_buffer] if bias_buffer else [])]
     planner.add(make, reads, [target], blocks=0 if together else blocks, cost=inputs * outputs * blocks * 0.3)
     if together:

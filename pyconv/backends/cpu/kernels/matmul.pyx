@@ -54,7 +54,7 @@ cdef struct Dense:
     long inputs, outputs, cb, xb
     long blocks                    # blocks of a task: all of them, or 1
     long tiles                     # tiles of outputs of a task
-    long x_block                   # elements from block to block
+    long x_block, y_block          # elements from block to block
     long w_row, w_tap, width       # of weights that are not packed: from output to output, and input to input; of a task
     const int32_t *xo
     int relu
@@ -91,7 +91,7 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
     cdef long k = 0, f, i, a, b
     cdef Outer t
     memset(&t, 0, sizeof(t))
-    t.xo, t.xj, t.yc, t.yj, t.wc = p.xo, p.x_block, lanes, p.outputs * lanes, p.cb
+    t.xo, t.xj, t.yc, t.yj, t.wc = p.xo, p.x_block, lanes, p.y_block, p.cb
     while True:
         t.taps = min(DEPTH, p.inputs - k)
         if p.width:
@@ -106,7 +106,7 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
             for i in range(nb):
                 a, b = p.blocks * i // nb, p.blocks * (i + 1) // nb
                 t.x = x + a * p.x_block + k * lanes
-                t.y = y + (a * p.outputs + f * p.cb) * lanes
+                t.y = y + a * p.y_block + f * p.cb * lanes
                 if real is float:
                     packed_tiles_f32[p.cb][b - a](&t)
                 else:
@@ -122,8 +122,8 @@ cdef void dense_f64(const void *p, long task, const Context *c) noexcept nogil:
     dense_task[double](<const Dense *>p, task, c, NULL)
 
 
-def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, xo, relu, w_row=0,
-          w_tap=0):
+def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_block, y_block, xo, relu,
+          w_row=0, w_tap=0):
     """y[output] = sum over inputs of w[input, output] * x[input] (+ bias, relu), samples in the lanes.
 
     tasks_of: 0 for one task a block, else the number of output tiles of a task, which then takes all blocks.
@@ -132,7 +132,8 @@ def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef Dense p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.inputs, p.outputs, p.cb, p.xb, p.x_block, p.relu = inputs, outputs, cb, xb, x_block, relu
+    p.inputs, p.outputs, p.cb, p.xb, p.relu = inputs, outputs, cb, xb, relu
+    p.x_block, p.y_block = x_block, y_block
     p.xo = <const int32_t *>elements(xo, 4)
     p.blocks, p.tiles = blocks if tasks_of else 1, tasks_of
     p.w_row, p.w_tap, p.width = w_row, w_tap, ceil_div(tasks_of * cb, lanes) * lanes if w_tap else 0
