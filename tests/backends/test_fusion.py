@@ -150,3 +150,14 @@ def test_moments_of_large_maps(axes):
     wide = x.astype("float64")
     np.testing.assert_allclose(found[0], wide.var(axes), rtol=1e-4)
     np.testing.assert_allclose(found[1], wide.mean(axes), rtol=3e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch, channels, filters, size, kernel, stride", [
+    (16, 256, 64, 7, 1, 1), (17, 130, 40, 5, 1, 1), (16, 64, 40, 9, 3, 2), (9, 100, 33, 6, 1, 2)])
+def test_convolutions_whose_taps_are_taken_in_parts(batch, channels, filters, size, kernel, stride, dtype):
+    def function(x, w, b):
+        y = ops.relu(ops.conv(x, w, strides=stride, padding="same") + b)
+        return [y, *gradients(ops.sum(y * y), [x, w, b])]
+    compare(function, draw((batch, size, size, channels), dtype), draw((kernel, kernel, channels, filters), dtype, 1),
+            draw((filters,), dtype, 2))
