@@ -104,7 +104,7 @@ def instruction_sets(session) -> dict:
     for name, (own, peer) in SETS.items():
         roles = [workers.Role("pyconv", f"pyconv {name}", tuple(own)), workers.Role("torch", f"torch {name}",
                                                                                      tuple(peer))]
-        found[name] = [session.run(task, roles, 3).as_dict() for task in session.wanted(set_tasks(session.options))]
+        found[name] = [session.run(task, roles, 2).as_dict() for task in session.wanted(set_tasks(session.options))]
         session.staff.dismiss(roles)
     return found
 
