@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -62,13 +63,20 @@ def read(path) -> dict:
 
 def kept(options, machine) -> dict:
     """What is in the file already, if it is to stay."""
-    if not (options.write and options.keep):
+    if not (options.write and options.keep and os.path.exists(options.write + ".json")):
         return {}
     old = read(options.write)
     if any(old["machine"][key] != machine[key] for key in ("processor", "cores")):
         raise SystemExit(f"{options.write}.json is of another machine ({old['machine']['processor']}, "
                          f"{old['machine']['cores']} cores): its figures cannot stand beside new ones.")
     return old
+
+
+def rounds(found, asked) -> int:
+    """The most rounds of a result among what was found; parts that are whole processes have none."""
+    if isinstance(found, dict):
+        found = [result for value in found.values() if isinstance(value, list) for result in value]
+    return max((r["rounds"] for r in found if isinstance(r, dict) and "rounds" in r), default=asked)
 
 
 def measure(options, peers) -> dict:
@@ -85,9 +93,9 @@ def measure(options, peers) -> dict:
         for part in filter(options.only.__contains__, PARTS):
             start = time.perf_counter()
             found = PARTS[part](session)
-            run = {"date": time.strftime("%Y-%m-%d %H:%M"), "rounds": options.rounds, "threads": options.threads,
-                   "quick": options.quick, "seconds": round(time.perf_counter() - start, 1), "load": load,
-                   "command": command}
+            run = {"date": time.strftime("%Y-%m-%d %H:%M"), "rounds": rounds(found, options.rounds),
+                   "threads": options.threads, "quick": options.quick,
+                   "seconds": round(time.perf_counter() - start, 1), "load": load, "command": command}
             fresh = {"versions": staff.versions, "absent": staff.absent, part: found, "runs": {part: run}}
             data = page.merged(data, fresh)
             if options.write:           # a run that is ended early has kept what it has
