@@ -62,9 +62,14 @@ def host_dtype(dtype: str) -> np.dtype:
     return np.dtype("float32" if dtype == "bfloat16" else dtype)
 
 
+def stored(dtype: str) -> np.dtype:
+    """The NumPy type of a device's memory with these numbers: bfloat16's are bits."""
+    return np.dtype("uint16" if dtype == "bfloat16" else dtype)
+
+
 def itemsize(dtype: str) -> int:
     """Bytes of an element."""
-    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+    return stored(dtype).itemsize
 
 
 def to_bfloat16(array) -> np.ndarray:

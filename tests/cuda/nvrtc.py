@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from pyconv.backends.cuda.driver import FOLDER, OPTIONS
+from pyconv.backends.cuda import driver
+from pyconv.backends.cuda.driver import OPTIONS
 from pyconv.backends.cuda.elementwise import PRELUDE
 
+FOLDER = driver.FOLDER
 # What CuPy adds of its own accord, see test_cupy_api.py. The first of these sets float32 numbers below 2**-126 to zero.
 ADDED = ("-ftz=true", "--device-as-default-execution-space")
 
@@ -22,6 +24,8 @@ class Usage(NamedTuple):
 
 class Recorder:
     """Stands in the place of a Driver while a graph is planned, and notes which kernels it would need."""
+
+    tensor_cores = ("float16", "bfloat16")
 
     def __init__(self):
         self.instances: dict = {}       # family -> set of name expressions
@@ -67,9 +71,9 @@ def compiled(source, names, architecture):
 
 
 def source_of(family) -> str:
-    return (FOLDER / f"{family}.cu").read_text()
+    return driver.source_of(family)
 
 
 def kernels_in(source) -> list:
     """The names of the kernels that a source defines."""
-    return re.findall(r"__global__\s+void\s+(?:__launch_bounds__\([\d, ]+\)\s+)?(\w+)\(", source)
+    return re.findall(r"__global__\s+void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(", source)

@@ -8,6 +8,7 @@ import pytest
 
 import pyconv
 from pyconv import layers, ops
+from pyconv.backends.cuda.halves import prepare
 from pyconv.backends.cuda.lowering import LOWERING
 from pyconv.backends.cuda.planner import Planner
 from pyconv.graph import gradients, simplify, trace
@@ -18,23 +19,31 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("cupy_backends") is Non
 # The oldest and the newest that the wheels know, and what most machines in use have.
 ARCHITECTURES = (75, 80, 90, 120)
 MODES, BOOLS, FLOATS = ("FORWARD", "INPUT", "KERNEL"), ("true", "false"), ("float", "double")
+HALVES = ("f16", "bf16")
+TILES = ("128, 16, 16, 16", "64, 64, 32, 16", "128, 64, 32, 32", "128, 128, 64, 32")        # of the tensor cores
 INSTANCES = {
     "convolution": [f"tiled<float, {m}, {last}, {tile}>" for m in MODES for last in BOOLS
                     for tile in ("128, 16, 16", "64, 64, 16", "128, 128, 8")]
     + [f"tiled<double, {m}, true, 64, 64, 16>" for m in MODES]
-    + [f"direct_{m.lower()}<{t}>" for m in MODES for t in FLOATS],
+    + [f"direct_{m.lower()}<{t}>" for m in MODES for t in FLOATS + HALVES],
     "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill") for t in ("unsigned char", "unsigned", "u64")
              for i in ("int", "i64")] + ["no_error"],
     "indexing": ["check<unsigned char>", "check<int>", "check<i64>", "take<unsigned>", "take<u64>",
                  *(f"take_gradient<{t}>" for t in FLOATS)],
     "matmul": [f"matmul<{t}, {a}, {b}>" for t in FLOATS for a in BOOLS for b in BOOLS],
-    "pooling": [f"{k}_pool{g}<{t}>" for k in ("max", "avg") for g in ("", "_gradient") for t in FLOATS],
+    "pooling": [f"{k}_pool{g}<{t}>" for k in ("max", "avg") for g in ("", "_gradient")
+                for t in FLOATS + HALVES],
     "random": [f"random_{k}<{t}>" for k in ("uniform", "normal") for t in FLOATS],
-    "reduction": [f"reduce<{k}, {c}, {t}, int>" for k in ("Sum", "Max", "Min") for c in BOOLS for t in FLOATS]
+    "reduction": [f"reduce<Sum, {c}, float, int, {x}, {y}>" for c in BOOLS for x, y in (
+        ("f16", "float"), ("bf16", "bf16"), ("float", "f16"))]
+    + [f"reduce<{k}, {c}, {t}, int>" for k in ("Sum", "Max", "Min") for c in BOOLS for t in FLOATS]
     + [f"arg<{k}, {t}, int>" for k in ("Max", "Min") for t in ("float", "bool", "i64")],
     "sampling": [f"{k}<{t}>" for k in ("sample_images", "sample_images_gradient", "sample_places_gradient")
                  for t in FLOATS],
     "sorting": [f"argsort<{t}>" for t in (*FLOATS, "int")],
+    "tensor": [f"convolve<{t}, {m}, {v}, {v}, {tile}, {'float' if m == 'KERNEL' and tile == TILES[1] else t}>"
+               for t in HALVES for m in MODES for v in BOOLS for tile in TILES]
+    + [f"product<{t}, {a}, {b}, {a}, {a}, {tile}>" for t in HALVES for a in BOOLS for b in BOOLS for tile in TILES[:3]],
     "softmax": [f"{k}<{t}>" for k in ("cross_entropy", "cross_entropy_gradient") for t in FLOATS],
 }
 
@@ -44,7 +53,7 @@ def test_every_family_is_listed():
     files = {path.stem for path in nvrtc.FOLDER.glob("*.cu")} - {"common", "sums"}
     assert files == set(INSTANCES)
     for family, names in INSTANCES.items():         # every kernel in the file is among them
-        source = nvrtc.source_of(family)
+        source = (nvrtc.FOLDER / f"{family}.cu").read_text()
         for name in nvrtc.kernels_in(source):
             assert any(n.split("<")[0] == name for n in names), f"{name} of {family}.cu is not compiled here"
 
@@ -56,12 +65,14 @@ def test_families(family):
     firsts = list({name.split("<")[0]: name for name in reversed(INSTANCES[family])}.values())
     for architecture in ARCHITECTURES:
         names = INSTANCES[family] if architecture in (80, 90) else firsts
+        if architecture < 80:               # whose tensor cores multiply no bfloat16
+            names = [n for n in names if family != "tensor" or "bf16" not in n]
         found = nvrtc.compiled(nvrtc.source_of(family), names, architecture)
         assert set(found) == set(names)
         spilled = {name: usage for name, usage in found.items() if usage.spilled}
         assert not spilled
         # 256 threads a block: with at most 128 registers each, two blocks fit into a multiprocessor.
-        wide = {name: usage for name, usage in found.items() if usage.registers > 168}
+        wide = {name: usage for name, usage in found.items() if usage.registers > (200 if architecture < 80 else 168)}
         assert not wide
 
 
@@ -92,9 +103,9 @@ def test_generated_chains():
                   ops.broadcast_to(i, (7, *i.shape))]
         casts = [ops.cast(x, t) for x in (a, i) for t in ("float64", "bool", "uint8", "int16", "uint32", "int64")]
         return floats + pairs + others + casts
-    for x, y in (("float32", "int32"), ("float64", "uint8")):
+    for x, y in (("float32", "int32"), ("float64", "uint8"), ("float16", "int32"), ("bfloat16", "int64")):
         graph, _ = trace(everything, [((5,), x), ((5,), x), ((3, 5), y), ((5,), y)])
-        Planner(graph, recorder, LOWERING).plan()
+        Planner(prepare(graph, recorder.tensor_cores), recorder, LOWERING).plan()
     # All in one program, which is faster; so each needs a name, and what it defines a space, of its own.
     names = ("SUMS", "PARAMETERS", "ELEMENT", "RESULT")
     parts = [f"namespace n{i} {{\n" + re.sub(r"\b(?:chain|sums|together)_\w+(?=\()", f"chain_{i}", source, count=1)

@@ -30,6 +30,10 @@ class CUDABackend(Backend):
         from .planner import ALIASES
         return any(name in table for table in (EXPRESSIONS, EXPANSIONS, LOWERING, ALIASES))
 
+    def compile(self, graph):
+        from .halves import prepare
+        return self.make(prepare(graph, self.driver.tensor_cores))
+
     def make(self, graph):
         from .program import CUDAProgram
         with self.driver.lock:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 import weakref
 from pathlib import Path
 
@@ -117,6 +118,12 @@ def number_of(array) -> int | None:
         return None
 
 
+def source_of(family) -> str:
+    """The text of kernels/`family`.cu, with the files that it includes in their places."""
+    text = (FOLDER / f"{family}.cu").read_text()
+    return re.sub(r'^#include "(\w+)\.cu"$', lambda found: source_of(found[1]), text, flags=re.M)
+
+
 class Storage:
     """A variable's copy on a device. `version`: that of the variable whose value it has."""
 
@@ -144,6 +151,10 @@ class Driver:
         with self.device:
             self.stream = self.cupy.cuda.Stream(non_blocking=True)
             self.copies = self.cupy.cuda.Stream(non_blocking=True)      # on which the next batch arrives meanwhile
+        found = self.cupy.cuda.runtime.getDeviceProperties(index)
+        version = found["major"], found["minor"]
+        # The half types that the tensor cores multiply, for kernels/tensor.cu.
+        self.tensor_cores = ("float16", "bfloat16") if version >= (8, 0) else ("float16",) if version >= (7, 5) else ()
         self.graphs = os.environ.get("PYCONV_CUDA_GRAPHS", "1") != "0"
         self.lock = RLock()       # one program at a time uses the stream and the variables' copies
         self._kernels: dict = {}
@@ -309,7 +320,7 @@ class Driver:
         key = (family, expression, before)
         if key not in self._kernels:
             if family not in self._sources:
-                self._sources[family] = (FOLDER / f"{family}.cu").read_text()
+                self._sources[family] = source_of(family)
             with self.device:
                 module = self.cupy.RawModule(code=PRELUDE + before + self._sources[family], options=OPTIONS,
                                              name_expressions=(expression,))

@@ -12,14 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-from ...graph import Tensor
+from ...graph import Tensor, is_half
+from ...graph.halves import EXACT
 
 __all__ = ["BLOCK", "EXPRESSIONS", "FINE", "TYPES", "Body", "Group", "PRELUDE", "epilogue"]
 
 PRELUDE = (Path(__file__).parent / "kernels" / "common.cu").read_text() + "\n#line 1\n"
 
 TYPES = {"float32": "float", "float64": "double", "bool": "bool", "uint8": "unsigned char", "int8": "signed char",
-         "uint16": "unsigned short", "int16": "short", "int32": "int", "uint32": "unsigned", "int64": "long long"}
+         "uint16": "unsigned short", "int16": "short", "int32": "int", "uint32": "unsigned", "int64": "long long",
+         "float16": "f16", "bfloat16": "bf16"}
+# Halves are floats once they are loaded.
+REGISTERS = {**TYPES, "float16": "float", "bfloat16": "float"}
 
 # Op -> its result in C, of inputs {0}, {1}, {2}; {out} is the C type of the result.
 EXPRESSIONS = {
@@ -179,10 +183,12 @@ class Group:
                     name = f"x{len(accesses)}"
                     accesses[key] = name, Access(base, key[1])
                     place = self._place(key[1], at, geometry, loads)
-                    loads.append(f"const {TYPES[base.dtype]} {name} = p{name}[{place}];")
+                    loads.append(f"const {REGISTERS[base.dtype]} {name} = p{name}[{place}];")
                 words.append(accesses[key][0])
-            out = TYPES[node.output.dtype]
+            out = REGISTERS[node.output.dtype]
             expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{place_of[id(node)]}")
+            if is_half(node.output.dtype) and node.op not in EXACT:
+                expression = f"rounded<{TYPES[node.output.dtype]}>((float)({expression}))"
             lines.append(f"const {out} {names[id(node.output)]} = ({out}){expression};")
         words = []
         for base in map(self.root, wanted):
@@ -194,7 +200,7 @@ class Group:
                 name = f"x{len(accesses)}"
                 accesses[key] = name, Access(base, key[1])
                 place = self._place(key[1], at, geometry, loads)
-                loads.append(f"const {TYPES[base.dtype]} {name} = p{name}[{place}];")
+                loads.append(f"const {REGISTERS[base.dtype]} {name} = p{name}[{place}];")
             words.append(accesses[key][0])
         checks = [i for i, n in enumerate(self.nodes) if id(n) in codes]
         both = {id(v): f"p{name}" for v in through.values() for name, a in accesses.values()

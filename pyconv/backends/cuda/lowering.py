@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 
+from ...graph import is_half
+from ...graph.dtypes import itemsize
+from . import halves
 from .elementwise import BLOCK, TYPES
 from .memory import View, strides
 from .planner import NULL, NUMPY, UNSIGNED, blocks_for
@@ -30,7 +33,7 @@ def result(planner, node) -> View:
 
 def bits(view) -> tuple:
     """A view of the elements as unsigned integers, and the C type of these."""
-    item = np.dtype(view.dtype).itemsize
+    item = itemsize(view.dtype)
     return view._replace(dtype=f"uint{8 * item}"), UNSIGNED[item]
 
 
@@ -104,11 +107,13 @@ def reduce(planner, kind, source, target, kept, reduced):
     outputs, count = (math.prod(n for n, _ in axes) for axes in (kept, reduced))
     index = planner.index(outputs * count)
     columns, lanes, blocks, parts, each = shared_out(kept, reduced)
-    number = NUMPY[index]
-    first = target if parts == 1 else planner.temporary(parts * outputs, target.dtype)
+    number, within = NUMPY[index], "float32" if is_half(target.dtype) or is_half(source.dtype) else target.dtype
+    first = target if parts == 1 else planner.temporary(parts * outputs, within)
+    types = (source.dtype, first.dtype)
+    types = "".join(f", {TYPES[t]}" for t in types) if any(map(is_half, types)) else ""
     tables = [planner.constant([v for column in zip(*axes, strict=True) for v in column], number)
               for axes in (kept, reduced)]
-    planner.launch("reduction", f"reduce<{kind}, {str(columns).lower()}, {TYPES[target.dtype]}, {index}>",
+    planner.launch("reduction", f"reduce<{kind}, {str(columns).lower()}, {TYPES[within]}, {index}{types}>",
                    (blocks, parts), (256,),
                    (source, first, tables[0], np.int32(len(kept)), tables[1], np.int32(len(reduced)), number(outputs),
                     number(count), number(each), np.int32(lanes)), [first])
@@ -149,12 +154,18 @@ def matmul(planner, node):
     batch, batch_a, batch_b = (math.prod(s[:-2]) for s in (shape, a.shape, b.shape))
     if batch_b == 1 and (batch == 1 or not ta):         # one product: the rows of all matrices a, times b
         rows = batch * m
+        if a.dtype == "bfloat16":       # which CuPy's matmul does not take
+            halves.product(planner, x, y, out, TYPES[a.dtype], (ta, tb), [[0], [0]], (1, rows, n, k))
+            return
         planner.call(planner.driver.matmul,
                      (x._replace(shape=(k, rows) if ta else (rows, k), swapped=ta),
                       y._replace(shape=(n, k) if tb else (k, n), swapped=tb), out._replace(shape=(rows, n))), [out])
         return
     which = [np.broadcast_to(np.arange(count).reshape(s[:-2]), shape[:-2]).ravel() * size
              for s, count, size in ((a.shape, batch_a, m * k), (b.shape, batch_b, k * n))]
+    if is_half(a.dtype):
+        halves.product(planner, x, y, out, TYPES[a.dtype], (ta, tb), which, (batch, m, n, k))
+        return
     planner.launch("matmul", f"matmul<{TYPES[a.dtype]}, {str(ta).lower()}, {str(tb).lower()}>",
                    (-(-m // 64), -(-n // 64), min(batch, 1 << 15)), (256,),
                    (x, y, out, planner.constant(np.concatenate(which), "int64"), np.int32(batch), np.int32(m),
@@ -209,21 +220,24 @@ def convolve(planner, mode, node, left, right, x, y, kernel):
     rows = (batch * outs, batch * sizes, taps * depth)[mode]
     columns = (each, depth, each)[mode]
     inner = (taps * depth, taps * each, batch * outs)[mode]
-    sm, sn, sk = tiles(rows, columns, dtype)
+    half = is_half(dtype)
+    tile = halves.tiles(rows, columns) if half else tiles(rows, columns, dtype)
+    sm, sn, sk = (*tile[:2], halves.INNER) if half else tile
     blocks = -(-rows // sm) * -(-columns // sn)
     parts = max(1, min(2 * PARTS // (blocks * groups), inner // (16 * sk))) if mode == 2 else 1
     part_size = -(-inner // parts)
     parts = -(-inner // part_size)
     name = ("FORWARD", "INPUT", "KERNEL")[mode]
-    expression = f"tiled<{c_type}, {name}, {str(attrs['channels_last']).lower()}, {sm}, {sn}, {sk}>"
+    family, expression = ("tensor", halves.convolution(mode, c_type, depth, each, tile, parts)) if half else (
+        "convolution", f"tiled<{c_type}, {name}, {str(attrs['channels_last']).lower()}, {sm}, {sn}, {sk}>")
     grid = (-(-rows // sm), -(-columns // sn), groups * parts)
     if mode != 2:
-        planner.hosting("convolution", expression, grid, (256,),
+        planner.hosting(family, expression, grid, (256,),
                         (*args, NULL, table, np.int32(parts), np.int32(part_size)), node, 2)
         return
     count, out = math.prod(node.output.shape), result(planner, node)
-    target = out if parts == 1 else planner.temporary(parts * count, dtype)
-    planner.launch("convolution", expression, grid, (256,),
+    target = out if parts == 1 else planner.temporary(parts * count, "float32" if half else dtype)
+    planner.launch(family, expression, grid, (256,),
                    (*args, target, table, np.int32(parts), np.int32(part_size)), [target])
     if parts > 1:
         reduce(planner, "Sum", target, out, [(count, 1)], [(parts, count)])

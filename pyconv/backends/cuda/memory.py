@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
+from ...graph.dtypes import itemsize
 
 __all__ = ["Buffer", "Table", "View", "place", "strides"]
 
@@ -25,7 +25,7 @@ class Buffer:
 
     @classmethod
     def of(cls, shape, dtype):
-        return cls(math.prod(shape) * np.dtype(dtype).itemsize)
+        return cls(math.prod(shape) * itemsize(dtype))
 
 
 class View(NamedTuple):

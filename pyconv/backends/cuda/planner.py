@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 from ...graph import LEAVES, Graph
+from ...graph.dtypes import as_dtype, itemsize
 from . import memory
 from .elementwise import BLOCK, EXPRESSIONS, Body, Group, epilogue
 from .expansion import expand
@@ -31,6 +32,11 @@ MOST_BLOCKS = 1 << 14               # of a kernel that strides over its elements
 def blocks_for(n, each=BLOCK) -> tuple:
     """The grid for n elements, `each` to a block."""
     return (max(1, min(-(-n // each), MOST_BLOCKS)),)
+
+
+def in_bits(array, dtype) -> np.ndarray:
+    """The array as the device has it: numbers of bfloat16, which the host has in float32, in 16 bits."""
+    return (array.view("uint32") >> 16).astype("uint16") if dtype == "bfloat16" else array
 
 
 class Launch:
@@ -108,19 +114,19 @@ class Planner:
         return View(self.buffer(tensor), dtype or tensor.dtype, shape, swapped)
 
     def temporary(self, count, dtype) -> View:
-        return View(Buffer(count * np.dtype(dtype).itemsize), dtype)
+        return View(Buffer(count * itemsize(dtype)), dtype)
 
     def _leaf(self, tensor) -> Buffer:
         node = tensor.node
         if node.op == "constant":
-            return self.constant(node.attrs["value"].array).buffer
+            return self.constant(in_bits(node.attrs["value"].array, tensor.dtype)).buffer
         if node.op == "variable":
             return self._home(node.attrs["variable"])
         raise AssertionError(f"{node} was not computed")
 
     @staticmethod
     def _home(variable) -> Buffer:
-        nbytes = math.prod(variable.shape) * np.dtype(variable.dtype).itemsize
+        nbytes = math.prod(variable.shape) * itemsize(variable.dtype)
         return Buffer(nbytes, VARIABLE, variable=variable)
 
     def constant(self, values, dtype=None) -> View:
@@ -192,16 +198,16 @@ class Planner:
 
     def fill(self, target: View, value):
         """Set all elements of a buffer."""
-        item = np.dtype(target.dtype).itemsize
+        item = itemsize(target.dtype)
         bits, index = f"uint{8 * item}", self.index(target.buffer.nbytes // item)
         n = target.buffer.nbytes // item
-        value = self.constant(np.asarray(value, target.dtype).reshape(1).view(bits))
+        value = self.constant(in_bits(as_dtype(np.array(value), target.dtype), target.dtype).reshape(1).view(bits))
         self.launch("copy", f"fill<{UNSIGNED[item]}, {index}>", blocks_for(n), (BLOCK,),
                     (value, target._replace(dtype=bits), NUMPY[index](n)), [target])
 
     def copy(self, source: View, target: View, sizes, a, b, first_a=0, first_b=0):
         """Copy a block of `sizes` from strides a and place first_a to strides b and place first_b, in elements."""
-        item = np.dtype(source.dtype).itemsize
+        item = itemsize(source.dtype)
         axes = [(n, x, y) for n, x, y in zip(sizes, a, b, strict=True) if n != 1]
         joined = axes[:1]
         for n, x, y in axes[1:]:        # two axes that can be walked as one
@@ -422,7 +428,7 @@ class Planner:
         tasks = []
         for variable, tensor, buffer in pairs:
             self.updated.append(variable)
-            item = np.dtype(tensor.dtype).itemsize
+            item = itemsize(tensor.dtype)
             bits, n = f"uint{8 * item}", buffer.nbytes // item
             body = Body("commit", self.index(n), (f"const {UNSIGNED[item]}* __restrict__ x", f"{UNSIGNED[item]}* y"),
                         [], [], {}, "const i64* __restrict__ status", "if (fine) y[i] = x[i];", True)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ...graph import Graph
+from ...graph.dtypes import itemsize, stored
 from ..base import Program
 from . import memory
 from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Table, View
@@ -54,7 +55,7 @@ class CUDAProgram(Program):
         self.landing, self.ahead, self.read, self.taken = None, None, None, None
         self.inputs, self.places, offset = [], [], 0
         for tensor in graph.inputs:
-            nbytes = math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
+            nbytes = math.prod(tensor.shape) * itemsize(tensor.dtype)
             self.inputs.append(self.staging[offset:offset + nbytes].view(tensor.dtype).reshape(tensor.shape))
             self.places.append(slice(offset, offset + nbytes))
             offset += memory.aligned(nbytes)
@@ -91,7 +92,7 @@ class CUDAProgram(Program):
         """The device array that an argument stands for."""
         buffer = view.buffer
         area = self.driver.storage(buffer.variable).array if buffer.area == VARIABLE else areas[buffer.area]
-        array = area[buffer.offset:buffer.offset + buffer.nbytes].view(np.dtype(view.dtype))
+        array = area[buffer.offset:buffer.offset + buffer.nbytes].view(stored(view.dtype))
         if view.shape is not None:
             array = array.reshape(view.shape)
         return array.swapaxes(-1, -2) if view.swapped else array

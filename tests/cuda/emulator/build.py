@@ -19,7 +19,8 @@ import numpy as np
 HERE = Path(__file__).parent
 CACHE = Path(tempfile.gettempdir()) / f"pyconv-cuda-emulator-{os.getuid()}"
 CODES = {"f4": "float32", "f8": "float64", "i4": "int32", "u4": "uint32", "i8": "int64", "u8": "uint64", "u1": "uint8",
-         "i1": "int8", "b1": "bool", "i2": "int16", "u2": "uint16"}
+         "i1": "int8", "b1": "bool", "i2": "int16", "u2": "uint16", "f2": "float16",
+         "bf2": "uint16"}
 FLAGS = ["-std=c++17", "-O1", "-fPIC", "-w", "-fno-strict-aliasing", "-fno-gnu-unique", "-ffp-contract=off",
          "-DPYCONV_EMULATED"]
 # The instrumentation of ThreadSanitizer calls functions that runtime.cc defines for itself.

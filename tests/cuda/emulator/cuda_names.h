@@ -32,6 +32,8 @@ struct dim3 {
     unsigned x = 1, y = 1, z = 1;
 };
 #endif
+struct f16; // of kernels/common.cu
+struct bf16;
 #undef __global__
 #undef __device__
 #undef __host__
@@ -61,6 +63,7 @@ void *dyn_shared();
 void shared_decl(volatile void *p, size_t n, const char *name); // also makes the array escape
 extern struct Warp {
     uint64_t val[2][32];
+    unsigned fragment[2][32][6];
     unsigned arrived, gen, mask, epoch;
 } *cur_warp;
 int cur_tid_();
@@ -116,6 +119,42 @@ static inline SHIM_NOSAN unsigned ballot(unsigned mask, bool v, int line) {
 #define blockDim shim::blockDim_
 #define gridDim shim::gridDim_
 #define warpSize 32
+// ldmatrix and mma of kernels/tensor.cu, for whole warps. The layouts are those of the PTX manual.
+template <bool TRANSPOSED> static inline void ldmatrix(unsigned (&r)[4], const int4 *row) {
+    const int lane = shim::cur_tid_() & 31;
+    for (int j = 0; j < 4; j++) {
+        unsigned short half[2];
+        for (int i = 0; i < 2; i++) {
+            const int line = TRANSPOSED ? lane % 4 * 2 + i : lane / 4, column = TRANSPOSED ? lane / 4 : lane % 4 * 2 + i;
+            const int4 *from = shim::shfl(0xffffffffu, row, j * 8 + line, 32, __LINE__);
+            half[i] = ((const unsigned short *)from)[column];
+        }
+        r[j] = half[0] | (unsigned)half[1] << 16;
+    }
+}
+template <class T> SHIM_NOSAN void mma(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T) {
+    const int lane = shim::cur_tid_() & 31, g = lane / 4, q = lane % 4;
+    shim::Warp *w = shim::cur_warp;
+    unsigned(*f)[6] = w->fragment[w->gen & 1];
+    for (int i = 0; i < 4; i++)
+        f[lane][i] = a[i];
+    f[lane][4] = b0;
+    f[lane][5] = b1;
+    shim::warp_wait(0xffffffffu, __LINE__);
+    auto number = [](unsigned word, int i) {
+        T x;
+        x.bits = (unsigned short)(i ? word >> 16 : word);
+        return (float)x;
+    };
+    for (int e = 0; e < 4; e++) {
+        const int column = q * 2 + e % 2;
+        float sum = d[e];
+        for (int k = 0; k < 16; k++) // inner place k: lane k % 8 / 2 of a group of four, register k / 8, half k % 2
+            sum += number(f[g * 4 + k % 8 / 2][e / 2 + k / 8 * 2], k % 2) *
+                   number(f[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
+        d[e] = sum;
+    }
+}
 #define __syncthreads() shim::bar(__LINE__)
 #define __syncwarp(...) shim::warp_wait(0xffffffffu, __LINE__)
 #define __shfl_down_sync(m, v, d, ...) shim::shfl_down(m, v, d, 32, __LINE__)
@@ -200,7 +239,7 @@ template <class T> const char *code() {
     SC(float, "f4")
     SC(double, "f8") SC(int, "i4") SC(unsigned, "u4") SC(long long, "i8") SC(long, "i8")
         SC(unsigned long long, "u8") SC(unsigned char, "u1") SC(signed char, "i1") SC(bool, "b1") SC(short, "i2")
-            SC(unsigned short, "u2")
+            SC(unsigned short, "u2") SC(f16, "f2") SC(bf16, "bf2")
 #if SHIM_NV_HEADERS
                 SC(__half, "f2") SC(__nv_bfloat16, "bf2")
 #endif

@@ -187,6 +187,19 @@ NS static Fiber *get_fiber() {
     rt->all.push_back(f);
     return f;
 }
+// All but a few stacks are given back after a launch: hundreds of modules, each with its own, would use up the mappings
+// that a process may have.
+NS static void release_fibers() {
+    if (rt->all.size() <= 8)
+        return;
+    for (Fiber *f : rt->all) {
+        munmap(f->stk, STK);
+        delete f;
+    }
+    rt->all.clear();
+    rt->pool.clear();
+    rt->cur = nullptr;
+}
 NS static void reset_fiber(Fiber *f) {
     void **s = (void **)(f->stk + STK - 64);
     *--s = nullptr;
@@ -520,6 +533,7 @@ NS int launch(Body b, const unsigned *grid, const unsigned *block, unsigned dyn)
         free(rt->bufs[i].sh);
     rt->bufs.resize(keep);
 #endif
+    release_fibers();
     return rt->failed;
 }
 } // namespace shim
@@ -602,6 +616,10 @@ H void __ubsan_handle_add_overflow(void *d, size_t, size_t) {
     shim::fail("signed integer overflow (+) at line %u:%u", s->line, s->col);
 }
 H void __ubsan_handle_sub_overflow(void *d, size_t, size_t) {
+    SrcLoc *s = (SrcLoc *)d;
+    shim::fail("signed integer overflow (-) at line %u:%u", s->line, s->col);
+}
+H void __ubsan_handle_negate_overflow(void *d, size_t) {
     SrcLoc *s = (SrcLoc *)d;
     shim::fail("signed integer overflow (-) at line %u:%u", s->line, s->col);
 }

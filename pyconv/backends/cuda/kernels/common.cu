@@ -70,6 +70,9 @@ template <typename T> INLINE bool is_nan(T x) {
     else return false;
 }
 
+INLINE bool is_nan(f16 x) { return is_nan((float)x); }
+INLINE bool is_nan(bf16 x) { return is_nan((float)x); }
+
 #define ARITHMETIC(NAME, OP) \
     template <typename T> INLINE T op_##NAME(T x, T y) { \
         if constexpr (Is<T>::floating) return x OP y; \

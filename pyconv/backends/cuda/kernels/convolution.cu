@@ -116,24 +116,32 @@ INLINE Spot tap_spot(int i, const Geometry& g, int own)
     return s;
 }
 
-// The element of the image that a pixel and a tap meet; 0 in the padding. first: the group's first channel.
-template <typename T, int MODE>
-INLINE T gathered(const T* __restrict__ image, const Geometry& g, const Spot& pixel, const Spot& tap, int first,
-                  int channels)
+// Which element of the image a pixel and a tap meet; -1 in the padding. first: the group's first channel.
+template <int MODE>
+INLINE int gathered_at(const Geometry& g, const Spot& pixel, const Spot& tap, int first, int channels)
 {
     const int* size = MODE == INPUT ? g.out : g.size;
     int at[3];
 #pragma unroll
     for (int k = 0; k < 3; ++k) {
         at[k] = MODE == INPUT ? pixel.at[k] - tap.at[k] : pixel.at[k] + tap.at[k];
-        if (at[k] < 0) return (T)0;
+        if (at[k] < 0) return -1;
         if (MODE == INPUT && g.stride[k] != 1) {
-            if (at[k] % g.stride[k]) return (T)0;
+            if (at[k] % g.stride[k]) return -1;
             at[k] /= g.stride[k];
         }
-        if (at[k] >= size[k]) return (T)0;
+        if (at[k] >= size[k]) return -1;
     }
-    return image[element(g, pixel.n, flat(at, size), volume(size), first + tap.n, channels)];
+    return element(g, pixel.n, flat(at, size), volume(size), first + tap.n, channels);
+}
+
+// That element; 0 in the padding.
+template <typename T, int MODE>
+INLINE T gathered(const T* __restrict__ image, const Geometry& g, const Spot& pixel, const Spot& tap, int first,
+                  int channels)
+{
+    const int at = gathered_at<MODE>(g, pixel, tap, first, channels);
+    return at < 0 ? (T)0 : image[at];
 }
 
 template <typename T, int MODE, bool LAST, int SM, int SN, int SK>
@@ -284,14 +292,14 @@ __global__ void __launch_bounds__(256, 4) direct_forward(const T* __restrict__ x
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
         const Place p = locate(i, g, g.out, filters);
         const int c0 = p.c / g.each * g.depth;
-        T sum = (T)0;
+        typename Wide<T>::type sum = 0;
         EACH_TAP(g) {
             const int at = met(g, p.at, Three{{t0, t1, t2}});
             if (at < 0) continue;
             for (int d = 0; d < g.depth; ++d)
                 sum += x[element(g, p.n, at, sizes, c0 + d, channels)] * w[(tap * g.depth + d) * filters + p.c];
         }
-        EPILOGUE(i, sum)
+        EPILOGUE(i, (typename Wide<T>::type)(T)sum)
     }
 }
 
@@ -305,14 +313,14 @@ __global__ void __launch_bounds__(256, 4) direct_input(const T* __restrict__ dy,
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
         const Place p = locate(i, g, g.size, channels);
         const int f0 = p.c / g.depth * g.each, d = p.c % g.depth;
-        T sum = (T)0;
+        typename Wide<T>::type sum = 0;
         EACH_TAP(g) {
             const int at = meeting(g, p.at, Three{{t0, t1, t2}});
             if (at < 0) continue;
             for (int f = f0; f < f0 + g.each; ++f)
                 sum += dy[element(g, p.n, at, outs, f, filters)] * w[(tap * g.depth + d) * filters + f];
         }
-        EPILOGUE(i, sum)
+        EPILOGUE(i, (typename Wide<T>::type)(T)sum)
     }
 }
 
@@ -320,14 +328,14 @@ template <typename T>
 __global__ void __launch_bounds__(256, 4) direct_kernel(const T* __restrict__ x, const T* __restrict__ dy,
                                                      T* __restrict__ dw, const int* __restrict__ table)
 {
-    __shared__ T part[256];
+    __shared__ typename Wide<T>::type part[256];
     const Geometry& g = *(const Geometry*)table;
     const int filters = g.each * g.groups, channels = g.depth * g.groups;
     const int outs = volume(g.out), sizes = volume(g.size), t = threadIdx.x;
     const int f = blockIdx.x % filters, d = blockIdx.x / filters % g.depth;
     const Three tap = split(blockIdx.x / filters / g.depth, g.window);
     const int c = f / g.each * g.depth + d;
-    T sum = (T)0;
+    typename Wide<T>::type sum = 0;
     for (int i = t; i < g.batch * outs; i += 256) {
         const int n = i / outs, o = i % outs, at = met(g, split(o, g.out), tap);
         if (at >= 0) sum += x[element(g, n, at, sizes, c, channels)] * dy[element(g, n, o, outs, f, filters)];
@@ -337,5 +345,5 @@ __global__ void __launch_bounds__(256, 4) direct_kernel(const T* __restrict__ x,
         __syncthreads();
         if (t < half) part[t] += part[t + half];
     }
-    if (t == 0) dw[blockIdx.x] = part[0];
+    if (t == 0) dw[blockIdx.x] = (T)part[0];
 }

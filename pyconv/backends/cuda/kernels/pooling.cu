@@ -94,14 +94,14 @@ __global__ void __launch_bounds__(256, 4) max_pool_gradient(const int* __restric
     const Geometry& g = *(const Geometry*)table;
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
         const Place p = locate(i, g, g.size);
-        T sum = (T)0;
+        typename Wide<T>::type sum = 0;
         EACH_TAP(t, g) {
             const int a = meeting(g, 0, p.at[0], t0), b = meeting(g, 1, p.at[1], t1), c = meeting(g, 2, p.at[2], t2);
             if (a < 0 || b < 0 || c < 0) continue;
             const int o = element(p, g, g.out, a, b, c);
             if (where[o] == i) sum += grad[o];
         }
-        dx[i] = sum;
+        dx[i] = (T)sum;
     }
 }
 
@@ -126,13 +126,13 @@ __global__ void __launch_bounds__(256, 4) avg_pool(const T* __restrict__ x, T* _
     const Geometry& g = *(const Geometry*)table;
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
         const Place p = locate(i, g, g.out);
-        T sum = (T)0;
+        typename Wide<T>::type sum = 0;
         EACH_TAP(t, g) {
             const int a = met(g, 0, p.at[0], t0), b = met(g, 1, p.at[1], t1), c = met(g, 2, p.at[2], t2);
             if (inside(a, g.size[0]) && inside(b, g.size[1]) && inside(c, g.size[2]))
                 sum += x[element(p, g, g.size, a, b, c)];
         }
-        y[i] = sum / (T)divided_by(g, divisor, p.at[0], p.at[1], p.at[2]);
+        y[i] = (T)(sum / (typename Wide<T>::type)divided_by(g, divisor, p.at[0], p.at[1], p.at[2]));
     }
 }
 
@@ -143,12 +143,12 @@ __global__ void __launch_bounds__(256, 4) avg_pool_gradient(const T* __restrict_
     const Geometry& g = *(const Geometry*)table;
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
         const Place p = locate(i, g, g.size);
-        T sum = (T)0;
+        typename Wide<T>::type sum = 0;
         EACH_TAP(t, g) {
             const int a = meeting(g, 0, p.at[0], t0), b = meeting(g, 1, p.at[1], t1), c = meeting(g, 2, p.at[2], t2);
             if (a >= 0 && b >= 0 && c >= 0)
-                sum += grad[element(p, g, g.out, a, b, c)] / (T)divided_by(g, divisor, a, b, c);
+                sum += grad[element(p, g, g.out, a, b, c)] / (typename Wide<T>::type)divided_by(g, divisor, a, b, c);
         }
-        dx[i] = sum;
+        dx[i] = (T)sum;
     }
 }

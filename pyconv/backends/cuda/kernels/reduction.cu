@@ -34,8 +34,9 @@ template <typename I> INLINE I place(I i, const I* __restrict__ table, int rank)
     return at + i * table[rank];
 }
 
-template <typename F, bool COLUMNS, typename T, typename I>
-__global__ void __launch_bounds__(256) reduce(const T* __restrict__ x, T* __restrict__ y,
+// X, Y: the types of the arrays; T: that of the sums.
+template <typename F, bool COLUMNS, typename T, typename I, typename X = T, typename Y = T>
+__global__ void __launch_bounds__(256) reduce(const X* __restrict__ x, Y* __restrict__ y,
                                               const I* __restrict__ kept, int kept_rank,
                                               const I* __restrict__ reduced, int reduced_rank,
                                               I outputs, I count, I each, int lanes)
@@ -46,9 +47,9 @@ __global__ void __launch_bounds__(256) reduce(const T* __restrict__ x, T* __rest
     const I o = (I)blockIdx.x * results + mine;
     const I first = (I)blockIdx.y * each, last = first + each < count ? first + each : count;
     if (o < outputs) {
-        const T* from = x + place(o, kept, kept_rank);
-        T sum = F::start(from[place(first, reduced, reduced_rank)]);
-        for (I i = first + lane; i < last; i += lanes) sum = F::join(sum, from[place(i, reduced, reduced_rank)]);
+        const X* from = x + place(o, kept, kept_rank);
+        T sum = F::start((T)from[place(first, reduced, reduced_rank)]);
+        for (I i = first + lane; i < last; i += lanes) sum = F::join(sum, (T)from[place(i, reduced, reduced_rank)]);
         part[t] = sum;
     }
     const int step = COLUMNS ? results : 1;
@@ -56,7 +57,7 @@ __global__ void __launch_bounds__(256) reduce(const T* __restrict__ x, T* __rest
         __syncthreads();
         if (o < outputs && lane < half) part[t] = F::join(part[t], part[t + half * step]);
     }
-    if (o < outputs && lane == 0) y[(I)blockIdx.y * outputs + o] = part[t];
+    if (o < outputs && lane == 0) y[(I)blockIdx.y * outputs + o] = (Y)part[t];
 }
 
 // Whether b comes before a: a larger number (or smaller, for Min), and NaN before all numbers.
