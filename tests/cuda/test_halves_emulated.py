@@ -92,7 +92,7 @@ def test_convolutions(case, dtype):
 
 @pytest.mark.parametrize("dtype", HALVES)
 def test_sums_in_parts_and_the_largest_tile(dtype):
-    x, w, dy = floats(17, 32, 32, 8), floats(1, 1, 8, 72), floats(17, 32, 32, 72)
+    x, w, dy = floats(16, 32, 32, 8), floats(1, 1, 8, 72), floats(16, 32, 32, 72)
     attrs = {"strides": (1, 1), "padding": ((0, 0), (0, 0)), "dilation": (1, 1), "groups": 1, "channels_last": True}
     both(dtype, functools.partial(ops.base.apply, "conv", **attrs), x, w)
     both(dtype, functools.partial(ops.base.apply, "conv_kernel_gradient", shape=w.shape, **attrs), x, dy)
@@ -122,6 +122,24 @@ def test_sums_read_halves():
     x = RNG.normal(3, 1, (4096, 8)).astype("float16")
     np.testing.assert_allclose(program([x])[0], x.astype("float64").mean(0), rtol=1e-3)
     assert program([x])[0].dtype == "float16" and program.arena_size < x.nbytes
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+def test_what_follows_a_convolution_is_its_epilogue(dtype):
+    """Bias and activation take no launch of their own, and the convolution's result is rounded before them."""
+    def function(a, b, bias):
+        return ops.relu(ops.conv(a, b) + bias)
+    x, w, bias = floats(2, 6, 6, 8), floats(3, 3, 8, 16), floats(16)
+    for backend in ("cuda", "reference"):
+        graph = trace(lambda *t: ops.cast(function(*(ops.cast(a, dtype) for a in t)), "float32"),
+                      [(a.shape, "float32") for a in (x, w, bias)])[0]
+        program = backends.get(backend).compile(graph)
+        found = program([x, w, bias])[0]
+        if backend == "cuda":
+            names = [launch for launch in program.plan]
+            assert len(names) <= 5, names          # the status, casts of the three inputs, the convolution
+            first = found
+    np.testing.assert_allclose(first, found, rtol=2 * limits(dtype).eps, atol=limits(dtype).eps)
 
 
 def test_without_tensor_cores():

@@ -1,11 +1,3 @@
-// The macro EPILOGUE, where the planner defines it: see convolution.cu.
-#ifdef EPILOGUE
-#define HOSTING true
-#else
-#define HOSTING false
-#endif
-#include "convolution.cu"
-
 // Products of matrices of half precision numbers in the tensor cores, with sums in float32: convolution and its two
 // gradients (channels last), and the products of matrices that are not cuBLAS's.
 //
@@ -23,6 +15,14 @@
 //
 // VA, VB: whether eight neighbours of the left and right matrix are one aligned vector, because channels, or the
 // contiguous side of a matrix, divide by 8; otherwise they are loaded one by one. Nothing is added atomically.
+
+// The macro EPILOGUE, where the planner defines it: see convolution.cu.
+#ifdef EPILOGUE
+#define HOSTING true
+#else
+#define HOSTING false
+#endif
+#include "convolution.cu"
 
 enum { INNER = 32 };
 
