@@ -43,7 +43,8 @@ INSTANCES = {
     "sorting": [f"argsort<{t}>" for t in (*FLOATS, "int")],
     "tensor": [f"convolve<{t}, {m}, {v}, {v}, {tile}, {'float' if m == 'KERNEL' and tile == TILES[2] else t}>"
                for t in HALVES for m in MODES for tile in TILES for v in (BOOLS if tile == TILES[1] else BOOLS[:1])]
-    + [f"product<{t}, {a}, {b}, {a}, {a}, {tile}>" for t in HALVES for a in BOOLS for b in BOOLS for tile in TILES[1:3]],
+    + [f"product<{t}, {a}, {b}, {a}, {a}, {tile}>" for t in HALVES for a in BOOLS for b in BOOLS
+       for tile in TILES[1:3]],
     "softmax": [f"{k}<{t}>" for k in ("cross_entropy", "cross_entropy_gradient") for t in FLOATS],
 }
 
