@@ -25,7 +25,7 @@ ctypedef struct Context:
     char *scratch
     Failure *failure
     int step
-    int slice, slices  # of the task, what is to be computed: range number `slice` of `slices` equal ones of its channels
+    int slice, slices  # to be computed: range number `slice` of `slices` equal ones of the channels
 
 cdef inline void fail(const Context *context, int code, int64_t value) noexcept nogil:
     context.failure.value = value

@@ -3,8 +3,8 @@
 
 A program is a list of steps; between two steps all threads wait for each other. A step has chains and free
 instructions. The chains' instructions are all split into the same number of tasks (blocks of samples), and one
-thread takes a block through all of them while it is in cache. Several that follow each other may be a run: then it takes
-a slice of the block, some channels, through these, then the next. The tasks of free instructions are independent.
+thread takes a block through all of them while it is in cache. Several that follow each other may be a run: then it
+takes a slice of the block, some channels, through these, then the next. The tasks of free instructions are independent.
 Which thread does a task never changes what it computes, so results do not depend on the number of threads.
 """
 

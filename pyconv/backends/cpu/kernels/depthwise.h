@@ -100,8 +100,9 @@ DEPTHWISE_ROW(PLAIN, plain, 5, 2)
 /* The function for rows of `taps` taps, `apart` from each other, and this stride. */
 static DepthwiseRow NAME(depthwise_row)(int plain, long taps, long apart, long stride) {
 #ifdef SPECIALISED
-    static const DepthwiseRow rows[2][2][2] = {{{NAME(lanes_3_1), NAME(lanes_3_2)}, {NAME(lanes_5_1), NAME(lanes_5_2)}},
-                                               {{NAME(plain_3_1), NAME(plain_3_2)}, {NAME(plain_5_1), NAME(plain_5_2)}}};
+    static const DepthwiseRow rows[2][2][2] = {
+        {{NAME(lanes_3_1), NAME(lanes_3_2)}, {NAME(lanes_5_1), NAME(lanes_5_2)}},
+        {{NAME(plain_3_1), NAME(plain_3_2)}, {NAME(plain_5_1), NAME(plain_5_2)}}};
     if (apart == 1 && stride <= 2 && (taps == 3 || taps == 5)) return rows[plain][taps == 5][stride - 1];
 #endif
     return plain ? NAME(plain_any) : NAME(lanes_any);

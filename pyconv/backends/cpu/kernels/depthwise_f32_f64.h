@@ -15,8 +15,8 @@ typedef struct {
     int relu;
 } Depthwise;
 
-/* (arguments, column that the first tap meets for the first result, results, and from where to where the taps lie inside
- * of the row, where the first result goes) */
+/* (arguments, column that the first tap meets for the first result, results, and from which to which all taps lie
+ * inside of the row, where the first result goes) */
 typedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *);
 
 /* Arguments of the dots: planes x [depth][row][column][lane] and g of the results. */
