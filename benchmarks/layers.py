@@ -44,8 +44,8 @@ CONVOLUTIONS = [Convolution(32, 20, 14, 50, 5), Convolution(16, 64, 56, 64, 3), 
 
 MAPS = (32, 64, 56, 56)         # batch, channels, height, width: 25.7 MB
 BYTES = 4 * 32 * 64 * 56 * 56
-OTHERS = ("max pooling 2×2", "average pooling 2×2", "batch norm", "layer norm", "instance norm",
-          "group norm, 8 groups")
+OTHERS = ("max pooling 2×2", "max pooling 3×3 stride 2", "average pooling 2×2", "average pooling 3×3 stride 2",
+          "batch norm", "layer norm", "instance norm", "group norm, 8 groups", "ReLU", "GELU", "SiLU")
 PASSES = ("forward", "forward and backward")
 
 

@@ -185,13 +185,16 @@ class Peer:
         if name == "layer norm":
             gamma, beta = torch.ones(MAPS[1:]), torch.zeros(MAPS[1:])
         call = {"max pooling 2×2": lambda: f.max_pool2d(x, 2), "average pooling 2×2": lambda: f.avg_pool2d(x, 2),
+                "max pooling 3×3 stride 2": lambda: f.max_pool2d(x, 3, 2, 1),
+                "average pooling 3×3 stride 2": lambda: f.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+                "ReLU": lambda: f.relu(x), "GELU": lambda: f.gelu(x), "SiLU": lambda: f.silu(x),
                 "batch norm": lambda: f.batch_norm(x, torch.zeros(channels), torch.ones(channels), gamma, beta, True),
                 "layer norm": lambda: f.layer_norm(x, MAPS[1:], gamma, beta),
                 "instance norm": lambda: f.instance_norm(x, weight=gamma, bias=beta),
                 "group norm, 8 groups": lambda: f.group_norm(x, 8, gamma, beta)}[name]
         if task["what"] == "forward":
             return in_inference(call)
-        wanted = [x] if "pooling" in name else [x, gamma, beta]
+        wanted = [x, gamma, beta] if "norm" in name else [x]
         for tensor in wanted:
             tensor.requires_grad_()
         g = torch.randn(call().shape).to(memory_format=form)
