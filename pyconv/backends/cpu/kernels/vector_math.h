@@ -48,13 +48,18 @@ INLINE vf32 vexp_f32(vf32 x) {
     return p * power_of_two(half) * power_of_two(k - half);
 }
 
+/* exp(x) - 1 as 2**n (exp(r) - 1) + 2**n - 1, with 2**n in two halves, so that it does not overflow before the result does. */
+INLINE vf32 expm1_within(vf32 x) {          /* -20 <= x <= 89 */
+    vf32 n, p = small_expm1(reduce_exp(x, &n));
+    const vi32 k = __builtin_convertvector(n, vi32), half = k >> 1;
+    const vf32 h = power_of_two(k - half);
+    return power_of_two(half) * (p * h + (h - power_of_two(-half)));
+}
+
 INLINE vf32 vexpm1_f32(vf32 x) {
     vf32 v = PICK_F32(x < -20.0f, ALL_F32(-20.0f), x);
-    v = PICK_F32(v > 80.0f, ALL_F32(80.0f), v);
-    vf32 n, p = small_expm1(reduce_exp(v, &n));
-    const vf32 s = power_of_two(__builtin_convertvector(PICK_F32(x == x, n, ALL_F32(0)), vi32));
-    const vf32 y = PICK_F32(x > 80.0f, vexp_f32(x), p * s + (s - 1.0f));
-    return PICK_F32(x == 0, x, y);
+    v = PICK_F32(v > 89.0f, ALL_F32(89.0f), v);
+    return PICK_F32(x == 0, x, expm1_within(v));
 }
 
 /* x = m 2**e with m between the roots of 1/2 and of 2; log(m) by a series in m - 1. */
@@ -89,7 +94,7 @@ INLINE vf32 vtanh_f32(vf32 x) {
     const vi32 sign = (vi32)x & INT32_MIN;
     vf32 a = (vf32)((vi32)x ^ sign);
     a = PICK_F32(a > 10.0f, ALL_F32(10.0f), a);
-    const vf32 t = vexpm1_f32(a + a);
+    const vf32 t = expm1_within(a + a);
     return (vf32)((vi32)(t / (t + 2.0f)) | sign);
 }
 
@@ -113,7 +118,8 @@ INLINE vf32 verf_f32(vf32 x) {
     q = q * a + 0.633346915f;
     q = q * a + 1.12951493f;
     q = q * a - 0.000174683184f;
-    const vf32 far = 1.0f - vexp_f32(-q);
+    vf32 n, e = small_expm1(reduce_exp(-q, &n)) + 1.0f;
+    const vf32 far = 1.0f - e * power_of_two(__builtin_convertvector(n, vi32));
     return (vf32)((vi32)PICK_F32(a > 0.92f, far, p) | sign);
 }
 
