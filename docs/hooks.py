@@ -33,6 +33,7 @@ PAGES = {
     "testing": ("pyconv.testing", False),
     "utils": ("pyconv.utils", False),
     "config": ("pyconv.config", False),
+    "dtype_policies": ("pyconv.dtype_policies", False),
 }
 # classes to derive from or to work with: their methods matter
 WITH_METHODS = {"Layer", "Model", "Sequential", "Loss", "Metric", "Optimizer", "Callback", "PyDataset"}

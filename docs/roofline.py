@@ -20,7 +20,7 @@ BEGIN, END = "<!-- written by docs/roofline.py -->", "<!-- end of what docs/roof
 sys.path.insert(0, os.path.dirname(HERE))
 
 # One H100 SXM, from its data sheet; for each multiprocessor, compute capability 9.0 in the CUDA programming guide.
-ARCHITECTURE, BANDWIDTH, PEAK, MULTIPROCESSORS = 90, 3.35e12, 67e12, 132
+ARCHITECTURE, BANDWIDTH, PEAK, TENSOR_PEAK, MULTIPROCESSORS = 90, 3.35e12, 67e12, 989e12, 132
 REGISTERS, THREADS, BLOCKS, SHARED = 65536, 2048, 32, 228 * 1024
 PER_WARP, PER_BLOCK, SHARED_UNIT = 256, 1024, 128     # registers come in these units, shared memory has 1 KiB more
 
@@ -33,9 +33,9 @@ def occupancy(threads, registers, shared) -> int:
     return min(BLOCKS, THREADS // (32 * warps), by_registers, by_shared)
 
 
-def least_time(traffic, work, blocks) -> tuple:
+def least_time(traffic, work, blocks, peak=PEAK) -> tuple:
     """Seconds, and what they go to. The busiest multiprocessor has the most blocks: work does not divide further."""
-    memory, arithmetic = traffic / BANDWIDTH, work / PEAK
+    memory, arithmetic = traffic / BANDWIDTH, work / peak
     arithmetic *= -(-blocks // MULTIPROCESSORS) * MULTIPROCESSORS / blocks
     return max((memory, "memory"), (arithmetic, "arithmetic"))
 
@@ -54,7 +54,7 @@ class Names:
 
 
 def workloads() -> list:
-    """(title, function, shapes of its inputs, floating-point operations of the first launch)."""
+    """(title, function, shapes of its inputs, floating-point operations of the first launch, float type)."""
     from pyconv import ops
     from pyconv.ops.base import apply
     image, deep = (32, 56, 56, 64), (32, 14, 14, 256)
@@ -73,7 +73,12 @@ def workloads() -> list:
         return (f"{what}: gradient for the kernel", lambda x, g: apply(
             "conv_kernel_gradient", x, g, shape=kernel, **pads), (shape, out), work)
     n = math.prod(image)
-    return [
+    half = [conv("conv", image, (3, 3, 64, 64)), conv("input", image, (3, 3, 64, 64)),
+            conv("kernel", image, (3, 3, 64, 64)), conv("conv", deep, (3, 3, 256, 256)),
+            conv("conv", image, (1, 1, 64, 256)), conv("conv", (32, 28, 28, 1), (5, 5, 1, 6)),
+            ("64 products of 256 by 256", ops.matmul, ((64, 256, 256),) * 2, 2 * 64 * 256**3),
+            ("relu(a + b), 56×56, 64 channels", lambda a, b: ops.relu(a + b), (image, image), 2 * n)]
+    single = [
         conv("conv", image, (3, 3, 64, 64)), conv("input", image, (3, 3, 64, 64)),
         conv("kernel", image, (3, 3, 64, 64)), conv("conv", deep, (3, 3, 256, 256)),
         conv("conv", image, (1, 1, 64, 256)), conv("conv", (32, 28, 28, 1), (5, 5, 1, 6)),
@@ -94,17 +99,20 @@ def workloads() -> list:
             channels_last=True), (image, (32, 28, 28, 64)), n),
         ("cross-entropy of 4096 rows of 1000", ops.sparse_softmax_cross_entropy, ((4096, 1000), (4096,)), 3 * 4096000),
     ]
+    return [(*row, "float32") for row in single] + [(f"{row[0]}, float16", *row[1:], "float16") for row in half]
 
 
 def launches():
     """(title, kernel, grid, threads, bytes, operations) of the launches of all workloads."""
+    from pyconv.backends.cuda.halves import prepare
     from pyconv.backends.cuda.lowering import LOWERING
     from pyconv.backends.cuda.memory import CONSTANT, View
     from pyconv.backends.cuda.planner import Planner
     from pyconv.graph import simplify, trace
-    for title, function, shapes, work in workloads():
-        graph, _ = trace(function, [(s, "int32" if len(s) == 1 else "float32") for s in shapes])
-        found = [launch for launch in Planner(simplify(graph), Names(), LOWERING).plan().launches
+    for title, function, shapes, work, dtype in workloads():
+        graph, _ = trace(function, [(s, "int32" if len(s) == 1 else dtype) for s in shapes])
+        graph = prepare(simplify(graph), ("float16", "bfloat16"))
+        found = [launch for launch in Planner(graph, Names(), LOWERING).plan().launches
                  if isinstance(launch.kernel, tuple) and launch.kernel[1] != "no_error"]
         traffic = [sum({id(a.buffer): a.buffer.nbytes for a in launch.args
                         if isinstance(a, View) and a.buffer.area != CONSTANT}.values()) for launch in found]
@@ -131,13 +139,13 @@ def usages(rows) -> dict:
 def table() -> list:
     rows = list(launches())
     taken = usages(rows)
-    titles = ["work, float32", "kernel", "registers", "shared memory", "blocks at once", "occupancy", "blocks", "MB",
+    titles = ["work", "kernel", "registers", "shared memory", "blocks at once", "occupancy", "blocks", "MB",
               "GFLOP", "at least", "of"]
     lines = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for title, kernel, blocks, threads, traffic, work in rows:
         use = taken[kernel]
         at_once = occupancy(threads, use.registers, use.shared)
-        seconds, what = least_time(traffic, work, blocks)
+        seconds, what = least_time(traffic, work, blocks, TENSOR_PEAK if kernel[0] == "tensor" else PEAK)
         spilled = f" (+{use.spilled} B spilled)" if use.spilled else ""
         cells = [title, f"`{kernel[1]}`", f"{use.registers}{spilled}", f"{use.shared / 1024:.1f} KiB", at_once,
                  f"{at_once * threads / THREADS:.0%}", blocks, f"{traffic / 1e6:.1f}", f"{work / 1e9:.2f}",
@@ -152,7 +160,8 @@ def section() -> str:
 
 **Everything here is computed, nothing is measured.** Registers and shared memory are what NVRTC's assembler says for
 sm_{ARCHITECTURE}; grids are those that the planner launches. The rest is arithmetic for one H100 SXM: {MULTIPROCESSORS}
-multiprocessors, {BANDWIDTH / 1e12:.2f} TB/s, {PEAK / 1e12:.0f} TFLOP/s in float32 without tensor cores.
+multiprocessors, {BANDWIDTH / 1e12:.2f} TB/s, {PEAK / 1e12:.0f} TFLOP/s in float32 without tensor cores,
+{TENSOR_PEAK / 1e12:.0f} in float16 with them (for bfloat16 all is the same).
 *Blocks at once* is how many fit into a multiprocessor, *occupancy* their share of its {THREADS:,} threads.
 *At least* is the larger of two times: that of moving every array that the kernel takes once between the device's
 memory and the chip (arrays that still lie in its 50 MB of cache come faster), and that of the operations of the

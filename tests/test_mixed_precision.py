@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import pyconv
 from pyconv import Variable, backends, config, dtype_policies, layers, losses, mixed_precision, ops, optimizers
 from pyconv.graph import autocast, simplify, trace
+from pyconv.testing.contract import HALF_OPS, compare_halves
 from pyconv.testing.strategies import arguments
-from tests.half_cases import HALF_OPS, compare_halves
 
 HALVES = ("float16", "bfloat16")
 RNG = np.random.default_rng(4)

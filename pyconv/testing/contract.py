@@ -8,11 +8,14 @@ from .. import (
     backends,
     ops,  # noqa: F401  (fills the registry)
 )
-from ..graph import REGISTRY, Op, Spec, is_float
+from ..graph import REGISTRY, Graph, Op, Spec, is_float, is_half, limits, make_node, placeholder
+from ..graph.dtypes import as_dtype
 
-__all__ = ["HAS_GRADIENT", "NO_GRADIENT", "NO_SECOND_GRADIENT", "OPS", "compare"]
+__all__ = ["HALF_OPS", "HAS_GRADIENT", "NO_GRADIENT", "NO_SECOND_GRADIENT", "OPS", "compare", "compare_halves"]
 
 OPS = sorted(REGISTRY)
+# Random numbers are drawn in wider types.
+HALF_OPS = [name for name in OPS if not name.startswith("random_")]
 HAS_GRADIENT = [name for name in OPS
                 if REGISTRY[name].differentiable and type(REGISTRY[name]).gradient is not Op.gradient]
 # The gradient of max pooling sends numbers to places that it finds by comparing, and that for the places of samples
@@ -80,3 +83,40 @@ def compare(name, arrays, attrs, results):
                                      f"is {error[worst]:.3g}, allowed is {allowed[worst]:.3g}")
         else:
             np.testing.assert_array_equal(result, expected.astype(spec.dtype))
+
+
+def compare_halves(name, arrays, attrs, dtype, backend):
+    """Fail unless op `name` on float16 or bfloat16 tensors gives the reference's numbers, rounded once.
+
+    arrays: float32 ones stand for tensors of the half type `dtype`. backend: the name of the backend that computes.
+    """
+    arrays = [as_dtype(as_dtype(a, dtype), "float32") if is_float(a.dtype.name) else a for a in arrays]
+    inputs = [placeholder(a.shape, a.dtype.name) for a in arrays]
+    tensors = [make_node("cast", [t], {"dtype": dtype}) if is_float(t.dtype) else t for t in inputs]
+    made = make_node(name, tensors, attrs)
+    made = made if isinstance(made, tuple) else (made,)
+    outputs = [make_node("cast", [t], {"dtype": "float32"}) if is_half(t.dtype) else t for t in made]
+    results = backends.get(backend).compile(Graph(inputs, outputs))([np.require(a, requirements="CA") for a in arrays])
+    wide = [as_float64(a) for a in arrays]
+    for result, tensor, expected in zip(results, made, reference(name, wide, attrs), strict=True):
+        what = f"{name} in {dtype}"
+        if result.shape != tensor.shape:
+            raise AssertionError(f"{what}: expected shape {tensor.shape}, got {result.shape}")
+        if not is_half(tensor.dtype):
+            expected = expected.astype(tensor.dtype)
+            np.testing.assert_allclose(result, expected, rtol=1e-6 if is_float(tensor.dtype) else 0, err_msg=what)
+            continue
+        eps, most, tiny = limits(tensor.dtype)
+        result = result.astype("float64")
+        np.testing.assert_array_equal(result, as_dtype(result, tensor.dtype), err_msg=f"{what}: no numbers of the type")
+        np.testing.assert_array_equal(np.isnan(result), np.isnan(expected), err_msg=what)
+        allowed = tolerance(name, wide, attrs, expected, "float32") + 0.5001 * eps * np.maximum(np.abs(expected), tiny)
+        with np.errstate(invalid="ignore"):
+            large = np.abs(expected) + allowed >= most          # these may have become infinite
+            error = np.where(large | np.isnan(expected), 0, np.abs(result - expected))
+        if not np.all(np.abs(result[large]) >= most * (1 - 2 * eps)):
+            raise AssertionError(f"{what}: {result[large]!r}, expected {expected[large]!r}")
+        if not np.all(error <= allowed):
+            worst = np.unravel_index(np.argmax(error - allowed), error.shape)
+            raise AssertionError(f"{what}: {result[worst]!r} at {worst}, expected {expected[worst]!r}: the error is "
+                                 f"{error[worst]:.3g}, allowed is {np.broadcast_to(allowed, error.shape)[worst]:.3g}")

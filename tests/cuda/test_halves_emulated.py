@@ -12,10 +12,10 @@ from pyconv import backends, layers, losses, ops, optimizers
 from pyconv.backends.cuda import CUDABackend, driver
 from pyconv.graph import limits, trace
 from pyconv.graph.dtypes import as_dtype
+from pyconv.testing.contract import HALF_OPS, compare_halves
 from pyconv.testing.strategies import arguments
 from tests.cuda.emulator import standin
 from tests.cuda.test_training_emulated import images  # noqa: F401  (a fixture)
-from tests.half_cases import HALF_OPS, compare_halves
 
 HALVES = ("float16", "bfloat16")
 RNG = np.random.default_rng(6)

@@ -107,6 +107,33 @@ def check_ops(check):
     check.say(f"  {len(names)} ops, {check.options.examples} examples each, against the reference")
 
 
+def check_halves(check):
+    """Ops on float16 and bfloat16, the tensor cores among them, and LeNet under both mixed policies."""
+    from ...config import dtype_policy, set_dtype_policy
+    from ...testing.contract import HALF_OPS, compare_halves
+    from ...testing.strategies import arguments
+    names, count = check.chosen(HALF_OPS), max(1, check.options.examples // 3)
+    for name in names:
+        for dtype in ("float16", "bfloat16"):
+            if not check.in_time(f"ops in {dtype}: {name} and those after it"):
+                return
+            check.attempt(f"op {name} in {dtype}", each, arguments(name, dtypes=("float32", "int32"), layouts=("C",)),
+                          count, lambda case, name=name, dtype=dtype: compare_halves(name, *case, dtype, check.name))
+    check.say(f"  {len(names)} ops in float16 and bfloat16, {count} examples each, against the reference")
+    (x, y, source), before = digits(check), dtype_policy()
+    for policy, close in (("mixed_float16", 0.01), ("mixed_bfloat16", 0.05)):
+        set_dtype_policy(policy)
+        try:
+            expected = trained(["cpu"], x, y, check.batch)
+            found = check.attempt(f"LeNet, {policy}", trained, [check.name], x, y, check.batch)
+        finally:
+            set_dtype_policy(before)
+        if found is not None:
+            check.attempt(f"LeNet, {policy}", np.testing.assert_allclose, found[0], expected[0], close)
+            check.say(f"  LeNet, {policy}: {len(found[0])} steps on {source}, loss {found[0][0]:.5f} to "
+                      f"{found[0][-1]:.5f} (CPU: {expected[0][0]:.5f} to {expected[0][-1]:.5f})")
+
+
 def check_gradients(check):
     """Gradients of ops: float64 against finite differences, float32 against the reference in float64."""
     from hypothesis import reject
@@ -348,8 +375,8 @@ def check_sanitizer(check):
             check.say(f"  {kind}: no errors")
 
 
-SECTIONS = {"ops": check_ops, "gradients": check_gradients, "training": check_training, "graphs": check_graphs,
-            "benchmarks": check_benchmarks}
+SECTIONS = {"ops": check_ops, "halves": check_halves, "gradients": check_gradients, "training": check_training,
+            "graphs": check_graphs, "benchmarks": check_benchmarks}
 
 
 def parser():

@@ -125,7 +125,8 @@ template <bool TRANSPOSED> static inline void ldmatrix(unsigned (&r)[4], const i
     for (int j = 0; j < 4; j++) {
         unsigned short half[2];
         for (int i = 0; i < 2; i++) {
-            const int line = TRANSPOSED ? lane % 4 * 2 + i : lane / 4, column = TRANSPOSED ? lane / 4 : lane % 4 * 2 + i;
+            const int pair = lane % 4 * 2 + i, line = TRANSPOSED ? pair : lane / 4;
+            const int column = TRANSPOSED ? lane / 4 : pair;
             const int4 *from = shim::shfl(0xffffffffu, row, j * 8 + line, 32, __LINE__);
             half[i] = ((const unsigned short *)from)[column];
         }
@@ -197,7 +198,8 @@ static inline int __float_as_int(float f) {
 // float16 and back, to the nearest, ties to even
 static inline float f16_to_f32(unsigned short h) {
     const unsigned e = h >> 10 & 31, m = h & 1023;
-    const float v = e == 31 ? (m ? NAN : INFINITY) : e ? std::ldexp(1024.0f + m, (int)e - 25) : std::ldexp((float)m, -24);
+    const float finite = e ? std::ldexp(1024.0f + m, (int)e - 25) : std::ldexp((float)m, -24);
+    const float v = e == 31 ? (m ? NAN : INFINITY) : finite;
     return h >> 15 ? -v : v;
 }
 static inline unsigned short f32_to_f16(float x) {

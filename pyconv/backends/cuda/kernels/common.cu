@@ -8,8 +8,8 @@ typedef long long i64;
 
 #define INLINE __device__ __forceinline__
 
-// Half precision. A number of these types is stored in 16 bits and computed with as a float: what is done with one turns
-// it into a float first, and a float that becomes one is rounded to the nearest, ties to even.
+// Half precision. A number of these types is stored in 16 bits and computed with as a float: what is done with one
+// turns it into a float first, and a float that becomes one is rounded to the nearest, ties to even.
 
 #ifndef PYCONV_EMULATED         // the tests' emulator has its own
 INLINE float f16_to_f32(unsigned short bits)

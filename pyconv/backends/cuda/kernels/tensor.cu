@@ -83,8 +83,8 @@ INLINE int4 packed(const unsigned short (&h)[8])
 }
 
 // sum += left x right over the inner places from `first` to `last`. `load` gives vectors of the two matrices: vector e
-// of a piece that begins at inner place k, see below. LEFT_ALONG: the left matrix is contiguous along its rows, not along
-// the inner axis; RIGHT_ALONG: the right one along its columns. sum: [16 rows][8 columns][fragment] of this warp.
+// of a piece that begins at inner place k, see below. LEFT_ALONG: the left matrix is contiguous along its rows, not
+// along the inner axis; RIGHT_ALONG: the right one along its columns. sum: [16 rows][8 columns][fragment] of this warp.
 template <typename T, int SM, int SN, int WM, int WN, bool LEFT_ALONG, bool RIGHT_ALONG, typename Load>
 INLINE void multiply(Load& load, int first, int last, float (&sum)[WM / 16][WN / 8][4])
 {
