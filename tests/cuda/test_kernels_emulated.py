@@ -174,3 +174,21 @@ def test_epilogues(last, groups):
     arrays[3][...] = np.inf
     with pytest.raises(ValueError, match="not finite"):
         program(arrays)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 8), (3, 5, 8), (2, 4, 7), (1, 1, 4), (4, 1, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
+def test_broadcasting_in_chains_of_four(shape, dtype):
+    """Arrays that are spread along each combination of axes, in one chain."""
+    a, b, c = shape
+    shapes = [(a, b, c), (b, c), (c,), (b, 1), (a, 1, c), (1,), (a, 1, 1), (), (a, b, 1)]
+    arrays = [RNG.integers(1, 9, s).astype(dtype) for s in shapes]
+
+    def function(*tensors):
+        total = tensors[0]
+        for t in tensors[1:]:
+            total = total * 2 + t
+        return total, total > tensors[2]
+    program = backends.get("cuda").compile(trace(function, [(s, dtype) for s in shapes])[0])
+    for found, expected in zip(program(arrays), function(*arrays), strict=True):
+        np.testing.assert_array_equal(found, expected)

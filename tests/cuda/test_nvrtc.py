@@ -116,6 +116,20 @@ def test_generated_chains():
         assert len(found) == len(some) and not any(usage.spilled for usage in found.values())
 
 
+@pytest.mark.parametrize("count, width", [(16, ".v4.f32"), (15, ".f32")])
+def test_chains_move_four_numbers_at_once(count, width):
+    """Where sizes allow it; also of what is spread along other axes."""
+    from cupy_backends.cuda.libs import nvrtc as library
+    recorder = nvrtc.Recorder()
+    graph, _ = trace(lambda a, b, c: ops.relu(a * c + b), [((9, count), "float32")] * 2 + [((count,), "float32")])
+    Planner(graph, recorder, LOWERING).plan()
+    (source,) = recorder.sources
+    program = library.createProgram(nvrtc.PRELUDE + source, "kernel.cu", (), ())
+    library.compileProgram(program, (*nvrtc.OPTIONS, "-arch=compute_90"))
+    moves = re.findall(r"(?:ld|st)\.global(?:\.nc)?(\S+)", str(library.getPTX(program)))
+    assert len(moves) >= 4 and set(moves) == {width}
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_epilogues(architecture):
     """Scale, shift, an array that is added, and relu, after the largest tile and a depthwise convolution."""

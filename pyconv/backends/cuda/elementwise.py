@@ -45,6 +45,7 @@ EXPRESSIONS = {
 
 BLOCK = 256
 MOST_INPUTS, MOST_NODES = 24, 64         # of a group: registers, and the time to compile
+MOST_LANES = 48                          # elements that a thread has in registers at once, of all arrays
 
 
 def collapsed(shape, like) -> tuple:
@@ -62,6 +63,17 @@ def collapsed(shape, like) -> tuple:
                 axes.append((wide, stride))
         step *= n
     return tuple(reversed(axes))
+
+
+def fits_four(axes) -> bool:
+    """Whether four elements from a multiple of four on are read at one place, or at four neighbouring ones."""
+    return all(stride == 0 for _, stride in axes) or axes[-1][0] % 4 == 0 and axes[-1][1] in (0, 1) \
+        and (axes[-1][1] == 0 or all(stride % 4 == 0 for _, stride in axes[:-1]))
+
+
+def runs(axes) -> bool:
+    """Whether the innermost axis is read element by element."""
+    return any(stride for _, stride in axes) and axes[-1][1] == 1
 
 
 class Access(NamedTuple):
@@ -86,6 +98,8 @@ class Body(NamedTuple):
     status: str             # declaration of the status, if it is used
     text: str
     guarded: bool           # whether variables are written, if no error was reported
+    # The same for four neighbours, if all arrays allow it: what comes before, for each lane, and after.
+    four: tuple | None = None
 
     @property
     def plain(self) -> bool:
@@ -106,12 +120,33 @@ class Body(NamedTuple):
         return f"""extern "C" __global__ void __launch_bounds__({BLOCK}) {self.name}({', '.join(parameters)})
 {{
     {FINE if self.guarded else ""}
+    const {self.index} first = ({self.index})blockIdx.x * {BLOCK} + threadIdx.x;
     const {self.index} step = ({self.index})gridDim.x * {BLOCK};
-    for ({self.index} i = ({self.index})blockIdx.x * {BLOCK} + threadIdx.x; i < n; i += step) {{
-        {self.text}
-    }}
+    {self.loop("first", "n", "step")}
 }}
 """
+
+    @property
+    def each(self) -> int:
+        """How many elements a thread has at a time."""
+        return 4 if self.four else 1
+
+    def loop(self, first, last, step) -> str:
+        """The body for threads, each of which begins at its `first`, up to element `last` (both in units of `each`)."""
+        if self.four is None:
+            return f"""for ({self.index} i = {first}; i < {last}; i += {step}) {{
+        {self.text}
+    }}"""
+        before, lane, after = self.four
+        return f"""for ({self.index} q = {first}; q < {last} / 4; q += {step}) {{
+        const {self.index} i = 4 * q;
+        {before}
+#pragma unroll
+        for (int lane = 0; lane < 4; ++lane) {{
+            {lane}
+        }}
+        {after}
+    }}"""
 
 
 def epilogue(body) -> str:
@@ -171,6 +206,20 @@ class Group:
         names = {id(n.output): f"t{i}" for i, n in enumerate(self.nodes)}
         place_of = {id(n): i for i, n in enumerate(self.nodes)}
         names.update({id(n.output): f"v{i}" for i, n in enumerate(self.seeds)})
+        before, fetched = [], []
+
+        def access(key, base):
+            name, known = f"x{len(accesses)}", len(loads)
+            stored_as, c_type = TYPES[base.dtype], REGISTERS[base.dtype]
+            accesses[key] = name, Access(base, key[1])
+            place = self._place(key[1], at, geometry, loads)
+            before.extend(loads[known:])
+            loads.append(f"const {c_type} {name} = p{name}[{place}];")
+            if runs(key[1]):
+                before.append(f"const Four<{stored_as}> q{name} = *(const Four<{stored_as}>*)(p{name} + {place});")
+                fetched.append(f"const {c_type} {name} = q{name}.v[lane];")
+            else:
+                before.append(loads[-1])
         for node in self.nodes[len(self.seeds):]:
             words = []
             for tensor in node.inputs:
@@ -180,10 +229,7 @@ class Group:
                     continue
                 key = (id(base), collapsed(tensor.shape, node.output.shape))
                 if key not in accesses:
-                    name = f"x{len(accesses)}"
-                    accesses[key] = name, Access(base, key[1])
-                    place = self._place(key[1], at, geometry, loads)
-                    loads.append(f"const {REGISTERS[base.dtype]} {name} = p{name}[{place}];")
+                    access(key, base)
                 words.append(accesses[key][0])
             out = REGISTERS[node.output.dtype]
             expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{place_of[id(node)]}")
@@ -197,10 +243,7 @@ class Group:
                 continue
             key = (id(base), collapsed(base.shape, base.shape))
             if key not in accesses:
-                name = f"x{len(accesses)}"
-                accesses[key] = name, Access(base, key[1])
-                place = self._place(key[1], at, geometry, loads)
-                loads.append(f"const {REGISTERS[base.dtype]} {name} = p{name}[{place}];")
+                access(key, base)
             words.append(accesses[key][0])
         checks = [i for i, n in enumerate(self.nodes) if id(n) in codes]
         both = {id(v): f"p{name}" for v in through.values() for name, a in accesses.values()
@@ -209,16 +252,24 @@ class Group:
                     else f"const {TYPES[a.tensor.dtype]}* __restrict__ p{name}" for name, a in accesses.values()]
         own = [n for n in stored if id(through.get(id(n))) not in both]
         pointers += [f"{TYPES[n.output.dtype]}* __restrict__ y{i}" for i, n in enumerate(own)]
-        stores = []
+        stores, put, after = [], [], []
         for node in stored:
             target = both.get(id(through.get(id(node)))) or f"y{next(i for i, n in enumerate(own) if n is node)}"
-            stores.append(f"{'if (fine) ' if id(node) in through else ''}{target}[i] = {names[id(node.output)]};")
+            name, guard, c_type = names[id(node.output)], "if (fine) " * (id(node) in through), TYPES[node.output.dtype]
+            stores.append(f"{guard}{target}[i] = {name};")
+            before.append(f"Four<{c_type}> w{name};")
+            put.append(f"w{name}.v[lane] = {name};")
+            after.append(f"{guard}*(Four<{c_type}>*)({target} + i) = w{name};")
+        four = None
+        if not self.seeds and self.count % 4 == 0 and all(fits_four(a.axes) for _, a in accesses.values()) \
+                and 4 * max(1, len(pointers)) <= MOST_LANES:
+            four = tuple("\n        ".join(lines) for lines in (before, fetched + lines + put, after))
         numbers = {**{f"g{i}": v for i, v in enumerate(geometry)},
                    **{f"code{i}": codes[id(self.nodes[i])] for i in checks}}
         status = "i64* status" if checks else "const i64* __restrict__ status" if through else ""
         name = "chain_" + "_".join(dict.fromkeys(n.op for n in self.nodes[len(self.seeds):]))[:40].rstrip("_")
         return Body(name.rstrip("_"), index, tuple(pointers), [a.tensor for _, a in accesses.values()], own, numbers,
-                    status, "\n        ".join(loads + lines + stores), bool(through)), words
+                    status, "\n        ".join(loads + lines + stores), bool(through), four), words
 
     @staticmethod
     def _place(axes, at, geometry, lines) -> str:

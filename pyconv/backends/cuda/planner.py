@@ -270,7 +270,7 @@ class Planner:
         status = [self.status_view()] if body.status else []
         writes = views[len(body.inputs):] + (status if body.status.startswith("i64*") else [])
         args = (*views, *status, *map(number, body.numbers.values()), number(group.count))
-        self.generated(body.source(), body.name, blocks_for(group.count), args, writes)
+        self.generated(body.source(), body.name, blocks_for(group.count // body.each), args, writes)
 
     def offer(self, nodes, host, stored=()):
         """Let the elementwise ops after these nodes become the epilogue of the kernel that computes them.

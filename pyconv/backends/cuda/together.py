@@ -67,8 +67,6 @@ def _case(kind, body) -> str:
         {declared}
         const {body.index} first = ({body.index})which[2 * blockIdx.x + 1] * {CHUNK};
         const {body.index} last = first + {CHUNK} < n ? first + {CHUNK} : n;
-        for ({body.index} i = first + threadIdx.x; i < last; i += {BLOCK}) {{
-        {body.text}
-        }}
+    {body.loop(f"first / {body.each} + threadIdx.x", "last", BLOCK)}
         break;
     }}"""

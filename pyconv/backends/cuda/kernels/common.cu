@@ -142,3 +142,8 @@ template <typename T> INLINE T checked(T x, i64* status, int code) {
     if (!op_isfinite(x)) report(status, code);
     return x;
 }
+
+// Four neighbours, moved at once; at an address that is a multiple of their size.
+template <typename T> struct alignas(4 * sizeof(T)) Four {
+    T v[4];
+};
