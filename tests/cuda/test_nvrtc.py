@@ -22,9 +22,10 @@ MODES, BOOLS, FLOATS = ("FORWARD", "INPUT", "KERNEL"), ("true", "false"), ("floa
 HALVES = ("f16", "bf16")
 TILES = ("128, 16, 16, 16", "64, 64, 32, 16", "128, 64, 32, 32", "128, 128, 64, 32")        # of the tensor cores
 INSTANCES = {
-    "convolution": [f"tiled<float, {m}, {last}, {tile}>" for m in MODES for last in BOOLS
+    "convolution": [f"tiled<float, {m}, {wide}, {tile}, {v}>" for m in MODES
+                    for wide, v in (("true", 4), ("true", 1), ("false", 1))
                     for tile in ("128, 16, 16", "64, 64, 16", "128, 128, 8")]
-    + [f"tiled<double, {m}, true, 64, 64, 16>" for m in MODES]
+    + [f"tiled<double, {m}, true, 64, 64, 16, {v}>" for m in MODES for v in (1, 4)]
     + [f"direct_{m.lower()}<{t}>" for m in MODES for t in FLOATS + HALVES],
     "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill") for t in ("unsigned char", "unsigned", "u64")
              for i in ("int", "i64")] + ["no_error"],

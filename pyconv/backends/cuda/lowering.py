@@ -228,8 +228,9 @@ def convolve(planner, mode, node, left, right, x, y, kernel):
     part_size = -(-inner // parts)
     parts = -(-inner // part_size)
     name = ("FORWARD", "INPUT", "KERNEL")[mode]
+    last, wide = attrs["channels_last"], 4 if attrs["channels_last"] and depth % 4 == each % 4 == 0 else 1
     family, expression = ("tensor", halves.convolution(mode, c_type, depth, each, tile, parts)) if half else (
-        "convolution", f"tiled<{c_type}, {name}, {str(attrs['channels_last']).lower()}, {sm}, {sn}, {sk}>")
+        "convolution", f"tiled<{c_type}, {name}, {str(last).lower()}, {sm}, {sn}, {sk}, {wide}>")
     grid = (-(-rows // sm), -(-columns // sn), groups * parts)
     if mode != 2:
         planner.hosting(family, expression, grid, (256,),

@@ -27,7 +27,7 @@ FLAGS = ["-std=c++17", "-O1", "-fPIC", "-w", "-fno-strict-aliasing", "-fno-gnu-u
 CHECKING = ["-DSHIM_CHECK", "-fsanitize=thread", "--param", "tsan-instrument-func-entry-exit=0",
             "-fsanitize=bounds-strict,signed-integer-overflow,integer-divide-by-zero,shift,alignment,null", "-g1"]
 DYNAMIC = re.compile(r"extern\s+__shared__\s+([\w ]+?)\s+(\w+)\s*\[\s*\]\s*;")
-STATIC = re.compile(r"(?<!extern )__shared__\s+([\w:<> ]+?)\s+(\w+)((?:\s*\[[^\]]*\])*)\s*;")
+STATIC = re.compile(r"(?<!extern )__shared__\s+((?:__align__\(\d+\)\s+)?[\w:<> ]+?)\s+(\w+)((?:\s*\[[^\]]*\])*)\s*;")
 BOUNDS = re.compile(r"__launch_bounds__\s*\(([^),]*)[^)]*\)\s*(\w+)\s*\(")
 EXTERN = re.compile(r'extern\s+"C"\s+__global__\s+void\s+(?:__launch_bounds__\s*\([^)]*\)\s*)?(\w+)\s*\(')
 

@@ -49,6 +49,7 @@ struct bf16;
 #define __shared__ static /* lands in .bss: poisoned before each block */
 #define __forceinline__ inline
 #define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
 #define SHIM_NOSAN __attribute__((no_sanitize("thread"), no_sanitize("undefined"), noinline))
 namespace shim {
 struct V3 {

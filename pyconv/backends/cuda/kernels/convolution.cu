@@ -15,8 +15,10 @@
 //
 // A block of 256 threads computes SM x SN elements. In steps of SK along the inner axis it loads a piece of each matrix
 // into shared memory, and each thread adds SM/16 x SN/16 products in registers; the next piece is on its way from
-// global memory meanwhile. Threads are laid along whatever is contiguous. blockIdx.z: the group and, for KERNEL, the
-// part of the inner axis; the parts are added afterwards, in order, so the bits do not depend on time.
+// global memory meanwhile. Threads are laid along whatever is contiguous in memory, and have four neighbours of the other
+// axis, which they read from shared memory at once. V: how many neighbours are read at once from global memory: 4 if
+// channels come last and the channels and filters of a group are multiples of 4, else 1. blockIdx.z: the group and, for
+// KERNEL, the part of the inner axis; the parts are added afterwards, in order, so the bits do not depend on time.
 //
 // `direct_*`: one thread an element (KERNEL: one block an element), for groups too small to fill tiles: depthwise
 // convolution above all.
@@ -135,29 +137,54 @@ INLINE int gathered_at(const Geometry& g, const Spot& pixel, const Spot& tap, in
     return element(g, pixel.n, flat(at, size), volume(size), first + tap.n, channels);
 }
 
-// That element; 0 in the padding.
-template <typename T, int MODE>
-INLINE T gathered(const T* __restrict__ image, const Geometry& g, const Spot& pixel, const Spot& tap, int first,
-                  int channels)
+// V elements that are neighbours in memory, in registers.
+template <typename T, int V> struct alignas(V * sizeof(T)) Some {
+    T v[V];
+};
+
+template <typename T, int V> INLINE Some<T, V> zeros()
 {
-    const int at = gathered_at<MODE>(g, pixel, tap, first, channels);
-    return at < 0 ? (T)0 : image[at];
+    Some<T, V> s;
+#pragma unroll
+    for (int j = 0; j < V; ++j) s.v[j] = (T)0;
+    return s;
 }
 
-template <typename T, int MODE, bool LAST, int SM, int SN, int SK>
-__global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T* __restrict__ right,
-                                             T* __restrict__ result, const int* __restrict__ table, int parts,
-                                             int part_size EPILOGUE_PARAMETERS)
+// That element and those of the channels after it, V altogether; 0 in the padding.
+template <typename T, int MODE, int V>
+INLINE Some<T, V> gathered(const T* __restrict__ image, const Geometry& g, const Spot& pixel, const Spot& tap, int first,
+                           int channels)
 {
-    enum { TM = SM / 16, TN = SN / 16, LA = SM * SK / 256, LB = SN * SK / 256 };
+    const int at = gathered_at<MODE>(g, pixel, tap, first, channels);
+    return at < 0 ? zeros<T, V>() : *(const Some<T, V>*)(image + at);
+}
+
+// The place in a tile of the i-th of a thread's N rows or columns: four neighbours at a time if `four`.
+template <int N> INLINE int own_place(int who, int i, bool four)
+{
+    return four && N % 4 == 0 ? who * 4 + i % 4 + i / 4 * 64 : who + i * 16;
+}
+
+// How many blocks of a tile fit into a multiprocessor at least: the compiler has 80 or 128 registers a thread, which is
+// enough for all without spills.
+template <typename T, int SM, int SN> struct Blocks {
+    static const int least = SM * SN < 128 * 128 && sizeof(T) == 4 ? 3 : 2;
+};
+
+template <typename T, int MODE, bool LAST, int SM, int SN, int SK, int V>
+__global__ void __launch_bounds__(256, Blocks<T, SM, SN>::least) tiled(
+    const T* __restrict__ left, const T* __restrict__ right, T* __restrict__ result, const int* __restrict__ table,
+    int parts, int part_size EPILOGUE_PARAMETERS)
+{
+    enum { TM = SM / 16, TN = SN / 16, LA = SM * SK / 256 / V, LB = SN * SK < 256 * V ? 1 : SN * SK / 256 / V };
     // Whether neighbouring threads load neighbours along the inner axis, else along rows or columns.
     const bool A_INNER = (MODE == KERNEL) != LAST;
     const bool B_INNER = MODE == INPUT || (MODE == KERNEL && !LAST);
     // Results are contiguous along columns, except images with their channels first.
     const bool ALONG_ROWS = MODE != KERNEL && !LAST;
 
-    __shared__ T a[SK][SM + 4];
-    __shared__ T b[SK][SN + 4];
+    __shared__ __align__(32) T a[SK][SM + 4];
+    __shared__ __align__(32) T b[SK][SN + 4];
     __shared__ Spot row_spots[SM];
     __shared__ Spot inner_spots[SK];            // of the piece that is loaded next
     const Geometry& g = *(const Geometry*)table;
@@ -174,7 +201,8 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
                                                                  : pixel_spot<MODE>(row0 + t, g);
     if (t < SK && first + t < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(first + t, g)
                                                                     : tap_spot(first + t, g, own);
-    T next_a[LA], next_b[LB], sum[TM][TN];
+    Some<T, V> next_a[LA], next_b[LB];
+    T sum[TM][TN];
 #pragma unroll
     for (int i = 0; i < TM; ++i)
 #pragma unroll
@@ -186,24 +214,28 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
         if (k0 < last) {
 #pragma unroll
             for (int l = 0; l < LA; ++l) {
-                const int e = t + l * 256, k = A_INNER ? e % SK : e / SM, m = A_INNER ? e / SK : e % SM;
-                next_a[l] = (T)0;
+                const int e = (t + l * 256) * V, k = A_INNER ? e % SK : e / SM, m = A_INNER ? e / SK : e % SM;
+                next_a[l] = zeros<T, V>();
                 if (k0 + k < last && row0 + m < rows)
-                    next_a[l] = gathered<T, MODE>(left, g, MODE == KERNEL ? inner_spots[k] : row_spots[m],
+                    next_a[l] = gathered<T, MODE, V>(left, g, MODE == KERNEL ? inner_spots[k] : row_spots[m],
                                                   MODE == KERNEL ? row_spots[m] : inner_spots[k], group * own,
                                                   own * g.groups);
             }
 #pragma unroll
             for (int l = 0; l < LB; ++l) {
-                const int e = t + l * 256, k = B_INNER ? e % SK : e / SN, c = column0 + (B_INNER ? e / SK : e % SN);
-                next_b[l] = (T)0;
+                const int e = (t + l * 256) * V;
+                next_b[l] = zeros<T, V>();
+                if (e >= SN * SK) continue;
+                const int k = B_INNER ? e % SK : e / SN, c = column0 + (B_INNER ? e / SK : e % SN);
                 if (k0 + k >= last || c >= columns) continue;
-                if (MODE == FORWARD) next_b[l] = right[(k0 + k) * filters + group * g.each + c];
+                int at;
+                if (MODE == FORWARD) at = (k0 + k) * filters + group * g.each + c;
                 else {
                     const Spot& s = inner_spots[k];
-                    next_b[l] = right[MODE == INPUT ? (s.index * g.depth + c) * filters + group * g.each + s.n
-                                                    : element(g, s.n, s.index, outs, group * g.each + c, filters)];
+                    at = MODE == INPUT ? (s.index * g.depth + c) * filters + group * g.each + s.n
+                                       : element(g, s.n, s.index, outs, group * g.each + c, filters);
                 }
+                next_b[l] = *(const Some<T, V>*)(right + at);
             }
         }
         if (step >= first) {
@@ -211,9 +243,9 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
             for (int k = 0; k < SK; ++k) {
                 T x[TM], y[TN];
 #pragma unroll
-                for (int i = 0; i < TM; ++i) x[i] = a[k][(ALONG_ROWS ? t % 16 : t / 16) + i * 16];
+                for (int i = 0; i < TM; ++i) x[i] = a[k][own_place<TM>(ALONG_ROWS ? t % 16 : t / 16, i, !ALONG_ROWS)];
 #pragma unroll
-                for (int j = 0; j < TN; ++j) y[j] = b[k][(ALONG_ROWS ? t / 16 : t % 16) + j * 16];
+                for (int j = 0; j < TN; ++j) y[j] = b[k][own_place<TN>(ALONG_ROWS ? t / 16 : t % 16, j, ALONG_ROWS)];
 #pragma unroll
                 for (int i = 0; i < TM; ++i)
 #pragma unroll
@@ -224,13 +256,20 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
         if (k0 < last) {
 #pragma unroll
             for (int l = 0; l < LA; ++l) {
-                const int e = t + l * 256;
-                a[A_INNER ? e % SK : e / SM][A_INNER ? e / SK : e % SM] = next_a[l];
+                const int e = (t + l * 256) * V;
+                if (A_INNER)
+#pragma unroll
+                    for (int j = 0; j < V; ++j) a[e % SK + j][e / SK] = next_a[l].v[j];
+                else *(Some<T, V>*)&a[e / SM][e % SM] = next_a[l];
             }
 #pragma unroll
             for (int l = 0; l < LB; ++l) {
-                const int e = t + l * 256;
-                b[B_INNER ? e % SK : e / SN][B_INNER ? e / SK : e % SN] = next_b[l];
+                const int e = (t + l * 256) * V;
+                if (e >= SN * SK) continue;
+                if (B_INNER)
+#pragma unroll
+                    for (int j = 0; j < V; ++j) b[e % SK + j][e / SK] = next_b[l].v[j];
+                else *(Some<T, V>*)&b[e / SN][e % SN] = next_b[l];
             }
             const int k = k0 + SK + t;
             if (t < SK && k < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(k, g) : tap_spot(k, g, own);
@@ -240,11 +279,11 @@ __global__ void __launch_bounds__(256) tiled(const T* __restrict__ left, const T
 
 #pragma unroll
     for (int i = 0; i < TM; ++i) {
-        const int m = (ALONG_ROWS ? t % 16 : t / 16) + i * 16;
+        const int m = own_place<TM>(ALONG_ROWS ? t % 16 : t / 16, i, !ALONG_ROWS);
         if (row0 + m >= rows) continue;
 #pragma unroll
         for (int j = 0; j < TN; ++j) {
-            const int c = column0 + (ALONG_ROWS ? t / 16 : t % 16) + j * 16;
+            const int c = column0 + own_place<TN>(ALONG_ROWS ? t / 16 : t % 16, j, ALONG_ROWS);
             if (c >= columns) continue;
             if constexpr (MODE == KERNEL) result[(part * rows + row0 + m) * filters + group * g.each + c] = sum[i][j];
             else EPILOGUE(element(g, row_spots[m].n, row_spots[m].index, MODE == INPUT ? sizes : outs,
