@@ -74,7 +74,7 @@ def test_kernels_with_tiles_of_their_own(size, stride, batch):
         check(rng.standard_normal((batch, size, width, 18)).astype("f4"), kernel, attrs)
 
 
-@pytest.mark.parametrize("groups, depth, filters", [(2, 5, 7), (4, 16, 16), (32, 4, 4), (3, 1, 8)])
+@pytest.mark.parametrize("groups, depth, filters", [(2, 5, 7), (2, 32, 24), (4, 16, 16), (32, 4, 4), (3, 1, 8)])
 @pytest.mark.parametrize("batch", [1, 16, 21])
 def test_groups_of_several_channels(groups, depth, filters, batch):
     rng = np.random.default_rng(groups)

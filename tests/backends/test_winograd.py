@@ -32,8 +32,8 @@ def execute(request):
 
 @st.composite
 def problems(draw):
-    """Shapes that Winograd's algorithm takes: rows of 3 or 5, as many or one, stride 1, one group, any padding below
-    the kernel."""
+    """Shapes that Winograd's algorithm takes: rows of 3 or 5, as many or one, stride 1, a few groups, any padding
+    below the kernel."""
     rank, size = draw(st.integers(1, 3)), draw(st.sampled_from([3, 5]))
     depth = draw(st.integers(1, 3))
     window = (depth, draw(st.sampled_from([1, size, size])), size)[-rank:]
@@ -44,9 +44,10 @@ def problems(draw):
     channels, filters = (draw(st.integers(1, 9) | st.sampled_from([17, 35])) for _ in range(2))
     last = draw(st.booleans())
     batch = draw(st.integers(1, 40) if rank < 3 else st.integers(1, 20))
-    x = (batch, *sizes, channels) if last else (batch, channels, *sizes)
-    attrs = dict(strides=(1,) * rank, padding=padding, dilation=(1,) * rank, groups=1, channels_last=last)
-    return x, (*window, channels, filters), attrs, draw(st.integers(0, 2**32 - 1))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    x = (batch, *sizes, channels * groups) if last else (batch, channels * groups, *sizes)
+    attrs = dict(strides=(1,) * rank, padding=padding, dilation=(1,) * rank, groups=groups, channels_last=last)
+    return x, (*window, channels, filters * groups), attrs, draw(st.integers(0, 2**32 - 1))
 
 
 @given(problems(), st.sampled_from(["float32", "float64"]))

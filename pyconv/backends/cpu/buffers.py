@@ -81,6 +81,31 @@ class Buffer:
         """The operand of an instruction that finds its own way."""
         return (self.base, 0, self.place)
 
+    @property
+    def home(self):
+        return self
+
+    def part(self, k, n):
+        """Number k of n equal ranges: of the outermost features of each block, or of a plain array."""
+        return self if n == 1 else Part(self, k, n)
+
+
+class Part:
+    """A range of a buffer, where that is read or written."""
+
+    def __init__(self, home, k, n):
+        self.home, self.blocks = home, home.blocks
+        self.nbytes, self.block_bytes = home.nbytes // n, home.block_bytes // n
+        self.first = k * (self.block_bytes or self.nbytes)
+
+    def at(self):
+        base, stride, place = self.home.at()
+        return (base + self.first, stride, place)
+
+    def whole(self):
+        base, stride, place = self.home.whole()
+        return (base + self.first, stride, place)
+
 
 def place(buffers, start=0):
     """Offsets such that buffers alive at the same time do not overlap; returns the total size.

@@ -26,6 +26,12 @@ class Geometry:
         self.outputs = tuple((n + p + q - d * (k - 1) - 1) // s + 1 for n, k, s, (p, q), d in
                              zip(self.sizes, self.window, self.strides, self.padding, self.dilation, strict=True))
 
+    def alone(self):
+        """The convolution of one group by itself."""
+        same = copy.copy(self)
+        same.groups = 1
+        return same
+
     def repeated(self):
         """A depthwise convolution of as many channels as filters, each with one filter."""
         same = copy.copy(self)

@@ -16,6 +16,7 @@ from .lowering_winograd import (CACHE, FINE, add_partial_sums, fits_chain, run_k
                                 split_kernel_gradient, transposed_sizes, use_for_kernel, use_plain, use_winograd)
 
 LOWERING: dict = {}
+GROUPS = 16                     # of so many at most, each is a Winograd convolution of its own
 FIRST_CACHE = 20 << 10          # bytes of the first-level cache that a tile's input may take
 BAND = CACHE // 4               # bytes of a band of input rows
 
@@ -141,12 +142,15 @@ def conv(planner, node):
                       axes=g.forward(), sizes=g.sizes, outputs=g.outputs, results=all_filters, sharing=g.filters,
                       summed=1, bias=bias_buffer, relu=relu)
         return
-    if use_winograd(g, x.dtype, lanes, g.outputs, g.channels, g.filters):
-        line = g.channels * all_filters
-        run_winograd(planner, g, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
-                     channels=g.channels, filters=g.filters, in_sizes=g.sizes, out_sizes=g.outputs,
-                     low=[p for p, _ in g.padding], across_filters=True, w_other=all_filters, w_tap=line, origin=0,
-                     bias=bias_buffer, relu=relu)
+    if g.groups <= GROUPS and use_winograd(g.alone(), x.dtype, lanes, g.outputs, g.channels, g.filters):
+        line, target = g.channels * all_filters, planner.define(tensor, layout)
+        for k in range(g.groups):
+            run_winograd(planner, g.alone(), dtype=x.dtype, source=source.part(k, g.groups),
+                         target=target.part(k, g.groups), weights=weights, channels=g.channels, filters=g.filters,
+                         in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], across_filters=True,
+                         w_other=all_filters, w_tap=line, origin=k * g.filters,
+                         bias=bias_buffer and bias_buffer.part(k, g.groups), relu=relu)
+        planner.products[id(node)] *= g.groups
         return
     pooled = pooling_of(planner, tensor)
     if pooled and fits(g) and alone(planner, tensor, pooled[0]):
@@ -173,7 +177,7 @@ def input_gradient(planner, node):
                       target=planner.define(node.output, layout), weights=planner.rep(kernel, None), axes=g.backward(),
                       sizes=g.outputs, outputs=g.sizes, results=g.groups, sharing=1, summed=g.filters)
         return
-    if use_winograd(g, grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
+    if g.groups <= GROUPS and use_winograd(g.alone(), grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
         # The kernel turned around, from its last tap, with channels and filters exchanged.
         line, low = g.channels * all_filters, [k - 1 - p for k, (p, _) in zip(g.window, g.padding, strict=True)]
         options = dict(w_tap=-line, origin=(math.prod(g.window) - 1) * line, low=low)
@@ -183,10 +187,13 @@ def input_gradient(planner, node):
             plane = g.window[1] * g.window[2] * line
             options = dict(w_tap=line, w_slice=-plane, origin=(g.window[0] - 1) * plane, transposed=tiled,
                            low=[low[0], *(p for p, _ in g.padding[1:])])
-        run_winograd(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
-                     target=planner.define(node.output, layout), weights=planner.rep(kernel, None),
-                     channels=g.filters, filters=g.channels, in_sizes=g.outputs, out_sizes=g.sizes,
-                     across_filters=False, w_other=all_filters, **options)
+        source, target, origin = planner.rep(grad, layout), planner.define(node.output, layout), options.pop("origin")
+        for k in range(g.groups):
+            run_winograd(planner, g.alone(), dtype=grad.dtype, source=source.part(k, g.groups),
+                         target=target.part(k, g.groups), weights=planner.rep(kernel, None), channels=g.filters,
+                         filters=g.channels, in_sizes=g.outputs, out_sizes=g.sizes, across_filters=False,
+                         w_other=all_filters, origin=origin + k * g.filters, **options)
+        planner.products[id(node)] *= g.groups
         return
 
     def sources_of(group, taps):
@@ -211,9 +218,12 @@ def kernel_gradient(planner, node):
         depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
                                       target=planner.define(node.output))
         return
-    if use_for_kernel(g, dtype, lanes):
-        run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
-                            target=planner.define(node.output))
+    if g.groups <= GROUPS and use_for_kernel(g.alone(), dtype, lanes):
+        target = planner.define(node.output)
+        for k in range(g.groups):
+            run_kernel_gradient(planner, g.alone(), dtype=dtype, source=source.part(k, g.groups),
+                                gradient=gradient.part(k, g.groups), target=target, row=shape[-1], first=k * g.filters)
+        planner.products[id(node)] *= g.groups
         return
     if _wide(g, source, gradient, lanes):
         return wide_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,

@@ -200,8 +200,8 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
     planner.add(make, [source, packed, *(b for b in (bias, other) if b)], [target], cost=(products + of_inputs) * 0.3)
 
 
-def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
-    """Add the work of the gradient for the kernel: partial sums, then their sum."""
+def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place):
+    """Add the work of the gradient for the kernel: partial sums, then their sum (`place`: see add_partial_sums)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, filters, values, taps = g.channels * g.window[0], g.filters, _values(g), g.window[1] * g.window[2]
     tiles = _tiles(g, g.outputs, blocks)
@@ -223,7 +223,8 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
             row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, window=g.window,
             in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding])
     add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
-                     chained=chained, taps=rows * taps, filters=filters, cost=tiles * values * rows * filters / 3)
+                     chained=chained, taps=rows * taps, filters=filters, cost=tiles * values * rows * filters / 3,
+                     **place)
 
 
 def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes, item, weights, sums, spill=1.0):
@@ -255,23 +256,24 @@ def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes,
 
 
 def add_partial_sums(planner, make, *, dtype, source, gradient, target, parts, chained, taps, filters, cost,
-                     besides=()):
+                     besides=(), row=None, first=0):
     """Add work that makes `parts` partial sums of a kernel's gradient, and their sum in a fixed order.
 
     make: from the buffer of the partial sums to the instruction. taps: rows of `filters` weights. besides: what else
-    it reads.
+    it reads. row, first: the target's rows have so many weights, of which these are those from `first` on.
     """
-    item = np.dtype(dtype).itemsize
-    partial = target if parts == 1 else Buffer(taps * filters * item, parts)
+    item, row = np.dtype(dtype).itemsize, row or filters
+    whole = parts == 1 and row == filters
+    partial = target if whole else Buffer(taps * filters * item, parts)
     partial.shared = True
     reads = [source, gradient, *besides]
     if not chained:
         for buffer in reads:
-            buffer.shared = True
+            buffer.home.shared = True
     planner.add(lambda: make(partial), reads, [partial], blocks=parts if chained else 0, cost=cost)
-    if parts == 1:
+    if whole:
         return
-    targets, step = planner.table(np.arange(taps) * filters), partial.block_bytes // item
+    targets, step = planner.table(np.arange(taps) * row + first), partial.block_bytes // item
     planner.add(lambda: planner.kernels.convolution.gather(dtype, partial.whole(), target.whole(), targets, filters,
                                                            parts, step),
                 [partial], [target], cost=taps * filters * parts / 8)

@@ -137,6 +137,7 @@ class Planner:
         return id(tensor) in self.reps or tensor.node.op in LEAVES
 
     def add(self, make, reads, writes, **options) -> Work:
+        reads, writes = [b.home for b in reads], [b.home for b in writes]
         work = Work(make, reads, writes, **options)
         work.index, work.node = (self.now, len(self.work)), self.nodes[self.now] if self.nodes else None
         self.work.append(work)
