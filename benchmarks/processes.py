@@ -23,7 +23,9 @@ SLOW = ("torch", "onnxruntime")         # they take seconds, and are there for t
 
 
 def _environment():
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, *filter(None, [os.environ.get("PYTHONPATH")])])}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)        # an installed package has its bytecode
+    return environment
 
 
 def imports(rounds, of_slow, tell) -> dict:

@@ -93,6 +93,7 @@ class Graph:
 
     def __init__(self, inputs, outputs, updates=()):
         self.inputs, self.outputs, self.updates = tuple(inputs), tuple(outputs), tuple(updates)
+        self._nodes = None
 
     @property
     def results(self) -> tuple:
@@ -100,7 +101,9 @@ class Graph:
 
     def nodes(self) -> list[Node]:
         """All nodes that the results need, each after its inputs."""
-        return topological(self.results)
+        if self._nodes is None:          # several passes ask for them
+            self._nodes = topological(self.results)
+        return list(self._nodes)
 
 
 def topological(tensors) -> list[Node]:

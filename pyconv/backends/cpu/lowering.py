@@ -218,15 +218,30 @@ def product(planner, node, lanes_of_a=0):
     cb, xb = _gemm_tile(kernels.strided, m, vectors)
     rows = min(m, max(cb, 64 // cb * cb))
     cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb else max(xb, -(-vectors // 8))
+    packed = m < lanes and len(b.shape) == 2 and planner.settled(b)
+    if packed:
+        cb, xb = _gemm_tile({t for t in kernels.strided if t[1] <= max(1, min(4, vectors // 2))}, m, vectors)
+        cols, wide = xb, xb * lanes
+        rows, b_taps = cb, planner.table(np.arange(k) * wide)
+        right = _packed(planner, right, k, n, wide, np.dtype(dtype).itemsize)
     target = planner.define(tensor)
 
     def make():
         return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
                                    bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
                                    a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
-                                   cols=cols, cb=cb, xb=xb, relu=relu)
+                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=packed)
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
                 cost=math.prod(batch) * m * k * vectors * 0.35)
+
+
+def _packed(planner, source, k, n, wide, item):
+    """A plain matrix (k, n) as [n / wide][k][wide]."""
+    target, whole = Buffer(-(-n // wide) * k * wide * item), n // wide
+    planner.copy(source, target, item, [whole, k, wide], [wide, n, 1], [k * wide, wide, 1])
+    planner.copy(source, target, item, [k, n - whole * wide], [n, 1], [wide, 1], source_start=whole * wide,
+                 target_start=whole * k * wide)
+    return target
 
 
 def _gemm_tile(tiles, rows, vectors):

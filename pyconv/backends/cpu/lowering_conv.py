@@ -462,7 +462,7 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
                                    in_lanes=True, **options),
                     [planner.rep(t, layout) for t in given], [target], blocks=blocks, cost=cost * item / 16)
         return
-    # Plain: channels last, one task a sample.
+    # Plain: channels last. A task is a sample, or a band of its outermost axis where nothing is padded along that.
     to_last, to_first = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))
 
     def plain(tensor):
@@ -472,11 +472,24 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
     out_shape = node.output.shape if channels_last else tuple(node.output.shape[a] for a in to_last)
     target = planner.define(node.output) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
 
-    def each(buffer, n):
-        return buffer and (buffer.base, math.prod(n) * channels * item, buffer.place)
-    planner.add(lambda: kernel(dtype, each(source, sizes), each(upper, outputs),
-                               each(target, outputs if grad is None else sizes), tasks=shape[0], in_lanes=False,
-                               **options),
+    def each(buffer, n, parts=1):
+        return buffer and (buffer.base, math.prod(n) * channels * item // parts, buffer.place)
+    bands, axis = 1, 0 if outputs[0] > 1 else 1
+    if grad is None and (axis == 0 or sizes[0] == 1) and padding[axis] == (0, 0) \
+            and (shape[0] == 1 or outputs[axis] * strides[axis] == sizes[axis]):
+        bands = max(n for n in range(1, 17) if outputs[axis] % n == 0)
+        rows = outputs[axis] // bands
+
+        def banded(whole, n):
+            return (*whole[:axis], n, *whole[axis + 1:])
+        in_step = banded(sizes, rows * strides[axis])
+        options.update(sizes=banded(sizes, (rows - 1) * strides[axis] + (window[axis] - 1) * dilation[axis] + 1),
+                       outputs=banded(outputs, rows))
+    else:
+        in_step = sizes
+    planner.add(lambda: kernel(dtype, each(source, in_step), each(upper, outputs),
+                               each(target, outputs, bands) if grad is None else each(target, sizes),
+                               tasks=shape[0] * bands, in_lanes=False, **options),
                 [b for b in (source, upper) if b is not None], [target], cost=cost / 4)
     if not channels_last:
         planner.define(node.output, None, _permuted(planner, target, out_shape, to_first, item))

@@ -100,9 +100,9 @@ def _direct_kernel_cost(g, lanes):
     return math.prod(g.outputs) * math.prod(g.window) * g.channels * g.filters * -(-g.batch // lanes) * 1.2
 
 
-def idle(tasks):
+def idle(tasks, threads=(2, 4, 8)):
     """How much longer a few threads take for these tasks than for any number of them."""
-    return sum(-(-tasks // n) * n / tasks for n in (2, 4, 8)) / 3
+    return sum(-(-tasks // n) * n / tasks for n in threads) / len(threads)
 
 
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
@@ -133,15 +133,16 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
                 cost=total * 0.3)
 
 
-def _split(tiles, groups, total, weights, inputs, least=200_000):
+def _split(tiles, groups, total, weights, inputs, least=200_000, threads=(2, 4, 8)):
     """(parts of the tiles, parts of the groups of filters): little done twice, and enough tasks for several threads.
 
-    weights, inputs: what it costs to transform them all. least: the work of a task.
+    weights, inputs: what it costs to transform (or read) them all. least: the work of a task. threads: how many there
+    may be.
     """
     def cost(split):
         parts, groups = split
         tasks = parts * groups
-        return (total + (parts - 1) * weights + (groups - 1) * inputs) * (idle(tasks) + 0.3 / tasks)
+        return (total + (parts - 1) * weights + (groups - 1) * inputs) * (idle(tasks, threads) + 0.3 / tasks)
     most = int(max(1, min(64, total // least)))
     return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(groups, most) + 1)
                 if p * n <= most), key=cost)
@@ -188,7 +189,7 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
     planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), **sizes), [weights], [packed],
                 cost=of_weights * 0.3)
     parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs,
-                           _read(values * rows * -(-g.filters // lanes), lanes) / 2, of_inputs, least=FINE)
+                           1.7 * _read(values * rows * -(-g.filters // lanes), lanes), of_inputs, FINE, (1, 2, 2, 4))
     chunk = CACHE // 2 // (values * (rows + width) * item) // 8 * 8
     chunk = max(1, min(max(chunk, 16), 64, -(-tiles // parts)))
 

@@ -384,14 +384,18 @@ class Planner:
         Returns (`preparation`, the rest). What is computed stays in memory of its own; so what is much larger than the
         weights, such as a number spread over a batch, is computed in each run.
         """
-        ahead, results = {}, set(map(id, outputs))
-        for work in order:
-            if work.reads and not (work.blocks or work.updates or work.lazy) \
-                    and all(id(b.array) not in changing if b.array is not None else self._all_in(b.writers, ahead)
-                            for b in work.reads) \
-                    and all(b.array is None and b.writers == [work] and id(b) not in results for b in work.writes) \
-                    and sum(b.nbytes for b in work.writes) <= 8 * sum(b.nbytes for b in work.reads) + 4096:
-                ahead[id(work)] = work
+        results = set(map(id, outputs))
+
+        def may_be(work):
+            return work.reads and not (work.blocks or work.updates or work.lazy) \
+                and not any(id(b.array) in changing for b in work.reads) \
+                and all(b.array is None and id(b) not in results for b in work.writes) \
+                and sum(b.nbytes for b in work.writes) <= 8 * sum(b.nbytes for b in work.reads) + 4096
+        ahead, before = {id(w): w for w in order if may_be(w)}, None
+        while len(ahead) != before:
+            before = len(ahead)
+            ahead = {key: w for key, w in ahead.items() if all(
+                b.array is not None or self._all_in(b.writers, ahead) for b in (*w.reads, *w.writes))}
         if not ahead:
             return None, order
         from .executor import Program

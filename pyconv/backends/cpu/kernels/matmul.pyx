@@ -151,6 +151,7 @@ cdef struct Gemm:
     const int64_t *a_batch           # where the matrices of each product begin
     const int64_t *b_batch
     long rows, cols                  # of a task; cols are vectors
+    long b_col                       # vectors from one column's part of B to the next: 1, or k where it is packed
     long cb, xb
     int relu
 
@@ -178,7 +179,7 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
         for j in range(nv):
             j0, j1 = v0 + (v1 - v0) * j // nv, v0 + (v1 - v0) * (j + 1) // nv
             t.last = min(lanes, p.n - (j1 - 1) * lanes)
-            t.x = b + j0 * lanes
+            t.x = b + j0 * lanes * p.b_col
             t.bias = NULL if bias == NULL or k > 0 else bias + j0 * lanes
             for i in range(nr):
                 i0, i1 = r0 + (r1 - r0) * i // nr, r0 + (r1 - r0) * (i + 1) // nr
@@ -200,15 +201,18 @@ cdef void gemm_f64(const void *p, long task, const Context *c) noexcept nogil:
 
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
-         b_batch, rows, cols, cb, xb, relu):
-    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task."""
+         b_batch, rows, cols, cb, xb, relu, packed=False):
+    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
+
+    packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order.
+    """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.a, p.b, p.c, p.bias = operand(a), operand(b), operand(c), operand(bias)
     p.m, p.n, p.k, p.a_row, p.b_row = m, n, k, a_row, n
     p.a_taps, p.b_taps = <const int32_t *>elements(a_taps, 4), <const int32_t *>elements(b_taps, 4)
     p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
-    p.rows, p.cols, p.cb, p.xb, p.relu = rows, cols, cb, xb, relu
+    p.rows, p.cols, p.cb, p.xb, p.relu, p.b_col = rows, cols, cb, xb, relu, k if packed else 1
     tasks = a_batch.shape[0] * ceil_div(m, rows) * ceil_div(ceil_div(n, lanes), cols)
     return instruction(gemm_f32 if dtype == "float32" else gemm_f64, &p, sizeof(p), tasks, 0,
                        (a_taps, b_taps, a_batch, b_batch))
