@@ -385,15 +385,45 @@ def conv_plain(planner, node, geometry):
     cuts = max(1, min(-(-min(64, macs // FINE) // lines), g.outputs[2] // (4 * cb)))
     target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
 
+    steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
+    if _in_pairs(g, dtype, lanes) and other is None:
+        _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias_buffer, steps=steps,
+                   taps_x=taps_x, relu=relu, lanes=lanes)
+        return finish(target)
+
     def make():
         return planner.kernels.convolution_plain.conv_plain(
             dtype, source.whole(), weights.whole(), target.whole(), bias_buffer.whole() if bias_buffer else NOWHERE,
             other_buffer.whole() if other_buffer else NOWHERE, samples=g.batch, outputs=g.outputs,
-            steps=[g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth],
-            groups=g.groups, channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb,
-            cuts=cuts, relu=relu)
+            steps=steps, groups=g.groups, channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb,
+            xb=xb, cuts=cuts, relu=relu)
     planner.add(make, [source, weights, *extra], [target], cost=macs * 0.35)
     finish(target)
+
+
+def _in_pairs(g, dtype, lanes) -> bool:
+    """Whether two pixels and half as many filters as there are lanes fill them better."""
+    return dtype == "float32" and g.groups == g.channels == g.strides[2] == 1 and lanes >= 8 \
+        and -(-2 * g.filters // lanes) < 2 * -(-g.filters // lanes) and g.outputs[2] > 1
+
+
+def _run_pairs(planner, g, *, source, target, weights, bias, steps, taps_x, relu, lanes):
+    """Add the work of a forward convolution of a single channel, with two pixels side by side in the lanes."""
+    filters, taps = g.filters, math.prod(g.window)
+    wide = -(-2 * filters // lanes) * lanes
+
+    def twice(buffer, count):
+        copy = Buffer(count * wide * 4)
+        planner.copy(buffer, copy, 4, [count, filters, 2], [filters, 1, 0], [wide, 2, 1])
+        return copy
+    w, b = twice(weights, taps), bias and twice(bias, 1)
+
+    def make():
+        return planner.kernels.convolution_plain.conv_pairs(
+            source.whole(), w.whole(), target.whole(), b.whole() if b else NOWHERE, samples=g.batch, outputs=g.outputs,
+            steps=steps, filters=filters, taps_x=taps_x, relu=relu)
+    planner.add(make, [source, w, *([b] if b else [])], [target],
+                cost=g.batch * math.prod(g.outputs) / 2 * taps * wide / lanes * 0.35)
 
 
 def plain_tile(tiles, width, vectors):

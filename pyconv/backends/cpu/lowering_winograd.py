@@ -188,8 +188,9 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
     packed = Buffer(kernels.plain_weights_size(lanes=lanes, **sizes) * item)
     planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), **sizes), [weights], [packed],
                 cost=of_weights * 0.3)
-    parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs,
-                           1.7 * _read(values * rows * -(-g.filters // lanes), lanes), of_inputs, FINE, (1, 2, 2, 4))
+    reads = 1.7 * _read(values * rows * -(-g.filters // lanes), lanes)
+    parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE,
+                           (1, 2, 2, 4))
     chunk = CACHE // 2 // (values * (rows + width) * item) // 8 * 8
     chunk = max(1, min(max(chunk, 16), 64, -(-tiles // parts)))
 

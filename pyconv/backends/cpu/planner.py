@@ -27,7 +27,7 @@ from .recompute import Recompute
 
 # Steps below this much estimated work (nanoseconds) run on one thread: waiting for others costs about as much. So do
 # whole programs with little in larger steps: that others are woken for them takes longer, if they sleep.
-SERIAL, LITTLE = 3_000, 15_000
+SERIAL, LITTLE = 3_000, 30_000
 
 
 # Ops that work with samples in the lanes.

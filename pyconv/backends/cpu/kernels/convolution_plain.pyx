@@ -106,3 +106,60 @@ def conv_plain(dtype, x, w, y, bias, other, *, samples, outputs, steps, groups, 
     p.taps, p.cb, p.xb, p.cuts, p.relu = taps_x.shape[0], cb, xb, cuts, relu
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
                        samples * p.n[0] * p.n[1] * cuts, 0, (taps_x, taps_w))
+
+
+# Few filters of a single channel ---------------------------------------------------------------------------------
+
+cdef extern from "pairs.h" nogil:
+    ctypedef struct Pairs:
+        const float *x
+        const int32_t *offsets
+        long taps
+        const float *w
+        long line
+        const float *bias
+        float *y
+        float *end
+        long filters, count, pixels
+        int relu
+    void (*pairs_of[8])(const Pairs *)
+
+cdef enum:
+    MOST_PAIRS = 7
+
+cdef void pairs_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Plain *p = <const Plain *>params
+    cdef long r = task % p.n[1], z = task // p.n[1] % p.n[0], sample = task // (p.n[0] * p.n[1]), half = LANES_F32 // 2
+    cdef const float *x = <const float *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
+    cdef const float *w = <const float *>address(&p.w, 0, context)
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    cdef float *y = <float *>address(&p.y, 0, context) + task * p.n[2] * p.filters
+    cdef long all_pairs = ceil_div(p.n[2], 2), parts = ceil_div(all_pairs, MOST_PAIRS)
+    cdef long groups = ceil_div(p.filters, half), g, i, a, b
+    cdef Pairs t
+    t.offsets, t.taps, t.line, t.filters, t.relu = p.taps_x, p.taps, groups * LANES_F32, p.filters, p.relu
+    # The last filters first, in whole vectors: what these spoil of the next pixel is computed after it.
+    t.end = y + p.n[2] * p.filters
+    for g in range(groups - 1, -1, -1):
+        t.w, t.bias = w + g * LANES_F32, bias + g * LANES_F32 if bias else NULL
+        t.count = min(half, p.filters - g * half)
+        for i in range(parts):
+            a, b = all_pairs * i // parts, all_pairs * (i + 1) // parts
+            t.x, t.y, t.pixels = x + 2 * a, y + 2 * a * p.filters + g * half, p.n[2] - 2 * a
+            pairs_of[b - a](&t)
+
+def conv_pairs(x, w, y, bias, *, samples, outputs, steps, filters, taps_x, relu):
+    """y = x * w (+ bias, relu) for single precision, a single channel and no strides along rows; a task is a row.
+
+    w: [tap][filter][2], every number twice, the filters filled up to half vectors; bias likewise.
+    """
+    cdef Plain p
+    memset(&p, 0, sizeof(p))
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    for i in range(3):
+        p.n[i] = outputs[i]
+    for i in range(4):
+        p.xs[i] = steps[i]
+    p.filters, p.taps, p.relu = filters, taps_x.shape[0], relu
+    p.taps_x = <const int32_t *>elements(taps_x, 4)
+    return instruction(pairs_task, &p, sizeof(p), samples * p.n[0] * p.n[1], 0, (taps_x,))

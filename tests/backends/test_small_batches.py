@@ -1,0 +1,107 @@
+"""Batches too small to fill the lanes: kernels of their own, whatever the sizes, with what is fused into them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyconv import Variable, backends, config, ops
+from pyconv.graph import simplify, trace
+
+SIZES = {1: st.integers(1, 90), 2: st.integers(1, 20), 3: st.integers(1, 9)}
+
+
+def compare(function, *arrays, rtol=2e-5):
+    """The function on the CPU, with any number of threads, against the reference; returns the CPU's program."""
+    graph = simplify(trace(function, [(a.shape, a.dtype.name) for a in arrays])[0])
+    (expected,) = backends.get("reference").compile(graph)(arrays)
+    program, found = backends.get("cpu").compile(graph), []
+    for threads in (1, 2, 3):
+        config.set_num_threads(threads)
+        found.append(program(arrays)[0])
+        np.testing.assert_array_equal(found[0], found[-1])
+    np.testing.assert_allclose(found[0], expected, rtol=rtol, atol=rtol * np.nan_to_num(np.abs(expected)).max(initial=1))
+    return program
+
+
+@st.composite
+def convolutions(draw):
+    """(input's shape, kernel's shape, attributes)"""
+    rank = draw(st.integers(1, 3))
+    window = draw(st.sampled_from([1, 2, 3, 5]))
+    sizes = [draw(SIZES[rank]) for _ in range(rank)]
+    padding = draw(st.integers(0, window - 1))
+    sizes = [max(n, window - 2 * padding) for n in sizes]
+    channels, filters = draw(st.sampled_from([1, 1, 2, 5, 16, 19])), draw(st.sampled_from([1, 3, 6, 8, 20, 33, 50]))
+    stride = draw(st.sampled_from([1, 1, 2]))
+    return ((draw(st.integers(1, 3)), *sizes, channels), (*[window] * rank, channels, filters),
+            dict(strides=stride, padding=[(padding, padding)] * rank, data_format="channels_last"))
+
+
+@settings(max_examples=40)
+@given(convolutions(), st.sampled_from(["auto", "direct", "winograd"]), st.booleans(), st.booleans(), st.booleans(),
+       st.sampled_from(["float32", "float64"]), st.booleans())
+def test_convolutions(case, algorithm, biased, summed, relu, dtype, prepared):
+    """With a bias, a sum with another map (as in residual blocks) and relu behind, in every combination."""
+    shape, window, attrs = case
+    rng = np.random.default_rng(len(shape))
+    x, kernel = rng.normal(size=shape).astype(dtype), rng.normal(size=window).astype(dtype)
+    weights, bias = Variable(kernel), Variable(rng.normal(size=window[-1:]).astype(dtype))
+    out = ops.conv(x, kernel, **attrs).shape
+    other = rng.normal(size=out).astype(dtype)
+
+    def function(x, other, kernel):
+        y = ops.conv(x, weights if prepared else kernel, **attrs)
+        y = y + bias if biased else y
+        y = other + y if summed else y
+        return ops.relu(y) if relu else y
+    config.set_conv_algorithm(algorithm)
+    compare(function, x, other, kernel, rtol=1e-4)
+
+
+def test_a_sum_is_taken_where_the_other_map_is_computed_later():
+    """Two convolutions and their sum: that which comes last adds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 9, 9, 16)).astype("float32")
+    one, two = (Variable(rng.normal(size=(3, 3, 16, 16)).astype("float32")) for _ in range(2))
+
+    def block(x):
+        a, b = ops.conv(x, one, padding="same"), ops.conv(ops.tanh(x), two, padding="same")
+        return ops.relu(ops.conv(ops.relu(a + b), one, padding="same") + ops.tanh(x))
+    program = compare(block, x, rtol=1e-4)
+    assert sum(entry[1].op in ("add", "relu") for entry in program.listing) <= 1
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 7), st.integers(1, 700), st.integers(1, 300), st.booleans(), st.booleans(),
+       st.sampled_from(["float32", "float64"]))
+def test_products(rows, inner, columns, transposed, prepared, dtype):
+    rng = np.random.default_rng(rows)
+    a = rng.normal(size=(rows, inner)).astype(dtype)
+    b = rng.normal(size=(columns, inner) if transposed else (inner, columns)).astype(dtype)
+    weights, bias = Variable(b), Variable(rng.normal(size=columns).astype(dtype))
+    def function(a, b):
+        right = weights.read() if prepared else b
+        return ops.relu(ops.matmul(a, ops.transpose(right) if transposed else right) + bias)
+    compare(function, a, b, rtol=1e-4)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 3), st.data(), st.integers(1, 3), st.sampled_from([1, 3, 16, 21]), st.integers(1, 3),
+       st.integers(1, 3), st.booleans(), st.sampled_from(["max_pool", "avg_pool"]))
+def test_pooling(rank, data, batch, channels, window, stride, padded, name):
+    sizes = [max(window, data.draw(SIZES[rank])) for _ in range(rank)]
+    x = np.random.default_rng(rank).normal(size=(batch, *sizes, channels)).astype("float32")
+    compare(lambda x: getattr(ops, name)(x, window, strides=stride, padding="same" if padded else "valid"), x)
+
+
+@pytest.mark.parametrize("filters", [1, 6, 8, 9, 20])
+@pytest.mark.parametrize("width", [1, 2, 13, 28, 31])
+def test_a_single_channel_with_few_filters(filters, width):
+    """Nothing past a row's end is written: the next row, and what follows the last, keep their values."""
+    rng = np.random.default_rng(filters)
+    x = rng.normal(size=(2, 6, width, 1)).astype("float32")
+    w = Variable(rng.normal(size=(3, 3, 1, filters)).astype("float32"))
+    compare(lambda x: ops.relu(ops.conv(x, w, padding="same")), x)
+    x[0, 2] = np.nan
+    compare(lambda x: ops.conv(x, w, padding="same"), x)
