@@ -20,7 +20,8 @@ def compare(function, *arrays, rtol=2e-5):
         config.set_num_threads(threads)
         found.append(program(arrays)[0])
         np.testing.assert_array_equal(found[0], found[-1])
-    np.testing.assert_allclose(found[0], expected, rtol=rtol, atol=rtol * np.nan_to_num(np.abs(expected)).max(initial=1))
+    largest = np.nan_to_num(np.abs(expected)).max(initial=1)
+    np.testing.assert_allclose(found[0], expected, rtol=rtol, atol=rtol * largest)
     return program
 
 
