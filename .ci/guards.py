@@ -15,7 +15,8 @@ _regions: list = []
 
 def place(arrays, start=0):
     """As `pyconv.backends.cpu.buffers.place`, without reuse."""
-    _regions.clear()
+    if not start:               # otherwise it goes on behind what was placed before
+        _regions.clear()
     for array in arrays:
         size = array.block_bytes if array.place == buffers.LOCAL else array.nbytes
         end = -(-(size + buffers.SLACK + GUARD) // 64) * 64

@@ -67,6 +67,7 @@ class Variable(Operators):
     travelling = False
     # The version that some variable got last: as long as it stays, so does every value (but see `settle`).
     latest = 0
+    lent = _lent.data         # not empty if somebody may hold a variable's storage
 
     def __init__(self, value, dtype=None, name="variable", trainable=True, autocast=True):
         if dtype is None and isinstance(value, (float, list, tuple)) and np.asarray(value).dtype == "float64":
@@ -113,7 +114,7 @@ class Variable(Operators):
 
         As long as somebody holds the array, or a view of it, every call counts as a change.
         """
-        if _lent.data:
+        if Variable.lent:
             with _lending:
                 for key, variable in list(_lent.items()):
                     given_back = _references(variable) == _ALONE

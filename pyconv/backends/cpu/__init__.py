@@ -54,7 +54,7 @@ class CPUProgram(Program):
         with self.lock:
             if Variable.travelling:
                 self._bring_home()
-            if self.preparation is not None:
+            if self.preparation is not None and (Variable.latest != self.seen or Variable.lent):
                 self._prepare()
             try:
                 self._run(self.program, arrays, rows)

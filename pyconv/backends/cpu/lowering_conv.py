@@ -9,7 +9,7 @@ import numpy as np
 
 from . import buffers as memory
 from . import lowering_depthwise as depthwise
-from .buffers import NOWHERE, Buffer
+from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
 from .lowering_winograd import (CACHE, FINE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
@@ -505,7 +505,7 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
     def each(buffer, n, parts=1):
         return buffer and (buffer.base, math.prod(n) * channels * item // parts, buffer.place)
     bands, axis = 1, 0 if outputs[0] > 1 else 1
-    if grad is None and (axis == 0 or sizes[0] == 1) and padding[axis] == (0, 0) \
+    if grad is None and cost / 4 >= SERIAL and (axis == 0 or sizes[0] == 1) and padding[axis] == (0, 0) \
             and (shape[0] == 1 or outputs[axis] * strides[axis] == sizes[axis]):
         bands = max(n for n in range(1, 17) if outputs[axis] % n == 0)
         rows = outputs[axis] // bands

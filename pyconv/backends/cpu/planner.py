@@ -21,13 +21,13 @@ from ...graph import LEAVES, Graph
 from ...graph.variable import aligned_empty
 from . import buffers as memory
 from . import slices
-from .buffers import FIXED, LOCAL, Buffer, Lanes
+from .buffers import FIXED, LOCAL, SERIAL, Buffer, Lanes
 from .chains import Chains
 from .recompute import Recompute
 
-# Steps below this much estimated work (nanoseconds) run on one thread: waiting for others costs about as much. So do
-# whole programs with little in larger steps: that others are woken for them takes longer, if they sleep.
-SERIAL, LITTLE = 3_000, 30_000
+# Programs with less estimated work than this (nanoseconds) in steps for several threads run on one: that others are
+# woken takes long, if they sleep.
+LITTLE = 30_000
 
 
 # Ops that work with samples in the lanes.
