@@ -61,13 +61,13 @@ def pool_with_spots(planner, node, layout):
         return False
     (channels, sizes), (_, outputs) = (_sizes(t.shape, node.attrs["channels_last"]) for t in (x, found[0].output))
     kernel = planner.kernels.pooling.pool_spots
+    numbers = planner.table([channels, *outputs, *sizes], np.int64)
     if not rest:
         if found[0] is not node or not found[1]:
             return False
         source, target = planner.rep(x, layout), planner.define(node.output, layout)
         spots = new_spots(planner, x, target)
-        planner.add(lambda: kernel(source.at(), target.at(), spots.at(), spread=False, blocks=target.blocks,
-                                   channels=channels, sizes=sizes, outputs=outputs),
+        planner.add(lambda: kernel(source.at(), target.at(), spots.at(), numbers, spread=False, blocks=target.blocks),
                     [source], [target, spots], blocks=target.blocks, cost=source.nbytes / 16)
         return True
     spots = spots_of(planner, x)
@@ -77,8 +77,7 @@ def pool_with_spots(planner, node, layout):
            for u in planner.consumers[id(node.output)]):
         return True
     source, target = planner.rep(rest[0], layout), planner.define(node.output, layout)
-    planner.add(lambda: kernel(target.at(), source.at(), spots.at(), spread=True, blocks=target.blocks,
-                               channels=channels, sizes=sizes, outputs=outputs),
+    planner.add(lambda: kernel(target.at(), source.at(), spots.at(), numbers, spread=True, blocks=target.blocks),
                 [source, spots], [target], blocks=target.blocks, cost=target.nbytes / 16)
     return True
 
@@ -122,12 +121,12 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
     macs = 4 * rows * cols * len(xo) * packed.nbytes // (4 * len(xo)) * source.blocks
     parts = 1 if fits_chain(source, target) else max(1, min(bands, macs // source.blocks // 200_000, 16))
 
+    numbers = planner.table([*g.sizes, *low, *padded, copy, g.channels, g.filters, len(xo), rows, cols, source.blocks,
+                             parts, bands, band_rows, copy, relu], np.int64)
+
     def make():
-        return planner.kernels.pooling.conv_pool(
-            source.at(), packed.whole(), bias.whole() if bias else NOWHERE, target.at(),
-            spots.at() if spots else NOWHERE, blocks=source.blocks, parts=parts, bands=bands, band_rows=band_rows,
-            sizes=g.sizes, low=low, padded=padded, channels=g.channels, filters=g.filters, outputs=(rows, cols), xo=xo,
-            lines=lines, copy=copy, relu=relu)
+        return planner.kernels.pooling.conv_pool(source.at(), packed.whole(), bias.whole() if bias else NOWHERE,
+                                                 target.at(), spots.at() if spots else NOWHERE, numbers, xo, lines)
     planner.add(make, [source, packed, *([bias] if bias else [])], [target, *([spots] if spots else [])],
                 blocks=source.blocks if parts == 1 else 0, cost=macs * 0.33)
 
@@ -163,11 +162,12 @@ def run_spotted(planner, g, node, layout):
     groups = 1 if chained else min(-(-g.filters // 4), -(-16 // blocks))
     padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
 
+    numbers = planner.table([*g.sizes, *(p for p, _ in g.padding), *padded, padded != tuple(g.sizes), g.channels,
+                             g.filters, *outputs, g.batch, blocks, groups, *g.window[1:]], np.int64)
+
     def make(partial):
-        return planner.kernels.pooling.kernel_gradient_spots(
-            source.at(), gradient.at(), spots.at(), partial.at(), samples=g.batch, blocks=blocks, groups=groups,
-            channels=g.channels, filters=g.filters, sizes=g.sizes, low=[p for p, _ in g.padding], padded=padded,
-            window=g.window[1:], outputs=outputs)
+        return planner.kernels.pooling.kernel_gradient_spots(source.at(), gradient.at(), spots.at(), partial.at(),
+                                                             numbers)
     add_partial_sums(planner, make, dtype=x.dtype, source=source, gradient=gradient, besides=[spots],
                      target=planner.define(node.output), parts=blocks, chained=chained, taps=taps * g.channels,
                      filters=g.filters, cost=_spotted_cost(g, blocks) * 0.3)

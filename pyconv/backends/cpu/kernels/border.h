@@ -7,7 +7,7 @@ typedef struct {
     long n[3];          /* sizes of the input: depth, rows, columns */
     long low[3];        /* zeros before */
     long padded[3];     /* sizes with the border */
-    int needed;
+    long needed;
 } Border;
 
 /* `rows` rows of the bordered planes of `channels` channels, from row `first` on; rows after the last are zeros too.

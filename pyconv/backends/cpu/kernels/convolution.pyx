@@ -66,7 +66,7 @@ cdef extern from "border.h" nogil:
         long n[3]
         long low[3]
         long padded[3]
-        int needed
+        long needed
     void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
     void with_border(const Border *, const char *, char *, long, size_t)
 

@@ -159,25 +159,34 @@ POOLED_TILE(1, 1) POOLED_TILE(1, 2) POOLED_TILE(1, 3)
 #endif
 static void (*const pooled_tiles[])(const Pooled *) = {pooled_2_1, pooled_2_2, pooled_2_3};
 
-SPOTTED_TILE(1, 1) SPOTTED_TILE(2, 1) SPOTTED_TILE(3, 1) SPOTTED_TILE(5, 1)
-SPOTTED_TILE(1, 2) SPOTTED_TILE(2, 2) SPOTTED_TILE(3, 2) SPOTTED_TILE(5, 2)
-SPOTTED_TILE(1, 4) SPOTTED_TILE(2, 4) SPOTTED_TILE(3, 4) SPOTTED_TILE(5, 4)
-/* [log2 of the filters][taps] */
-static void (*const spotted_tiles[][6])(const Spotted *) = {
-    {0, spotted_1_1, spotted_2_1, spotted_3_1, 0, spotted_5_1},
-    {0, spotted_1_2, spotted_2_2, spotted_3_2, 0, spotted_5_2},
-    {0, spotted_1_4, spotted_2_4, spotted_3_4, 0, spotted_5_4}};
+SPOTTED_TILE(1, 1) SPOTTED_TILE(3, 1) SPOTTED_TILE(5, 1)
+#if ACCUMULATORS >= 24
+#  define SPOTTED_FILTERS 4
+SPOTTED_TILE(1, 4) SPOTTED_TILE(3, 4) SPOTTED_TILE(5, 4)
+#  define spotted_1_many spotted_1_4
+#  define spotted_3_many spotted_3_4
+#  define spotted_5_many spotted_5_4
+#else
+#  define SPOTTED_FILTERS 2
+SPOTTED_TILE(1, 2) SPOTTED_TILE(3, 2) SPOTTED_TILE(5, 2)
+#  define spotted_1_many spotted_1_2
+#  define spotted_3_many spotted_3_2
+#  define spotted_5_many spotted_5_2
+#endif
+/* [one filter, many][taps] */
+static void (*const spotted_tiles[][6])(const Spotted *) = {{0, spotted_1_1, 0, spotted_3_1, 0, spotted_5_1},
+                                                            {0, spotted_1_many, 0, spotted_3_many, 0, spotted_5_many}};
 
 /* Any number of filters, which lie side by side in out, and of taps. */
 static void spotted(Spotted p, long filters, long taps) {
-    for (long f = 0, size; f < filters; f += 1 << size) {
-        size = filters - f >= 4 ? 2 : filters - f >= 2;
+    for (long f = 0, size; f < filters; f += size) {
+        size = filters - f >= SPOTTED_FILTERS ? SPOTTED_FILTERS : 1;
         Spotted q = p;
         for (long t = 0, n; t < taps; t += n, q.x += n * LANES_F32, q.out += n * p.tap) {
-            n = taps - t >= 5 ? 5 : taps - t == 4 ? 2 : taps - t;
-            spotted_tiles[size][n](&q);
+            n = taps - t >= 5 ? 5 : taps - t >= 3 ? 3 : 1;
+            spotted_tiles[size > 1][n](&q);
         }
-        p.g += p.plane << size; p.spots += p.plane << size; p.out += 1 << size;
+        p.g += p.plane * size; p.spots += p.plane * size; p.out += size;
     }
 }
 

@@ -12,7 +12,7 @@ copied with its border), filters, kernel rows and columns.
 """
 
 from libc.stdint cimport int32_t, uint8_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
                                            operand)
@@ -44,7 +44,7 @@ cdef extern from "border.h" nogil:
         long n[3]
         long low[3]
         long padded[3]
-        int needed
+        long needed
     void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
 
 cdef extern from "pooled.h" nogil:
@@ -240,25 +240,26 @@ cdef void spread_task(const void *params, long task, const Context *context) noe
                         p.height, p.width)
 
 
-def pool_spots(x, y, spots, *, spread, blocks, channels, sizes, outputs):
+def pool_spots(x, y, spots, sizes, *, bint spread, long blocks):
     """y = max pooling of x, and where the maxima are; or, with `spread`, x = the gradient, y being that of the output.
 
-    sizes, outputs: (rows, columns). channels: planes of a block.
+    sizes: int64 planes of a block, pooled rows and columns, rows and columns of x.
     """
     cdef WithSpots p
     p.x, p.y, p.spots = operand(x), operand(y), operand(spots)
-    p.channels, p.height, p.width, p.rows, p.cols = channels, sizes[0], sizes[1], outputs[0], outputs[1]
+    memcpy(&p.channels, elements(sizes, 8), 5 * sizeof(long))
     return instruction(spread_task if spread else with_spots_task, &p, sizeof(p), blocks, 0, None)
 
 
 cdef struct PooledConv:
     Operand x, w, bias, y, spots
-    Border border
-    long channels, filters, taps, rows, cols
-    long parts, bands, band_rows        # tasks of a block; of all rows; rows of the input for one of these
     const int32_t *xo
     const int32_t *lines                # per pooled row: the first tap and the number of those that meet the input
-    int copy, relu
+    Border border
+    long channels, filters, taps, rows, cols
+    long blocks, parts                  # parts: tasks of a block
+    long bands, band_rows               # bands of all rows; rows of the input for one of these
+    long copy, relu                     # copy: a band with its border, to which the taps' offsets are then
 
 cdef void pooled_conv_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const PooledConv *p = <const PooledConv *>params
@@ -290,35 +291,24 @@ cdef void pooled_conv_task(const void *params, long task, const Context *context
                     pooled_tiles[b - a - 1](&t)
 
 
-cdef Border border(sizes, low, padded) except *:
-    cdef Border b
-    for i in range(3):
-        b.n[i], b.low[i], b.padded[i] = sizes[i], low[i], padded[i]
-    b.needed = tuple(sizes) != tuple(padded)
-    return b
-
-
-def conv_pool(x, w, bias, y, spots, *, blocks, parts, bands, band_rows, sizes, low, padded, channels, filters, outputs,
-              xo, lines, copy, relu):
+def conv_pool(x, w, bias, y, spots, sizes, xo, lines):
     """y = max pooling of x * w (+ bias, relu); w packed as [filters / pooled_rows][tap][pooled_rows].
 
-    outputs: pooled rows and columns. xo: the taps' offsets in the input or, with `copy`, in the copy of a band with
-    its border. lines: per pooled row the first tap and the number of taps.
+    sizes: int64 numbers of `PooledConv` from `border` on. xo: the taps' offsets. lines: as there.
     """
     cdef PooledConv p
     p.x, p.w, p.bias, p.y, p.spots = operand(x), operand(w), operand(bias), operand(y), operand(spots)
-    p.border = border(sizes, low, padded)
-    p.channels, p.filters, p.taps, p.rows, p.cols = channels, filters, xo.shape[0], outputs[0], outputs[1]
-    p.parts, p.bands, p.band_rows, p.copy, p.relu = parts, bands, band_rows, copy, relu
     p.xo, p.lines = <const int32_t *>elements(xo, 4), <const int32_t *>elements(lines, 4)
-    return instruction(pooled_conv_task, &p, sizeof(p), blocks * parts,
-                       channels * band_rows * padded[2] * LANES_F32 * sizeof(float) + 128 if copy else 0, (xo, lines))
+    memcpy(&p.border, elements(sizes, 8), 21 * sizeof(long))
+    return instruction(pooled_conv_task, &p, sizeof(p), p.blocks * p.parts,
+                       p.channels * p.band_rows * p.border.padded[2] * LANES_F32 * sizeof(float) + 128, (xo, lines))
 
 
 cdef struct SpottedGradient:
     Operand x, g, spots, out
     Border border                       # of a channel
-    long channels, filters, groups, rows, cols, samples
+    long channels, filters, rows, cols, samples, blocks
+    long groups                         # ranges of filters: tasks of a block
     long window[2]
 
 cdef void spotted_task(const void *params, long task, const Context *context) noexcept nogil:
@@ -344,16 +334,13 @@ cdef void spotted_task(const void *params, long task, const Context *context) no
             spotted(t, f1 - f0, p.window[1])
 
 
-def kernel_gradient_spots(x, g, spots, out, *, samples, blocks, groups, channels, filters, sizes, low, padded, window,
-                          outputs):
+def kernel_gradient_spots(x, g, spots, out, sizes):
     """Partial sums per block of the kernel's gradient, in the kernel's own order; g is that of the pooled pixels.
 
-    groups: ranges of filters. window, outputs: (rows, columns), of the kernel and pooled.
+    sizes: int64 numbers of `SpottedGradient` from `border` on.
     """
     cdef SpottedGradient p
     p.x, p.g, p.spots, p.out = operand(x), operand(g), operand(spots), operand(out)
-    p.border = border(sizes, low, padded)
-    p.channels, p.filters, p.groups, p.rows, p.cols = channels, filters, groups, outputs[0], outputs[1]
-    p.samples, p.window[0], p.window[1] = samples, window[0], window[1]
-    return instruction(spotted_task, &p, sizeof(p), blocks * groups,
-                       padded[1] * padded[2] * LANES_F32 * sizeof(float) + 128 if p.border.needed else 0, None)
+    memcpy(&p.border, elements(sizes, 8), 19 * sizeof(long))
+    return instruction(spotted_task, &p, sizeof(p), p.blocks * p.groups,
+                       p.border.padded[1] * p.border.padded[2] * LANES_F32 * sizeof(float) + 128, None)
