@@ -96,3 +96,21 @@ def test_as_a_command_without_a_device():
                           capture_output=True, text=True, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "cannot run: The backend 'cuda' needs" in done.stdout and not done.stderr
+
+
+def test_the_environment_asks_for_a_device_that_is_not_there():
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYCONV_BACKEND": "cuda"}
+    done = subprocess.run([sys.executable, "-c", "import pyconv; pyconv.ops.relu([1.0])"], capture_output=True,
+                          text=True, env=environment, check=False)
+    assert done.returncode == 1 and "The backend 'cuda' needs" in done.stderr.splitlines()[-1]
+    assert "pip install" in done.stderr or "set_backend('cpu')" in done.stderr
+
+
+@pytest.mark.parametrize("count, text", [(None, "NVIDIA driver"), (0, "shows none")])
+def test_which_backends_are_available(count, text):
+    from pyconv import backends
+    driver.provide(missing(count))
+    found = backends.available()
+    assert found["cpu"] is None and found["reference"] is None and text in found["cuda"]
+    driver.provide(standin)
+    assert backends.available()["cuda"] is None

@@ -68,3 +68,29 @@ def test_fit_evaluate_predict_with_normalization_and_dropout():
             history = model.fit(x, y, batch_size=16, epochs=2, verbose=0, validation_data=(x[:9], y[:9]))
             return (np.array(list(history.history.values())), model.get_weights(), model.predict(x, verbose=0))
     same(run("cuda"), run("cpu"))
+
+
+def test_train_here_continue_there_save_and_load_elsewhere(images, tmp_path):
+    """On the CPU, then here, saved, and loaded by the reference: what comes is as if all had been the reference's."""
+    x, y = images[0][:2 * BATCH], images[1][:2 * BATCH]
+
+    def run(order):
+        pyconv.random.set_random_seed(9)
+        with pyconv.device(order[0]):
+            model = pyconv.Sequential([pyconv.Input((28, 28)), layers.Rescaling(1 / 255), layers.Reshape((28, 28, 1)),
+                                       layers.Conv2D(4, 5, strides=4, use_bias=False), layers.BatchNormalization(),
+                                       layers.ReLU(), layers.Dropout(0.1), layers.Flatten(), layers.Dense(10)])
+            model.compile(optimizers.Adam(1e-3), losses.SparseCategoricalCrossentropy(from_logits=True))
+            model.fit(x, y, batch_size=BATCH, verbose=0)
+        with pyconv.device(order[1]):
+            model.fit(x, y, batch_size=BATCH, verbose=0)
+            model.save(tmp_path / f"{order[1]}.pyconv")
+        with pyconv.device(order[2]):
+            again = pyconv.models.load_model(tmp_path / f"{order[1]}.pyconv")
+            pyconv.random.set_random_seed(10)
+            loss = again.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False).history["loss"]
+            return loss, again.get_weights(), again.predict(x, verbose=0)
+    found, expected = run(["cpu", "cuda", "reference"]), run(["reference"] * 3)
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4)
+    for a, b in zip([*found[1], found[2]], [*expected[1], expected[2]], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-4)

@@ -282,6 +282,47 @@ def check_graphs(check):
     check.say(f"  6 steps of LeNet: {len(program.plan)} launches replayed as one graph give the same bits")
 
 
+# Arrays on the device -------------------------------------------------------------------------------------------
+
+def check_arrays(check):
+    """Arrays that lie on the device are computed with there; batches that are copied ahead are the right ones."""
+    device, rng = backends.get(check.name).driver, np.random.default_rng(2)
+    host = rng.normal(size=(6 * check.batch, 28, 28)).astype("float32")
+    with device.device:
+        there = device.array(host.shape, host.dtype)
+        there.set(host)
+        random.set_random_seed(5)
+        model = applications.lenet5()
+        cases = {"softmax": ops.softmax, "mean": lambda x: ops.mean(x, (1, 2)), "model": model, "predict":
+                 lambda x: model.predict(x, batch_size=check.batch, verbose=0)}
+        for what, function in cases.items():
+            found = function(there)
+            if not isinstance(found, device.cupy.ndarray):
+                raise AssertionError(f"{what} of a CuPy array gave {type(found).__name__}")
+            np.testing.assert_allclose(found.get(), function(host), rtol=1e-3, atol=1e-4, err_msg=what)
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available():
+            tensor = torch.from_numpy(host).to(f"cuda:{check.options.device}")
+            np.testing.assert_allclose(ops.softmax(tensor).get(), ops.softmax(host), rtol=1e-3, atol=1e-6)
+            check.say("  a tensor of PyTorch's was taken without a copy")
+    graph, _ = training_step(check.batch)
+    program = backends.get(check.name).compile(graph)
+    state = [v.numpy() for v in program.variables]
+    x, y = rng.random((4 * check.batch, 28, 28), "float32"), rng.integers(0, 10, 4 * check.batch).astype("int32")
+    parts = [rng.permutation(len(x))[:check.batch] for _ in range(8)]
+    losses = []
+    for told in (False, True):
+        for variable, value in zip(program.variables, state, strict=True):
+            variable.assign(value)
+        arrays, ahead = [x, y], [*parts[1:], None]
+        losses.append([float(program(arrays, rows, **({"ahead": (arrays, after)} if told and after is not None else {}))
+                             [0]) for rows, after in zip(parts, ahead, strict=True)])
+    if losses[0] != losses[1]:
+        raise AssertionError("batches that were copied ahead give other losses")
+    check.say(f"  {len(cases)} functions gave CuPy arrays; {len(parts)} steps with batches copied ahead gave the same "
+              f"bits")
+
+
 # Times ----------------------------------------------------------------------------------------------------------
 
 def timed(run, least=5, seconds=1.0) -> float:
@@ -376,7 +417,7 @@ def check_sanitizer(check):
 
 
 SECTIONS = {"ops": check_ops, "halves": check_halves, "gradients": check_gradients, "training": check_training,
-            "graphs": check_graphs, "benchmarks": check_benchmarks}
+            "graphs": check_graphs, "arrays": check_arrays, "benchmarks": check_benchmarks}
 
 
 def parser():
