@@ -4,8 +4,8 @@
 // windows that it is part of, in order, so nothing is added atomically. `g` is a Geometry as 32-bit numbers; axes that
 // the pooling does not have come first, with one element and a window of one.
 
-// Kernels are compiled for four blocks of 256 threads on a multiprocessor at least: without that bound, NVRTC 13.0 saves
-// registers by spilling some of these to memory.
+// Kernels are compiled for four blocks of 256 threads on a multiprocessor at least: without that bound, NVRTC 13.0
+// saves registers by spilling some of these to memory.
 
 struct Geometry {
     int batch, channels, last;               // last: channels are the last axis, else the second

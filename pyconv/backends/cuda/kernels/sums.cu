@@ -13,8 +13,8 @@
 // depends on sizes alone. With `columns`, neighbouring threads have neighbouring results, else neighbouring elements.
 //
 // blockIdx.y: the part of the elements, `each` of them. Partial sums go to `parts` (SUMS, gridDim.y, outputs), and the
-// block that is the last to count itself in `arrived` (one number for each blockIdx.x; 0 before and after a launch) adds
-// up those of all, in order.
+// block that is the last to count itself in `arrived` (one number for each blockIdx.x; 0 before and after a launch)
+// adds up those of all, in order.
 
 // The place of element i of axes given by `table`: their sizes, then their strides, outermost first.
 INLINE I place(I i, const I* __restrict__ table, int rank)
