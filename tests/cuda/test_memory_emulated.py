@@ -15,6 +15,9 @@ X = np.random.default_rng(0).normal(size=(22, 6, 6, 2)).astype("float32")
 Y = np.random.default_rng(1).integers(0, 3, 22)
 
 
+KERNELS: dict = {}       # compiled kernels, which all the devices of this file share
+
+
 def session(fails=()):
     """Train and predict on a device of its own; allocations with the numbers `fails` fail. Every failed call is made
     again. Returns the numbers that came out, how many allocations there were, and the errors."""
@@ -29,17 +32,18 @@ def session(fails=()):
                 errors.append(str(error))
                 standin.failing = pending.pop(0) if pending else None
     try:
-        with pyconv.device("cuda"):
+        with pyconv.device("cuda") as backend:
+            backend.driver._kernels = KERNELS
             pyconv.random.set_random_seed(7)
-            model = pyconv.Sequential([pyconv.Input((6, 6, 2)), layers.Conv2D(3, 3), layers.BatchNormalization(),
-                                       layers.Flatten(), layers.Dropout(0.2), layers.Dense(3)])
-            model.compile(pyconv.optimizers.Adam(0.01),
+            model = pyconv.Sequential([pyconv.Input((6, 6, 2)), layers.Conv2D(3, 5), layers.Flatten(),
+                                       layers.Dropout(0.2), layers.Dense(3)])
+            model.compile(pyconv.optimizers.SGD(0.01, 0.9),
                           pyconv.losses.SparseCategoricalCrossentropy(from_logits=True))
             start, standin.failing = standin.allocations, pending.pop(0) if pending else None
             found = [attempt(lambda i=i: model.train_on_batch(X[i:i + 8], Y[i:i + 8])) for i in (0, 8)]
             found += [attempt(lambda: model.predict(X, batch_size=8, verbose=0)),
-                      attempt(lambda: model.train_on_batch(X[16:], Y[16:])),
-                      attempt(lambda: model.evaluate(X, Y, batch_size=8, verbose=0)), *model.get_weights()]
+                      attempt(lambda: model.evaluate(X, Y, batch_size=11, verbose=0)),
+                      attempt(lambda: model.train_on_batch(X[:8], Y[:8])), *model.get_weights()]
             return found, standin.allocations - start, errors
     finally:
         standin.failing = None
@@ -59,7 +63,7 @@ def test_every_allocation_fails_in_turn():
     raised = 0
     for n in range(count):
         # One failure is got over by letting go of what is not in use; two in a row are an error of the call.
-        for fails in ([n], [n, 0]):
+        for fails in ([n, 0], [n])[:1 + (n % 3 == 0)]:
             found, _, errors = session(fails)
             raised += len(errors)
             for a, b in zip(found, expected, strict=True):
