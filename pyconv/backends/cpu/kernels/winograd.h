@@ -9,7 +9,11 @@
  * `points`: 6 or 8; `lines`: as many, or 1. Both are constants where functions are inlined, so that all loops unroll. */
 
 #define AT(p, i) (*(const V *)((p) + (i)))
-#define UNROLL _Pragma("GCC unroll 8")
+#if LANES == LANES_F32
+#  define UNROLL _Pragma("GCC unroll 8")
+#else
+#  define UNROLL        /* float64 goes this way only when it is asked to: less code instead */
+#endif
 
 /* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
  * negative. */
