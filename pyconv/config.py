@@ -88,7 +88,7 @@ def set_conv_algorithm(name: str):
     dilation, one group). Winograd's algorithm needs up to four times fewer multiplications for 3 x 3, six for 5 x 5,
     two for 1 x 3; its results differ from the direct ones by a relative error of about 1e-6 in float32 (up to 8e-6 for
     5 x 5 with 512 channels), and a NaN or an infinity in a pixel spreads over the tiles of 4 x 4 outputs (4 in a row)
-    that it reaches.
+    that it reaches. Where the exact result is zero (a window of zeros) it is a small number.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")
