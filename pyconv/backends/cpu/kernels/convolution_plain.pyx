@@ -2,8 +2,8 @@
 """The forward convolution of batches too small to fill the lanes.
 
 Plain layout: [sample][depth][row][column][channel], with its border; the filters in the lanes, pixels as scalars. A
-tile of pixels x vectors of filters stays in registers while the taps go by. The task is a row of one sample, or a part of it. The
-weights are read where they are, [position][channel][filter].
+tile of pixels x vectors of filters stays in registers while the taps go by. The task is a row of one sample, or a part
+of it. The weights are read where they are, [position][channel][filter].
 """
 
 from libc.stdint cimport int32_t

@@ -55,7 +55,7 @@ cdef struct Dense:
     long blocks                    # blocks of a task: all of them, or 1
     long tiles                     # tiles of outputs of a task
     long x_block, y_block          # elements from block to block
-    long w_row, w_tap, width       # of weights that are not packed: from output to output, and input to input; of a task
+    long w_row, w_tap, width       # of weights that are not packed: from output to output, input to input; of a task
     const int32_t *xo
     int relu
 

@@ -210,7 +210,7 @@ def avg_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, windo
                        None)
 
 
-# Max pooling that notes where the maxima are, and convolution with such a pooling --------------------------------------
+# Max pooling that notes where the maxima are, and convolution with such a pooling -------------------------------------
 
 pooled_rows = POOLED_ROWS          # filters of a tile
 
@@ -285,7 +285,8 @@ cdef void pooled_conv_task(const void *params, long task, const Context *context
                 t.w = w + f * p.taps + p.lines[2 * r] * POOLED_ROWS
                 for i in range(nx):
                     a, b = p.cols * i // nx, p.cols * (i + 1) // nx
-                    t.x = (<const float *>context.scratch - 2 * r0 * row if p.copy else x) + 2 * (r * row + a * LANES_F32)
+                    t.x = <const float *>context.scratch - 2 * r0 * row if p.copy else x
+                    t.x += 2 * (r * row + a * LANES_F32)
                     t.y = y + f * t.plane + (r * p.cols + a) * LANES_F32
                     t.spots = NULL if spots == NULL else spots + f * t.plane + (r * p.cols + a) * LANES_F32
                     pooled_tiles[b - a - 1](&t)

@@ -84,9 +84,9 @@ static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step
 }
 
 #if FLOAT
-/* Per lane the mean and the sum of squares of the differences from it, over all positions: piece by piece, each of which
- * stays in the first-level cache between its two passes, and joined as moments_join does. The differences from a piece's
- * rounded mean have a mean themselves, which corrects it. */
+/* Per lane the mean and the sum of squares of the differences from it, over all positions: piece by piece, each of
+ * which stays in the first-level cache between its two passes, and joined as moments_join does. The differences from a
+ * piece's rounded mean have a mean themselves, which corrects it. */
 static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) {
     const long inner = r->axes ? r->shape[r->axes - 1] : 1, s = r->axes ? r->stride[r->axes - 1] : 0;
     enum { PIECE = 128 };

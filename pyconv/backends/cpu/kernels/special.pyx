@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Softmax cross-entropy with integer labels, random numbers from a counter, parts picked by indices, and order.
 
-Cross-entropy: in the plain layout a vector is neighbouring classes of a sample, in lanes a class of a block. A task is a
-range of samples, or a block.
+Cross-entropy: in the plain layout a vector is neighbouring classes of a sample, in lanes a class of a block. A task is
+a range of samples, or a block.
 
 Taking: arrays are plain, [outer][place or index][inner]. A task copies the parts of a range of indices. The gradient
 goes through all indices in their order; a task has some of the inner elements, so that nobody adds to the same one.

@@ -75,7 +75,8 @@ static void FUNCTION(const Outer *p) { \
     if (p->other) { \
         const T *z = p->other; \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += *(const V *)(z + c * p->yc + j * LANES); } \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                acc[c][j] += *(const V *)(z + c * p->yc + j * LANES); } \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = NAME(relu)(acc[c][j]); } \

@@ -1,6 +1,6 @@
-/* Functions of whole vectors. In single precision they are within 2 units in the last place (the polynomials are minimax
- * fits), but for sine and cosine of numbers beyond WIDEST, which go to the C library one by one. In double precision
- * all go there. Values that are not finite give what the C library gives. */
+/* Functions of whole vectors. In single precision they are within 3 units in the last place (the polynomials are
+ * minimax fits), but for sine and cosine of numbers beyond WIDEST, which go to the C library one by one. In double
+ * precision all go there. Values that are not finite give what the C library gives. */
 #ifndef PYCONV_VECTOR_MATH_H
 #define PYCONV_VECTOR_MATH_H
 #include "vector.h"
@@ -48,7 +48,8 @@ INLINE vf32 vexp_f32(vf32 x) {
     return p * power_of_two(half) * power_of_two(k - half);
 }
 
-/* exp(x) - 1 as 2**n (exp(r) - 1) + 2**n - 1, with 2**n in two halves, so that it does not overflow before the result does. */
+/* exp(x) - 1 as 2**n (exp(r) - 1) + 2**n - 1, with 2**n in two halves, so that it does not overflow before the result
+ * does. */
 INLINE vf32 expm1_within(vf32 x) {          /* -20 <= x <= 89 */
     vf32 n, p = small_expm1(reduce_exp(x, &n));
     const vi32 k = __builtin_convertvector(n, vi32), half = k >> 1;

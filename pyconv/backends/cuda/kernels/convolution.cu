@@ -16,9 +16,10 @@
 // A block of 256 threads computes SM x SN elements. In steps of SK along the inner axis it loads a piece of each matrix
 // into shared memory, and each thread adds SM/16 x SN/16 products in registers; the next piece is on its way from
 // global memory meanwhile. Threads are laid along whatever is contiguous in memory, and have four neighbours of the
-// other axis, which they read from shared memory at once. V: how many neighbours are read at once from global memory: 4 if
-// channels come last and the channels and filters of a group are multiples of 4, else 1. blockIdx.z: the group and, for
-// KERNEL, the part of the inner axis; the parts are added afterwards, in order, so the bits do not depend on time.
+// other axis, which they read from shared memory at once. V: how many neighbours are read at once from global memory:
+// 4 if channels come last and the channels and filters of a group are multiples of 4, else 1. blockIdx.z: the group
+// and, for KERNEL, the part of the inner axis; the parts are added afterwards, in order, so the bits do not depend on
+// time.
 //
 // `direct_*`: one thread an element (KERNEL: one block an element), for groups too small to fill tiles: depthwise
 // convolution above all.
