@@ -6,7 +6,7 @@
  * the products of their differences. The gradient for the kernel is the same form read from its end:
  * G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 and 1 x 5, the rows are left as they are.
  *
- * `points`: 6 or 8; `lines`: as many, or 1. Both are constants where functions are inlined, so that all loops unroll. */
+ * `points`: 6 or 8; `lines`: as many, or 1. Both are constants where functions are inlined, so that loops unroll. */
 
 #define AT(p, i) (*(const V *)((p) + (i)))
 #if LANES == LANES_F32
@@ -214,8 +214,8 @@ INLINE void NAME(weights_line)(int points, const V *g, V *o) {
     o[points - 1] = g[points - 4];
 }
 
-/* G g G' of LANES kernels that lie side by side: `step` elements from tap to tap in a row, `line` from row to row. Value
- * k of all of them goes to out + k * to. */
+/* G g G' of LANES kernels that lie side by side: `step` elements from tap to tap in a row, `line` from row to row.
+ * Value k of all of them goes to out + k * to. */
 INLINE void NAME(weights_of)(int points, int lines, const T *g, long line, long step, T *out, long to) {
     V part[5][8], in[5], o[8];
     const int taps = points - 3;

@@ -16,10 +16,10 @@ The gradient for the input is the same with the kernel turned around and its cha
 that takes fewer tiles, the transpose of the algorithm: tiles of the gradient, which lie side by side, are transformed
 into V, and those of the results, which overlap, are added up.
 
-The gradient for the kernel: a task has a range of tiles, of channels and of filters. Chunk by chunk, V[N][channel][tile]
-[lane] and the transformed gradients Q[N][tile][lane][filter], filters in the lanes, are multiplied and added to the
-sums P[N][channel][filter], which stay in the cache and are transformed back at the end. Tasks of the same weights write
-partial sums, which are added in their order.
+The gradient for the kernel: a task has a range of tiles, of channels and of filters. Chunk by chunk,
+V[N][channel][tile][lane] and the transformed gradients Q[N][tile][lane][filter], filters in the lanes, are multiplied
+and added to the sums P[N][channel][filter], which stay in the cache and are transformed back at the end. Tasks of the
+same weights write partial sums, which are added in their order.
 
 Plain layout, for batches too small to fill the lanes: [sample][row][column][channel], channels and then filters in the
 lanes. V[N][tile][channel] is read as scalars, and multiplied with U[N][channel][filter] into M[N][tile][filter].
@@ -51,8 +51,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void gather_8_f64(const double *, long, double *, long, long, long, long)
     void output_tile_plain_f32(int, int, const float *, long, const float *, const float *, int, float *, long, long,
                                long, long, long)
-    void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long, long,
-                               long, long, long)
+    void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
+                               long, long, long, long)
     void even_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
     void even_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
     void weights_f32(int, int, const float *, long, long, float *, long)
