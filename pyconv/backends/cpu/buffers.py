@@ -45,10 +45,10 @@ class Buffer:
     """Memory for one array. `block_bytes` is set in the lanes layout: the bytes of a block of samples."""
 
     __slots__ = ("nbytes", "block_bytes", "blocks", "place", "base", "array", "first", "last", "order", "writers",
-                 "readers", "shared", "slices")
+                 "readers", "shared", "slices", "used")
 
     def __init__(self, nbytes, blocks=0):
-        self.blocks = blocks
+        self.blocks, self.used = blocks, nbytes      # used: what the values of a block take, before it is filled up
         self.block_bytes = -(-nbytes // 64) * 64 if blocks else 0
         self.nbytes = self.block_bytes * blocks if blocks else nbytes
         self.place, self.base, self.array = FIXED, None, None
@@ -98,7 +98,7 @@ class Part:
     def __init__(self, home, k, n):
         self.home, self.blocks = home, home.blocks
         self.nbytes, self.block_bytes = home.nbytes // n, home.block_bytes // n
-        self.first = k * (self.block_bytes or self.nbytes)
+        self.first = k * (home.used // n)
 
     def at(self):
         base, stride, place = self.home.at()
