@@ -7,8 +7,8 @@ of the four normalizations after the convolutions, and without any. The learning
 size. Batch normalization takes mean and variance over the batch, of two images in one case; the others look at one
 image at a time, and do not care about the rest of the batch.
 
-Errors on the test images after 5 epochs (seed 0), in 76 s of one thread of a processor with AVX-512: with batches of
-128 batch 2.7 %, layer 3.4 %, instance 2.5 %, group 3.3 %, none 3.6 %; with batches of 2 each 2.4 %, none 3.5 %.
+Errors on the test images after 5 epochs (seed 0), in 75 s on two cores with AVX-512: with batches of
+128 batch 2.6 %, layer 3.6 %, instance 2.6 %, group 3.2 %, none 3.6 %; with batches of 2 each 2.3 to 2.5 %, none 3.5 %.
 
 MNIST is taken from the folder in PYCONV_DATA_DIR, from the cache, or downloaded (11 MB). --figure needs matplotlib.
 """

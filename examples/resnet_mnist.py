@@ -8,7 +8,7 @@ passes its input on, so that many blocks can be stacked. Where the image is halv
 
 The data is MNIST: from the folder in PYCONV_DATA_DIR, from the cache, or downloaded (11 MB).
 
-Reaches 99.2 % on the test images (seed 0) in 68 s of one thread of a processor with AVX-512.
+Reaches 99.2 % on the test images (seed 0) in 28 s on two cores with AVX-512.
 """
 
 import argparse
