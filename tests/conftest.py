@@ -7,6 +7,7 @@ that a missing one is seen.
 
 import importlib.util
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ from pyconv import backends, config
 # convolutions of a single element the pass of XLA's compiler that is named here ends the process (jax 0.10).
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("XLA_FLAGS", "--xla_disable_hlo_passes=algsimp")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and the processes that they start as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SLOW_DRAWS = [HealthCheck.too_slow, HealthCheck.data_too_large]
 settings.register_profile("quick", max_examples=50, deadline=None, derandomize=True,
