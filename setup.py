@@ -32,8 +32,9 @@ GENERIC = {"generic": []}               # what the compiler takes by default, on
 # Convolutions and matrix products gain a little from -O3; everything else is as fast and a third smaller with -O2, if
 # GCC vectorizes as it does with -O3. The older instruction sets do without it, for the wheel's size. The -Wno-... are
 # for what Cython's output is full of, and for vectors as arguments, which only inlined functions have.
-FAST, SMALL = ["-O3"], ["-O2", "-ftree-vectorize"]
+FAST, SMALL, SMALLEST = ["-O3"], ["-O2", "-ftree-vectorize"], ["-Os", "-ftree-vectorize"]
 WITH_O3 = ("convolution", "convolution_plain", "matmul", "winograd")
+WITH_OS = ("layout", "sampling", "special")       # on the oldest processors: no step spends much time there
 GCC_ONLY = ["-fvect-cost-model=dynamic"]
 FLAGS = ["-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden",
          "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter",
@@ -83,7 +84,11 @@ def extension(name, source, flags=()):
         compile_args = [*FLAGS, "-g", "-fno-omit-frame-pointer", *SANITIZERS]
     else:
         variant, _, kernel = name.rpartition(".")
-        optimize = FAST if kernel in WITH_O3 and variant not in ("v2", "v3") else SMALL
+        optimize = SMALL
+        if kernel in WITH_O3 and variant not in ("v2", "v3"):
+            optimize = FAST
+        elif kernel in WITH_OS and variant == "v2":
+            optimize = SMALLEST
         compile_args, link_args = FLAGS, LINK
     werror = ["-Werror"] if enabled("PYCONV_WERROR") else []
     return Extension(f"pyconv.backends.cpu.{name}", [source], include_dirs=[CPU, f"{CPU}/kernels"], depends=HEADERS,
