@@ -41,27 +41,6 @@ static inline int pool_apart_fill(const Pool *p) {
     return ok;
 }
 
-#define T float
-#define V vf32
-#define M vi32
-#define LANES LANES_F32
-#define NAME(x) x##_f32
-#include "pooling.h"
-#undef T
-#undef V
-#undef M
-#undef LANES
-#undef NAME
-
-#define T double
-#define V vf64
-#define M vi64
-#define LANES LANES_F64
-#define NAME(x) x##_f64
-#include "pooling.h"
-#undef T
-#undef V
-#undef M
-#undef LANES
-#undef NAME
+#define BODY "pooling.h"
+#include "float_types.h"
 #endif

@@ -11,29 +11,8 @@ typedef struct { long shape[MAX_AXES], stride[MAX_AXES], count; int axes; } Axes
 #define IS_NAN(v) ((v) != (v))
 #define LOWEST (-INFINITY)
 #define HIGHEST INFINITY
-#define T float
-#define V vf32
-#define M vi32
-#define LANES LANES_F32
-#define NAME(x) x##_f32
-#include "reduction.h"
-#undef T
-#undef V
-#undef M
-#undef LANES
-#undef NAME
-
-#define T double
-#define V vf64
-#define M vi64
-#define LANES LANES_F64
-#define NAME(x) x##_f64
-#include "reduction.h"
-#undef T
-#undef V
-#undef M
-#undef LANES
-#undef NAME
+#define BODY "reduction.h"
+#include "float_types.h"
 #undef IS_NAN
 #undef LOWEST
 #undef HIGHEST

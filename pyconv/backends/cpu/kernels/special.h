@@ -6,29 +6,8 @@
 static inline float log_f32(float x) { return logf(x); }
 static inline double log_f64(double x) { return log(x); }
 
-#define T float
-#define V vf32
-#define M vi32
-#define LANES LANES_F32
-#define NAME(x) x##_f32
-#include "cross_entropy.h"
-#undef T
-#undef V
-#undef M
-#undef LANES
-#undef NAME
-
-#define T double
-#define V vf64
-#define M vi64
-#define LANES LANES_F64
-#define NAME(x) x##_f64
-#include "cross_entropy.h"
-#undef T
-#undef V
-#undef M
-#undef LANES
-#undef NAME
+#define BODY "cross_entropy.h"
+#include "float_types.h"
 
 static inline void philox(uint64_t key, uint64_t counter, uint32_t block, uint32_t out[4]) {
     uint32_t c0 = block, c1 = (uint32_t)counter, c2 = (uint32_t)(counter >> 32), c3 = 0;

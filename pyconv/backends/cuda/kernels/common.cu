@@ -8,6 +8,18 @@ typedef long long i64;
 
 #define INLINE __device__ __forceinline__
 
+// The place of element i of axes given by `table`: their sizes, then their strides, outermost first.
+template <typename I> INLINE I place(I i, const I* __restrict__ table, int rank)
+{
+    I at = 0;
+    for (int k = rank - 1; k > 0; --k) {
+        const I size = table[k];
+        at += i % size * table[rank + k];
+        i /= size;
+    }
+    return at + i * table[rank];
+}
+
 // Half precision. A number of these types is stored in 16 bits and computed with as a float: what is done with one
 // turns it into a float first, and a float that becomes one is rounded to the nearest, ties to even.
 

@@ -22,18 +22,6 @@ struct Min {
     template <typename T> static INLINE T join(T a, T b) { return op_minimum(a, b); }
 };
 
-// The place of element i of axes given by `table`: their sizes, then their strides, outermost first.
-template <typename I> INLINE I place(I i, const I* __restrict__ table, int rank)
-{
-    I at = 0;
-    for (int k = rank - 1; k > 0; --k) {
-        const I size = table[k];
-        at += i % size * table[rank + k];
-        i /= size;
-    }
-    return at + i * table[rank];
-}
-
 // X, Y: the types of the arrays; T: that of the sums.
 template <typename F, bool COLUMNS, typename T, typename I, typename X = T, typename Y = T>
 __global__ void __launch_bounds__(256) reduce(const X* __restrict__ x, Y* __restrict__ y,

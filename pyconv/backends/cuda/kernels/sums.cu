@@ -16,18 +16,6 @@
 // block that is the last to count itself in `arrived` (one number for each blockIdx.x; 0 before and after a launch)
 // adds up those of all, in order.
 
-// The place of element i of axes given by `table`: their sizes, then their strides, outermost first.
-INLINE I place(I i, const I* __restrict__ table, int rank)
-{
-    I at = 0;
-    for (int k = rank - 1; k > 0; --k) {
-        const I size = table[k];
-        at += i % size * table[rank + k];
-        i /= size;
-    }
-    return at + i * table[rank];
-}
-
 extern "C" __global__ void __launch_bounds__(256) NAME(PARAMETERS volatile T* parts, unsigned* arrived,
     const I* __restrict__ kept, int kept_rank, const I* __restrict__ reduced, int reduced_rank,
     I outputs, I count, I each, int lanes, int columns)
