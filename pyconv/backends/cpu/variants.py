@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import platform
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 
 MODULES = ("convolution", "convolution_plain", "depthwise", "elementwise", "layout", "matmul", "pooling", "reduction",
            "sampling", "special", "winograd")
@@ -32,18 +34,18 @@ def _flags() -> set:
     return _NEEDS["v2"]
 
 
+def _library(variant: str) -> str | None:
+    """The path of the shared library that holds the variant's modules; None if it is not built."""
+    stem = os.path.join(os.path.dirname(__file__), variant, "kernels")
+    return next((stem + suffix for suffix in EXTENSION_SUFFIXES if os.path.exists(stem + suffix)), None)
+
+
 def available() -> list[str]:
     """The variants that are built and that this processor runs, the best first."""
-    here = os.path.dirname(__file__)
-
-    def built(variant):
-        folder = os.path.join(here, variant)
-        return os.path.isdir(folder) and any(name.startswith("convolution.") and not name.endswith(".c")
-                                             for name in os.listdir(folder))
-    if built("generic"):
+    if _library("generic"):
         return ["generic"]
     flags = _flags()
-    return [v for v, needs in _NEEDS.items() if built(v) and needs <= flags]
+    return [v for v, needs in _NEEDS.items() if _library(v) and needs <= flags]
 
 
 def choose() -> str:
@@ -67,13 +69,24 @@ def choose() -> str:
     return found[0]
 
 
+def _module(name: str, path: str):
+    """One of the modules in a shared library that has several."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path, loader=ExtensionFileLoader(name, path))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
+
+
 class Kernels:
     """The modules of one variant as attributes: kernels.convolution, kernels.elementwise, ..."""
 
     def __init__(self, variant: str):
         self.variant = variant
+        path = _library(variant)
         for name in MODULES:
-            setattr(self, name, importlib.import_module(f"{__package__}.{variant}.{name}"))
+            setattr(self, name, _module(f"{__package__}.{variant}.{name}", path))
         self.lanes = dict(zip(("float32", "float64"), self.convolution.lanes(), strict=True))
         self.packed, self.dot = self.convolution.tiles()
         self.strided = self.convolution_plain.tiles()
