@@ -161,3 +161,26 @@ def test_convolutions_whose_taps_are_taken_in_parts(batch, channels, filters, si
         return [y, *gradients(ops.sum(y * y), [x, w, b])]
     compare(function, draw((batch, size, size, channels), dtype), draw((kernel, kernel, channels, filters), dtype, 1),
             draw((filters,), dtype, 2))
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([1, 9, 16, 37]), st.integers(1, 3), st.integers(1, 40), st.integers(1, 30),
+       st.sampled_from([(2, 3), (1, 2, 3), (0, 2, 3), (1,), (3,), (0,)]), st.sampled_from([0.0, 1.0, -3e4]),
+       st.sampled_from(["noise", "constant", "level", "outlier", "trend"]), st.booleans())
+def test_moments_of_hard_data(batch, channels, rows, cols, axes, offset, kind, lanes):
+    """Whatever the order of the data: what is far from all before it, or all equal, or first and far from the rest."""
+    shape = (batch, channels, rows, cols)
+    x = draw(shape, "float32") * np.float32(kind != "constant") + np.float32(offset)
+    if kind == "level":
+        x[:, :, rows // 2:] += 1000
+    elif kind == "outlier":
+        x[:, 0, 0, 0] = 1e5
+    elif kind == "trend":
+        x += np.arange(rows, dtype="f4")[:, None] * 50
+    graph, _ = trace(lambda x: [ops.variance(in_lanes(x) if lanes else x, axes),
+                                ops.mean(in_lanes(x) if lanes else x, axes)], [(shape, "float32")])
+    spread, mean = CPU.compile(simplify(graph))([x])
+    wide = x.astype("float64")
+    assert (spread >= 0).all()
+    np.testing.assert_allclose(spread, wide.var(axes), rtol=2e-4, atol=1e-12 * offset ** 2)
+    np.testing.assert_allclose(mean, wide.mean(axes), rtol=1e-6, atol=1e-5 * (kind != "constant"))

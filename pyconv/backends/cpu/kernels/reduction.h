@@ -84,41 +84,44 @@ static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step
 }
 
 #if FLOAT
-/* Per lane the mean and the sum of squares of the differences from it, over all positions: piece by piece, each of
- * which stays in the first-level cache between its two passes, and joined as moments_join does. The differences from a
- * piece's rounded mean have a mean themselves, which corrects it. */
+/* Per lane the mean and the sum of squares of the differences from it, over all positions. The first piece is read
+ * twice, the second time less its mean, from the first-level cache; the others once, less the mean c of all before.
+ * With D and E the sums of their differences from c and of those' squares, the sum of squares grows by
+ * E - D * D / (all positions so far), and by Cauchy's inequality the second of these is at most n / all of the first:
+ * as long as a piece has no more positions than those before it, little cancels, whatever the data.
+ * rest: what c, rounded, lacks of the mean. */
 static void NAME(moments_lanes)(const Axes *r, const T *x, T *mean, T *squares) {
     const long inner = r->axes ? r->shape[r->axes - 1] : 1, s = r->axes ? r->stride[r->axes - 1] : 0;
     enum { PIECE = 128 };
-    V start = (V){0}, m = (V){0}, q = (V){0};      /* m: the mean less the first piece's, start */
-    T seen = 0;
-    long index[MAX_AXES] = {0};
+    V c = (V){0}, rest = (V){0}, q = (V){0};
+    long seen = 0, index[MAX_AXES] = {0};
     for (long k = 0; inner > 0 && k < r->count; k += inner, x = NAME(next)(r, x, index, 1))
-        for (long from = 0; from < inner; from += PIECE) {
-            const long n = inner - from < PIECE ? inner - from : PIECE;
+        for (long from = 0, n; from < inner; from += n, seen += n) {
+            n = inner - from < PIECE ? inner - from : PIECE;
             const T *at = x + from * s;
-            V a[4] = {(V){0}}, d[4] = {(V){0}}, e[4] = {(V){0}};
+            V d[4] = {(V){0}}, e[4] = {(V){0}}, shift = c;
             long i = 0;
-            for (; i + 4 <= n; i += 4)
-                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) a[j] += *(const V *)(at + (i + j) * s);
-            for (; i < n; i++) a[0] += *(const V *)(at + i * s);
-            const V c = ((a[0] + a[1]) + (a[2] + a[3])) / (T)n;
-            if (seen == 0) start = c;
+            if (seen == 0) {
+                for (; i + 4 <= n; i += 4)
+                    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) d[j] += *(const V *)(at + (i + j) * s);
+                for (; i < n; i++) d[0] += *(const V *)(at + i * s);
+                shift = ((d[0] + d[1]) + (d[2] + d[3])) / (T)n;
+                _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) d[j] = (V){0};
+            }
             for (i = 0; i + 4 <= n; i += 4)
                 _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++) {
-                    const V v = *(const V *)(at + (i + j) * s) - c;
+                    const V v = *(const V *)(at + (i + j) * s) - shift;
                     d[j] += v;
                     e[j] += v * v;
                 }
-            for (; i < n; i++) { const V v = *(const V *)(at + i * s) - c; d[0] += v; e[0] += v * v; }
-            const V rest = ((d[0] + d[1]) + (d[2] + d[3])) / (T)n, step = (c - start) + rest - m;
-            const T all = seen + (T)n;
-            m += step * ((T)n / all);
-            q += ((e[0] + e[1]) + (e[2] + e[3]) - rest * rest * (T)n) + step * step * (seen * ((T)n / all));
-            seen = all;
+            for (; i < n; i++) { const V v = *(const V *)(at + i * s) - shift; d[0] += v; e[0] += v * v; }
+            const V all = ((d[0] + d[1]) + (d[2] + d[3])) + rest * (T)seen, step = all / (T)(seen + n);
+            q += ((e[0] + e[1]) + (e[2] + e[3])) + (rest * rest * (T)seen - step * all);
+            c = shift + step;
+            rest = step - (c - shift);
         }
-    *(V *)mean = start + m;
-    *(V *)squares = q;
+    *(V *)mean = c + rest;
+    *(V *)squares = (V)((M)q & ~(M)(q < 0));        /* rounding may leave less than nothing of equal numbers */
 }
 
 /* The same over all positions of the first `valid` lanes together. */

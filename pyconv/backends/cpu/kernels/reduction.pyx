@@ -6,8 +6,9 @@ lie side by side in x and fill a vector; `along`, where the reduced elements of 
 other, one element at a time. A task is a range of results, or in the lanes layout a block. Sums over the samples of a
 block leave out the lanes that hold none.
 
-The variance is computed in two passes over what a task has, the second with differences from the mean. Where samples
-are summed, each block gives its mean and its sum of squares, which are then joined in the order of the blocks.
+The variance is computed from differences: from the mean, in two passes, or in the lanes layout from the mean of what
+came before, in one. Where samples are summed, each block gives its mean and its sum of squares, which are then joined
+in the order of the blocks.
 """
 
 from libc.stdint cimport int32_t, int64_t
