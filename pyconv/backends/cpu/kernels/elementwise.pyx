@@ -4,8 +4,9 @@
 A chain runs over a range of positions in strips of STRIP numbers that stay in the first-level cache: the operands of
 a strip are loaded (converted, spread where they are broadcast; used in place where they are contiguous and of the
 chain's own type), the instructions of the chain run one after the other over the whole strip, and the results are
-stored or, in the lanes layout, added up. Positions are numbered in the order of the results, which are contiguous. A
-task is a range of positions, or in the lanes layout a block or a slice of one.
+stored or, in the lanes layout, added up. What large arrays hold for a strip is fetched AHEAD strips before. Positions
+are numbered in the order of the results, which are contiguous. A task is a range of positions, or in the lanes layout a
+block or a slice of one.
 
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
 spread once per row, and one that is contiguous along it is used in place. A last axis that the lanes are joined to may
@@ -35,6 +36,7 @@ cdef extern from "elementwise_types.h" nogil:
     void spread_f32(float *, const char *, int, long, long)
     void spread_f64(double *, const char *, int, long, long)
     void spread_i64(int64_t *, const char *, int, long, long)
+    void fetch(char **, const char *, int, long, long, long)
     int execute_f32(const int32_t *, long, float **, long)
     int execute_f64(const int32_t *, long, double **, long)
     int execute_i64(const int32_t *, long, int64_t **, long)
@@ -55,6 +57,8 @@ cdef enum:
     REGISTERS = 48
     LOADS = 32
     SUMS = 8
+    AHEAD = 4                # strips
+    FAR = 1 << 22            # bytes
 
 # Operation of the graph -> instruction, for float chains; INTEGER: those that int64 chains have.
 OPERATIONS = {
@@ -98,6 +102,7 @@ cdef struct Sum:
 cdef struct Chain:
     long total, chunk        # positions of a task: all, or a range of `chunk`
     int dims, aligned, sums
+    int far                  # so many that they surely come from beyond the cache of a core
     Sum sum[SUMS]
     int64_t shape[DIMS]
     int loads, stores, registers, failure
@@ -238,6 +243,9 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                 registers[s.register] = <number *>(outputs[i] + at * sizeof(number))
             else:
                 registers[s.register] = buffers + s.register * STRIP
+        if p.far:
+            fetch(<char **>registers, <char *>buffers, p.registers, STRIP * sizeof(number),
+                  AHEAD * STRIP * sizeof(number), n * sizeof(number))
         if number is float:
             bad = execute_f32(p.code, p.count, registers, n)
         elif number is double:
@@ -353,7 +361,10 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
             p.sum[i].strides[d] = strides[d]
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 5
     p.chunk = chunk
-    tasks = blocks or (ceil_div(p.total, chunk) if p.total else 0)
+    cdef long tasks = blocks
+    p.far = p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4
+    if not tasks:
+        tasks = ceil_div(p.total, p.chunk) if p.total else 0
     kernel = {"float32": 0, "float64": 1, "int64": 2}[dtype]
     cdef size_t scratch = (registers * STRIP + results * (LANES_F32 if kernel == 0 else LANES_F64)) \
         * (4 if kernel == 0 else 8)
