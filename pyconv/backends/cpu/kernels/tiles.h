@@ -1,5 +1,5 @@
-/* Register tiles. Included once per element type, with T, V, VI, LANES, NAME(x), SUM and ALL_TILES defined; the
- * arguments of both types are in tiles_f32_f64.h.
+/* Register tiles. Included once per element type, with T, V, VI, LANES, NAME(x) and SUM defined; the arguments
+ * of both types are in tiles_f32_f64.h.
  *
  * outer: acc[c][j] += w[c] * x[j] over taps: w scalars that are spread over a vector, x vectors.
  *   The operand of tap t lies at x + xo[t] + j * xj; its scalars at w + t * wc + c (packed: all of a tile together),
@@ -10,8 +10,8 @@
 
 INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
 
-#define PACKED_SUMS(FUNCTION, CB, XB) \
-static void FUNCTION(const Outer *p) { \
+#define PACKED_TILE(CB, XB) \
+static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
     const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo; \
     const long xj = p->xj, wc = p->wc, taps = p->taps; \
@@ -55,8 +55,8 @@ INLINE void NAME(store_part)(T *p, V v, long n) {
 }
 
 /* Here x is contiguous (xj is a vector), the scalars are strided, and only p->last lanes of the last vector count. */
-#define STRIDED_SUMS(FUNCTION, CB, XB) \
-static void FUNCTION(const Outer *p) { \
+#define STRIDED_TILE(CB, XB) \
+static void NAME(strided_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
     const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; \
     const int32_t *xo = p->xo, *wo = p->wo; const long wc = p->wc, taps = p->taps; \
@@ -85,8 +85,8 @@ static void FUNCTION(const Outer *p) { \
         NAME(store_part)(y + c * p->yc + (XB - 1) * LANES, acc[c][XB - 1], last); } \
 }
 
-#define DOT_SUMS(FUNCTION, TB, CB) \
-static void FUNCTION(const Dot *p) { \
+#define DOT_TILE(TB, CB) \
+static void NAME(dot_##TB##_##CB)(const Dot *p) { \
     V acc[TB][CB]; \
     const long gc = p->gc, cols = p->cols, xstep = p->xstep; \
     long xo[TB]; \
@@ -110,75 +110,6 @@ static void FUNCTION(const Dot *p) { \
             const T s = SUM(sums[t][c], p->lanes); \
             *out = p->accumulate ? *out + s : s; } \
 }
-
-#if ALL_TILES
-#  define PACKED_TILE(CB, XB)  PACKED_SUMS(NAME(packed_##CB##_##XB), CB, XB)
-#  define STRIDED_TILE(CB, XB) STRIDED_SUMS(NAME(strided_##CB##_##XB), CB, XB)
-#  define DOT_TILE(TB, CB)     DOT_SUMS(NAME(dot_##TB##_##CB), TB, CB)
-#else
-/* A tile is done in parts of at most 4 x 3: a ninth of the code, and the same sums. */
-#define PARTS(kind, argument) \
-kind##_SUMS(NAME(kind##_1_1), 1, 1) kind##_SUMS(NAME(kind##_1_2), 1, 2) kind##_SUMS(NAME(kind##_1_3), 1, 3) \
-kind##_SUMS(NAME(kind##_2_1), 2, 1) kind##_SUMS(NAME(kind##_2_2), 2, 2) kind##_SUMS(NAME(kind##_2_3), 2, 3) \
-kind##_SUMS(NAME(kind##_4_1), 4, 1) kind##_SUMS(NAME(kind##_4_2), 4, 2) kind##_SUMS(NAME(kind##_4_3), 4, 3) \
-static void (*const NAME(kind##_parts)[5][4])(const argument *) = { \
-    [1][1] = NAME(kind##_1_1), [1][2] = NAME(kind##_1_2), [1][3] = NAME(kind##_1_3), \
-    [2][1] = NAME(kind##_2_1), [2][2] = NAME(kind##_2_2), [2][3] = NAME(kind##_2_3), \
-    [4][1] = NAME(kind##_4_1), [4][2] = NAME(kind##_4_2), [4][3] = NAME(kind##_4_3), \
-};
-#define EACH_PART(r, c, rows, columns) \
-    for (long r = 0, r##s; r < rows; r += r##s) \
-        for (long c = (r##s = rows - r >= 4 ? 4 : rows - r >= 2 ? 2 : 1, 0), c##s; \
-             c##s = columns - c >= 3 ? 3 : columns - c, c < columns; c += c##s)
-
-PARTS(PACKED, Outer)
-PARTS(STRIDED, Outer)
-PARTS(DOT, Dot)
-
-static void NAME(packed_in_parts)(const Outer *p, long rows, long vectors) {
-    Outer q = *p;
-    EACH_PART(r, j, rows, vectors) {
-        q.x = (const T *)p->x + j * p->xj;
-        q.y = (T *)p->y + r * p->yc + j * p->yj;
-        q.w = (const T *)p->w + r;
-        q.bias = p->bias ? (const T *)p->bias + r : 0;
-        q.rows = p->rows - r;
-        NAME(PACKED_parts)[rs][js](&q);
-    }
-}
-
-static void NAME(strided_in_parts)(const Outer *p, long rows, long vectors) {
-    Outer q = *p;
-    EACH_PART(r, j, rows, vectors) {
-        const long at = r * p->yc + j * LANES;
-        q.x = (const T *)p->x + j * LANES;
-        q.y = (T *)p->y + at;
-        q.w = (const T *)p->w + r * p->wc;
-        q.bias = p->bias ? (const T *)p->bias + j * LANES : 0;
-        q.other = p->other ? (const T *)p->other + at : 0;
-        q.last = j + js == vectors ? p->last : LANES;
-        NAME(STRIDED_parts)[rs][js](&q);
-    }
-}
-
-static void NAME(dot_in_parts)(const Dot *p, long taps, long filters) {
-    Dot q = *p;
-    EACH_PART(t, c, taps, filters) {
-        q.xo = p->xo + t;
-        q.g = (const T *)p->g + c * p->gc;
-        q.out = (T *)p->out + t * p->ot + c * p->oc;
-        NAME(DOT_parts)[ts][cs](&q);
-    }
-}
-#undef PARTS
-#undef EACH_PART
-#  define PACKED_TILE(CB, XB) \
-    static void NAME(packed_##CB##_##XB)(const Outer *p) { NAME(packed_in_parts)(p, CB, XB); }
-#  define STRIDED_TILE(CB, XB) \
-    static void NAME(strided_##CB##_##XB)(const Outer *p) { NAME(strided_in_parts)(p, CB, XB); }
-#  define DOT_TILE(TB, CB) \
-    static void NAME(dot_##TB##_##CB)(const Dot *p) { NAME(dot_in_parts)(p, TB, CB); }
-#endif
 
 PACKED_TILE(1, 1) PACKED_TILE(1, 2) PACKED_TILE(1, 3) PACKED_TILE(1, 4) PACKED_TILE(1, 5) PACKED_TILE(1, 6)
 PACKED_TILE(1, 7) PACKED_TILE(1, 8) PACKED_TILE(2, 1) PACKED_TILE(2, 2) PACKED_TILE(2, 3) PACKED_TILE(2, 4)
@@ -285,6 +216,3 @@ static void (*const NAME(dot_tiles)[9][9])(const Dot *) = {
 #undef PACKED_TILE
 #undef STRIDED_TILE
 #undef DOT_TILE
-#undef PACKED_SUMS
-#undef STRIDED_SUMS
-#undef DOT_SUMS

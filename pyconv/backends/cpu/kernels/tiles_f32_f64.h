@@ -33,7 +33,6 @@ typedef struct {
 #define LANES LANES_F32
 #define NAME(x) x##_f32
 #define SUM sum_lanes_f32
-#define ALL_TILES 1
 #include "tiles.h"
 #undef T
 #undef V
@@ -41,7 +40,6 @@ typedef struct {
 #undef LANES
 #undef NAME
 #undef SUM
-#undef ALL_TILES
 
 #define T double
 #define V vf64
@@ -49,7 +47,6 @@ typedef struct {
 #define LANES LANES_F64
 #define NAME(x) x##_f64
 #define SUM sum_lanes_f64
-#define ALL_TILES 0                 /* float32 is the fast path; all tiles of both would be a tenth of the wheel */
 #include "tiles.h"
 #undef T
 #undef V
@@ -57,5 +54,4 @@ typedef struct {
 #undef LANES
 #undef NAME
 #undef SUM
-#undef ALL_TILES
 #endif
