@@ -11,7 +11,7 @@ import time
 
 from . import layers, page, tables
 from .networks import NETWORKS
-from .parts import PARTS, WITH_WORKERS, Session
+from .parts import PARTS, WITH_WORKERS, Bench
 from .report import SECTIONS
 from .workers import Staff
 
@@ -85,14 +85,14 @@ def measure(options, peers) -> dict:
     data = page.merged(kept(options, machine), {"machine": machine, "versions": {}, "absent": {}, "runs": {}})
     load, command = tables.load(), shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
     with Staff(options.threads, options.verbose) as staff:
-        session = Session(options, staff, peers, tell)
+        bench = Bench(options, staff, peers, tell)
         if WITH_WORKERS & set(options.only) and not staff.of(["pyconv"]):
             raise SystemExit(f"pyconv cannot be loaded: {staff.absent['pyconv']}")
         if {"layers", "profile"} & set(options.only):
             data["rates"] = layers.rates()
         for part in filter(options.only.__contains__, PARTS):
             start = time.perf_counter()
-            found = PARTS[part](session)
+            found = PARTS[part](bench)
             run = {"date": time.strftime("%Y-%m-%d %H:%M"), "rounds": rounds(found, options.rounds),
                    "threads": options.threads, "quick": options.quick,
                    "seconds": round(time.perf_counter() - start, 1), "load": load, "command": command}

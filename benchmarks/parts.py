@@ -23,7 +23,7 @@ BATCH_SIZES, SIZES, PIXELS = (16, 32, 64, 128, 256, 512, 1024), (32, 64, 128, 25
 FIRST = ("lenet5", "resnet20")
 
 
-class Session:
+class Bench:
     """One run: the options, the staff, and what one part leaves for another."""
 
     def __init__(self, options, staff, peers, tell):
@@ -58,14 +58,14 @@ def network_tasks(kind, options):
                    "compile": not options.quick}
 
 
-def of_networks(session, kind) -> list:
-    options = session.options
-    able = session.libraries if kind in options.only else ["pyconv", "torch"]
+def of_networks(bench, kind) -> list:
+    options = bench.options
+    able = bench.libraries if kind in options.only else ["pyconv", "torch"]
     able = [name for name in able if not (kind == "train" and name == "onnxruntime")]
     single = SCALED.get(kind) if "scaling" in options.only else None
-    results = [session.run(task, able, single=single) for task in session.wanted(network_tasks(kind, options))]
+    results = [bench.run(task, able, single=single) for task in bench.wanted(network_tasks(kind, options))]
     if single:
-        session.scaled[kind] = [r.as_dict(both_numbers_of_threads(r)) for r in results]
+        bench.scaled[kind] = [r.as_dict(both_numbers_of_threads(r)) for r in results]
     return [r.as_dict() for r in results]
 
 
@@ -74,17 +74,17 @@ def both_numbers_of_threads(result) -> list:
     return [m for one in alone for m in (result.of(one.worker.name, one.candidate), one)]
 
 
-def scaling(session) -> dict:
+def scaling(bench) -> dict:
     """kind -> results; taken from the parts "train" and "predict" of the same run if they are measured."""
     for kind in SCALED:
-        if kind not in session.scaled:
-            of_networks(session, kind)
-    return session.scaled
+        if kind not in bench.scaled:
+            of_networks(bench, kind)
+    return bench.scaled
 
 
-def single_layers(session) -> list:
-    return [session.run({**task, "threads": 1}, ["pyconv", "torch"], 3).as_dict()
-            for task in session.wanted(layers.tasks(session.options.quick))]
+def single_layers(bench) -> list:
+    return [bench.run({**task, "threads": 1}, ["pyconv", "torch"], 3).as_dict()
+            for task in bench.wanted(layers.tasks(bench.options.quick))]
 
 
 def set_tasks(options):
@@ -98,14 +98,14 @@ def set_tasks(options):
             yield {**task, "threads": 1}
 
 
-def instruction_sets(session) -> dict:
+def instruction_sets(bench) -> dict:
     """set -> results, of pyconv and PyTorch held to it."""
     found = {}
     for name, (own, peer) in SETS.items():
         roles = [workers.Role("pyconv", f"pyconv {name}", tuple(own)), workers.Role("torch", f"torch {name}",
                                                                                      tuple(peer))]
-        found[name] = [session.run(task, roles, 2).as_dict() for task in session.wanted(set_tasks(session.options))]
-        session.staff.dismiss(roles)
+        found[name] = [bench.run(task, roles, 2).as_dict() for task in bench.wanted(set_tasks(bench.options))]
+        bench.staff.dismiss(roles)
     return found
 
 
@@ -120,44 +120,44 @@ def linear_tasks():
             yield {**task, "kind": "predict", "title": f"{title}: predicting", "count": samples}
 
 
-def linear(session) -> list:
-    return [session.run(task, ["pyconv", "torch"], 3).as_dict() for task in session.wanted(linear_tasks())]
+def linear(bench) -> list:
+    return [bench.run(task, ["pyconv", "torch"], 3).as_dict() for task in bench.wanted(linear_tasks())]
 
 
-def profiles(session) -> dict:
+def profiles(bench) -> dict:
     """network -> "training" and "inference" -> family of layers -> what it takes."""
     found = {}
-    for name in session.options.networks:
-        answer = processes.repeated("profile", dict, name, ["pyconv"], 1, 1, session.tell)["pyconv"]
+    for name in bench.options.networks:
+        answer = processes.repeated("profile", dict, name, ["pyconv"], 1, 1, bench.tell)["pyconv"]
         found[name] = answer if isinstance(answer, str) else {key: answer[0][key] for key in ("training", "inference")}
     return found
 
 
-def first_step(session) -> dict:
-    rounds, others = (5, 3) if session.options.quick else (15, 7)
-    return {name: processes.repeated("first", lambda a: a["first"], name, session.in_processes, rounds,
-                                     session.options.threads, session.tell, others)
-            for name in FIRST if name in session.options.networks}
+def first_step(bench) -> dict:
+    rounds, others = (5, 3) if bench.options.quick else (15, 7)
+    return {name: processes.repeated("first", lambda a: a["first"], name, bench.in_processes, rounds,
+                                     bench.options.threads, bench.tell, others)
+            for name in FIRST if name in bench.options.networks}
 
 
-def imports(session) -> dict:
-    return processes.imports(*((7, 2) if session.options.quick else (20, 5)), session.tell)
+def imports(bench) -> dict:
+    return processes.imports(*((7, 2) if bench.options.quick else (20, 5)), bench.tell)
 
 
-def memory(session) -> dict:
-    return {name: processes.repeated("memory", lambda a: a["bytes"], name, session.in_processes,
-                                     1 if session.options.quick else 2, session.options.threads, session.tell)
-            for name in session.options.networks}
+def memory(bench) -> dict:
+    return {name: processes.repeated("memory", lambda a: a["bytes"], name, bench.in_processes,
+                                     1 if bench.options.quick else 2, bench.options.threads, bench.tell)
+            for name in bench.options.networks}
 
 
-def accuracy(session) -> dict:
-    return processes.repeated("accuracy", dict, "lenet5", session.in_processes, session.options.seeds,
-                              session.options.threads, session.tell)
+def accuracy(bench) -> dict:
+    return processes.repeated("accuracy", dict, "lenet5", bench.in_processes, bench.options.seeds,
+                              bench.options.threads, bench.tell)
 
 
-PARTS = {"train": lambda session: of_networks(session, "train"),
-         "predict": lambda session: of_networks(session, "predict"),
-         "one": lambda session: of_networks(session, "one"),
+PARTS = {"train": lambda bench: of_networks(bench, "train"),
+         "predict": lambda bench: of_networks(bench, "predict"),
+         "one": lambda bench: of_networks(bench, "one"),
          "scaling": scaling, "layers": single_layers, "sets": instruction_sets, "linear": linear, "profile": profiles,
          "first": first_step, "import": imports, "memory": memory, "accuracy": accuracy}
 WITH_WORKERS = {"train", "predict", "one", "scaling", "layers", "sets", "linear"}
