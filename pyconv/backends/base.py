@@ -16,7 +16,8 @@ class Program:
     together at the end; if the run raises an error, no variable has changed.
     """
 
-    # Whether a call takes `ahead`, the (arrays, rows) of the call after it, to bring these to its device meanwhile.
+    # Whether a call takes `ahead`, the (arrays, rows) of the call after it or a function that gives them, to bring
+    # these to its device meanwhile; and `on_host`, for NumPy arrays as results wherever the inputs are.
     looks_ahead = False
 
     def __call__(self, arrays, rows=None) -> list[np.ndarray]:

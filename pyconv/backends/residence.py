@@ -15,22 +15,24 @@ def taken(values) -> list:
             for value, device in ((v, _device(v)) for v in values)]
 
 
-def gathered(values, what) -> tuple:
+def gathered(values, what, mixed=False) -> tuple:
     """The backend of the GPU that holds the arrays among `values`, and the values with these as CuPy's.
 
     (None, values) if no GPU does, or CuPy is missing.
 
+    mixed: whether arrays may lie in the host's memory as well; single numbers always may.
+
     Raises
     ------
     ValueError
-        If arrays lie in several places: on another GPU, or (but for single numbers) in the host's memory.
+        If arrays lie in several places: on another GPU, or in the host's memory.
     """
     devices = [_device(v) for v in values]
     there = {d for d in devices if d is not None}
     if not there:
         return None, values
     others = [v for v, d in zip(values, devices, strict=True)
-              if d is None and (isinstance(v, np.ndarray) or is_foreign(v)) and np.ndim(v)]
+              if not mixed and d is None and (isinstance(v, np.ndarray) or is_foreign(v)) and np.ndim(v)]
     if len(there) > 1 or others:
         places = [f"cuda:{d}" for d in sorted(there)] + ["the host's memory"] * bool(others)
         raise ValueError(f"{what}: the arrays lie in {' and '.join(places)}; they must lie in one place. Move "

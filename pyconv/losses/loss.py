@@ -7,6 +7,7 @@ import numpy as np
 from .. import ops
 from ..config import floatx
 from ..graph import Tensor, Variable, is_float, is_half
+from ..ops.device import method_there
 from ..utils.foreign import to_hosts
 from ..utils.naming import snake_case
 
@@ -142,8 +143,9 @@ class Loss:
         """A bool tensor of the shape of the losses that tells which count, or None for all."""
         return None
 
+    @method_there
     def __call__(self, y_true, y_pred, sample_weight=None):
-        """The loss of a batch.
+        """The loss of a batch; of arrays that lie on a GPU it is computed and stays there.
 
         y_true, y_pred: tensors or arrays. sample_weight: (N,), or any shape that broadcasts to the losses.
         """

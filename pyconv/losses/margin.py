@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .. import ops
+from ..ops.base import operation
 from .loss import LossFunctionWrapper, mean_last, pair
 
 __all__ = ["CategoricalHinge", "Hinge", "SquaredHinge", "categorical_hinge", "hinge", "squared_hinge"]
@@ -15,6 +16,7 @@ def _signs(y_true):
     return ops.where(ops.equal(others, 0.0), 2.0 * y_true - 1.0, y_true)
 
 
+@operation
 def hinge(y_true, y_pred):
     """``mean(max(1 - y_true * y_pred, 0))`` over the last axis.
 
@@ -25,12 +27,14 @@ def hinge(y_true, y_pred):
     return mean_last(ops.maximum(1.0 - _signs(y_true) * y_pred, 0.0))
 
 
+@operation
 def squared_hinge(y_true, y_pred):
     """``mean(max(1 - y_true * y_pred, 0)**2)`` over the last axis. Labels and shapes as for `hinge`."""
     y_true, y_pred = pair("squared_hinge", y_true, y_pred)
     return mean_last(ops.square(ops.maximum(1.0 - _signs(y_true) * y_pred, 0.0)))
 
 
+@operation
 def categorical_hinge(y_true, y_pred):
     """``max(1 + max((1 - y_true) * y_pred) - sum(y_true * y_pred), 0)`` over the last axis.
 

@@ -7,6 +7,7 @@ import numpy as np
 from .. import ops
 from ..config import epsilon
 from ..graph import is_float
+from ..ops.base import operation
 from .loss import (
     LossFunctionWrapper,
     LossWithArguments,
@@ -26,6 +27,7 @@ __all__ = ["BinaryCrossentropy", "BinaryFocalCrossentropy", "CategoricalCrossent
            "sparse_categorical_crossentropy"]
 
 
+@operation
 def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1):
     """``-mean(y log p + (1 - y) log(1 - p))`` over `axis`, y being `y_true` and p `y_pred`.
 
@@ -70,6 +72,7 @@ def _log_probabilities(y_pred):
     return ops.log(ops.clip(p, epsilon(), 1.0 - epsilon()))
 
 
+@operation
 def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1):
     """``-sum(y_true * log(p))`` over the classes.
 
@@ -137,6 +140,7 @@ def _sparse_labels(y_true, y_pred, axis):
     return ops.cast(y_true, "int32") if str(y_true.dtype) == "bool" else y_true
 
 
+@operation
 def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
     """``-log(p[label])``: the cross-entropy of labels that are class numbers.
 
@@ -180,6 +184,7 @@ def _raised(x, exponent):
     return ops.square(x) if exponent == 2 else ops.power(x, float(exponent))
 
 
+@operation
 def binary_focal_crossentropy(y_true, y_pred, apply_class_balancing=False, alpha=0.25, gamma=2.0,
                               from_logits=False, label_smoothing=0.0, axis=-1):
     """Binary cross-entropy in which what is predicted well counts less, by the factor ``(1 - p_t)**gamma``;
@@ -215,6 +220,7 @@ def binary_focal_crossentropy(y_true, y_pred, apply_class_balancing=False, alpha
     return mean_last(values, axis)
 
 
+@operation
 def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_logits=False,
                                    label_smoothing=0.0, axis=-1):
     """``-sum(alpha * (1 - p)**gamma * y_true * log(p))`` over the classes (Lin et al., *Focal loss*, 2017).
@@ -248,6 +254,7 @@ def categorical_focal_crossentropy(y_true, y_pred, alpha=0.25, gamma=2.0, from_l
     return -ops.sum(_raised(1.0 - p, gamma) * alpha * (y_true * ops.log(p)), -1)
 
 
+@operation
 def categorical_generalized_cross_entropy(y_true, y_pred, q):
     """``(1 - p[label]**q) / q``: between cross-entropy (q near 0) and the mean absolute error (q near 1),
     less misled by wrong labels (Zhang and Sabuncu, *Generalized cross entropy loss*, 2018).
@@ -260,6 +267,7 @@ def categorical_generalized_cross_entropy(y_true, y_pred, q):
     return (1.0 - ops.power(p, float(q))) / q
 
 
+@operation
 def kl_divergence(y_true, y_pred):
     """``sum(y_true * log(y_true / y_pred))`` over the last axis; both are clipped to [epsilon, 1] first
     (Kullback and Leibler, *On information and sufficiency*, 1951).
@@ -271,6 +279,7 @@ def kl_divergence(y_true, y_pred):
     return ops.sum(y_true * ops.log(y_true / y_pred), -1)
 
 
+@operation
 def poisson(y_true, y_pred):
     """``mean(y_pred - y_true * log(y_pred + epsilon))`` over the last axis: the likelihood of counts `y_true`
     for expected counts `y_pred`, without its constant.

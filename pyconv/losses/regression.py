@@ -6,6 +6,7 @@ import math
 
 from .. import ops
 from ..config import epsilon
+from ..ops.base import operation
 from .loss import LossFunctionWrapper, LossWithArguments, check_axis, mean_last, pair
 
 __all__ = ["CosineSimilarity", "Huber", "LogCosh", "MeanAbsoluteError", "MeanAbsolutePercentageError",
@@ -14,6 +15,7 @@ __all__ = ["CosineSimilarity", "Huber", "LogCosh", "MeanAbsoluteError", "MeanAbs
            "mean_squared_logarithmic_error"]
 
 
+@operation
 def mean_squared_error(y_true, y_pred):
     """``mean((y_true - y_pred)**2)`` over the last axis.
 
@@ -24,6 +26,7 @@ def mean_squared_error(y_true, y_pred):
     return mean_last(ops.square(y_true - y_pred))
 
 
+@operation
 def mean_absolute_error(y_true, y_pred):
     """``mean(abs(y_true - y_pred))`` over the last axis.
 
@@ -34,6 +37,7 @@ def mean_absolute_error(y_true, y_pred):
     return mean_last(ops.absolute(y_true - y_pred))
 
 
+@operation
 def mean_absolute_percentage_error(y_true, y_pred):
     """``100 * mean(abs(y_true - y_pred) / max(abs(y_true), epsilon))`` over the last axis.
 
@@ -44,6 +48,7 @@ def mean_absolute_percentage_error(y_true, y_pred):
     return mean_last(ops.absolute(y_true - y_pred) / ops.maximum(ops.absolute(y_true), epsilon())) * 100.0
 
 
+@operation
 def mean_squared_logarithmic_error(y_true, y_pred):
     """``mean((log(y_true + 1) - log(y_pred + 1))**2)`` over the last axis; what is below epsilon counts as
     epsilon.
@@ -56,6 +61,7 @@ def mean_squared_logarithmic_error(y_true, y_pred):
     return mean_last(ops.square(logs[0] - logs[1]))
 
 
+@operation
 def huber(y_true, y_pred, delta=1.0):
     """The mean over the last axis of ``e**2 / 2`` where the error e is at most `delta`, and of
     ``delta * abs(e) - delta**2 / 2`` elsewhere (Huber, *Robust estimation of a location parameter*, 1964).
@@ -70,6 +76,7 @@ def huber(y_true, y_pred, delta=1.0):
                                delta * size - 0.5 * delta * delta))
 
 
+@operation
 def log_cosh(y_true, y_pred):
     """``mean(log(cosh(y_pred - y_true)))`` over the last axis, without overflow: near ``e**2 / 2`` for small
     errors e, near ``abs(e) - log(2)`` for large ones.
@@ -87,6 +94,7 @@ def _unit(x, axis):
     return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims=True), 1e-24))
 
 
+@operation
 def cosine_similarity(y_true, y_pred, axis=-1):
     """Minus the cosine of the angle between `y_true` and `y_pred` along `axis`: -1 for the same direction, 0
     for a right angle or a null vector, 1 for opposite directions.

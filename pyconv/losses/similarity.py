@@ -6,11 +6,13 @@ import numpy as np
 
 from .. import ops
 from ..config import epsilon
+from ..ops.base import operation
 from .loss import LossWithArguments, as_float, as_values, pair
 
 __all__ = ["Circle", "Dice", "Tversky", "circle", "dice", "tversky"]
 
 
+@operation
 def dice(y_true, y_pred, axis=None):
     """``1 - 2 * sum(y_true * y_pred) / (sum(y_true) + sum(y_pred) + epsilon)`` over `axis` (Milletari et al.,
     *V-Net*, 2016).
@@ -23,6 +25,7 @@ def dice(y_true, y_pred, axis=None):
     return 1.0 - 2.0 * both / (ops.sum(y_true, axis) + ops.sum(y_pred, axis) + epsilon())
 
 
+@operation
 def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     """``1 - both / (both + alpha * missed + beta * wrong + epsilon)`` over `axis`, with both the sum of
     ``y_true * y_pred``, missed that of ``y_true * (1 - y_pred)`` and wrong that of ``(1 - y_true) * y_pred``
@@ -39,6 +42,7 @@ def tversky(y_true, y_pred, alpha=0.5, beta=0.5, axis=None):
     return 1.0 - both / (both + missed * alpha + wrong * beta + epsilon())
 
 
+@operation
 def circle(y_true, y_pred, ref_labels=None, ref_embeddings=None, remove_diagonal=True, gamma=80, margin=0.4):
     """The circle loss of embeddings: those of one class are drawn together, others pushed apart, each pair by
     how far it is from its goal (Sun et al., *Circle loss*, 2020).

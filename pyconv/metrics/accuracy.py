@@ -7,6 +7,7 @@ import numpy as np
 from .. import ops
 from ..config import floatx
 from ..losses import as_float, as_values, match_ranks
+from ..ops.base import operation
 from .metric import MeanMetricWrapper
 
 __all__ = ["Accuracy", "BinaryAccuracy", "CategoricalAccuracy", "SparseCategoricalAccuracy",
@@ -19,6 +20,7 @@ def _hits(condition):
     return ops.cast(condition, floatx())
 
 
+@operation
 def accuracy(y_true, y_pred):
     """1.0 where label and prediction are equal. y_true, y_pred: equal shapes, or (N,) beside (N, 1)."""
     y_pred = as_values(y_pred)
@@ -27,6 +29,7 @@ def accuracy(y_true, y_pred):
     return _hits(ops.equal(y_true, y_pred))
 
 
+@operation
 def binary_accuracy(y_true, y_pred, threshold=0.5):
     """1.0 where ``y_pred > threshold`` agrees with the label 0 or 1. Shapes as for `accuracy`."""
     y_pred = as_float(y_pred)
@@ -35,6 +38,7 @@ def binary_accuracy(y_true, y_pred, threshold=0.5):
     return _hits(ops.equal(y_true, ops.cast(ops.greater(y_pred, threshold), str(y_pred.dtype))))
 
 
+@operation
 def categorical_accuracy(y_true, y_pred):
     """1.0 where the largest prediction is at the largest label.
 
@@ -46,6 +50,7 @@ def categorical_accuracy(y_true, y_pred):
     return _hits(ops.equal(ops.argmax(y_true, -1), ops.argmax(y_pred, -1)))
 
 
+@operation
 def sparse_categorical_accuracy(y_true, y_pred):
     """1.0 where the largest prediction is at the label. y_true: (...) or (..., 1). y_pred: (..., classes)."""
     y_pred = as_values(y_pred)
@@ -53,6 +58,7 @@ def sparse_categorical_accuracy(y_true, y_pred):
                            ops.argmax(y_pred, -1)))
 
 
+@operation
 def top_k_categorical_accuracy(y_true, y_pred, k=5):
     """1.0 where the label's class is among the k largest predictions; ties count.
 
@@ -64,6 +70,7 @@ def top_k_categorical_accuracy(y_true, y_pred, k=5):
     return _in_top_k(ops.argmax(y_true, -1), y_pred, k)
 
 
+@operation
 def sparse_top_k_categorical_accuracy(y_true, y_pred, k=5, from_sorted_ids=False):
     """1.0 where the label is among the k largest predictions; ties count. y_true: (...) or (..., 1).
 

@@ -8,6 +8,7 @@ from .. import ops
 from ..config import floatx
 from ..graph import Variable
 from ..losses import as_float, as_values, match_ranks
+from ..ops.device import method_there
 from ..utils.naming import snake_case
 
 __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
@@ -16,7 +17,8 @@ __all__ = ["Mean", "MeanMetricWrapper", "Metric", "Sum"]
 class Metric:
     """Base class. A subclass makes variables in `__init__`, and writes `update_state` and `result` with ops.
 
-    Inside a traced step the updates become part of the program; outside they take place at once.
+    Inside a traced step the updates become part of the program; outside they take place at once, on the GPU if the
+    arrays lie there.
 
     Parameters
     ----------
@@ -26,6 +28,11 @@ class Metric:
     """
 
     direction = None       # "up" if larger is better, "down" if smaller is, None if it is not known
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "update_state" in cls.__dict__:
+            cls.update_state = method_there(cls.update_state)
 
     def __init__(self, dtype=None, name=None):
         self.name = name or snake_case(type(self).__name__)

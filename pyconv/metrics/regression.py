@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import losses, ops
 from ..config import epsilon
 from ..losses import as_float, match_ranks
+from ..ops.base import operation
 from .metric import Mean, MeanMetricWrapper, Metric
 
 __all__ = ["ConcordanceCorrelation", "CosineSimilarity", "LogCoshError", "MeanAbsoluteError",
@@ -22,6 +23,7 @@ def _pair(name, y_true, y_pred):
     return y_true, y_pred
 
 
+@operation
 def cosine_similarity(y_true, y_pred, axis=-1):
     """The cosine of the angle between `y_true` and `y_pred` along `axis`: minus the loss of the same name.
 
@@ -34,6 +36,7 @@ def _centred(x, axis):
     return x - ops.mean(x, axis, keepdims=True)
 
 
+@operation
 def pearson_correlation(y_true, y_pred, axis=-1):
     """``covariance / (deviation * deviation)`` along `axis`, from -1 to 1; NaN for constants (Pearson, 1895).
 
@@ -44,6 +47,7 @@ def pearson_correlation(y_true, y_pred, axis=-1):
     return ops.mean(a * b, axis) / (roots[0] * roots[1])
 
 
+@operation
 def concordance_correlation(y_true, y_pred, axis=-1):
     """``2 * covariance / (variance + variance + (mean - mean)**2 + epsilon)`` along `axis`: 1 for equal
     numbers, less than the correlation where scale or mean differ (Lin, *A concordance correlation

@@ -6,17 +6,22 @@
     run = data.runner(function)
     for item in data.epoch():
         result = run(item)
+
+Arrays that lie on a GPU stay there. On a backend that looks ahead, the next batch is brought to the device while one is
+computed; a batch of an iterable is read for that purpose when the step before has been launched.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
+import weakref
 
 import numpy as np
 
 from .. import random
-from ..backends.residence import taken
+from ..backends.residence import gathered, taken
 from ..config import floatx
 from ..graph import canonical, flatten, is_nest, map_structure, pack
 from ..ops.function import as_native
@@ -55,7 +60,10 @@ def to_array(value, name, stay=False) -> np.ndarray:
     if stay and is_foreign(value):
         (value,) = taken([value])
         if cuda_device(value) is not None and value.ndim:
-            canonical(value.dtype)
+            try:
+                canonical(value.dtype)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
             return value
     try:
         array = np.asarray(to_hosts(value))
@@ -159,6 +167,7 @@ def weights_of_classes(y, class_weight) -> np.ndarray:
     if not isinstance(class_weight, dict):
         raise TypeError(f"class_weight must be a dictionary label -> weight, got "
                         f"{type(class_weight).__name__}.")
+    y = to_hosts(y)
     if y is None or is_nest(y):
         raise ValueError("class_weight needs one array of labels y; for several outputs use sample_weight.")
     labels = y
@@ -187,7 +196,7 @@ def weigh(y, sample_weight, class_weight):
         return weights
     if is_nest(sample_weight):
         raise ValueError("class_weight and sample_weight for several outputs cannot be used together.")
-    return weights.reshape((-1,) + (1,) * (sample_weight.ndim - 1)) * sample_weight
+    return weights.reshape((-1,) + (1,) * (sample_weight.ndim - 1)) * to_hosts(sample_weight)
 
 
 def split(x, y, sample_weight, fraction):
@@ -256,8 +265,8 @@ class ArrayData:
         for _ in range(self.steps):
             yield next(self._stream)
 
-    def runner(self, function):
-        """A function that runs one step of a `Function` on an item of `epoch`."""
+    def runner(self, function, guard=None):
+        """A function that runs one step of a `Function` on an item of `epoch`; the results are on the host."""
         args, leaves, programs = self.args, flatten(self.args), {}
 
         def run(rows):
@@ -266,10 +275,23 @@ class ArrayData:
             if found is None:
                 found = programs[n] = function.program(args, leaves, n)
             program, result = found
-            if program.looks_ahead and self.upcoming is not None and len(self.upcoming) == n:
-                return pack(result, program(leaves, rows, ahead=(leaves, self.upcoming)))
-            return pack(result, program(leaves, rows))
+            if not program.looks_ahead:
+                return pack(result, program(leaves, rows))
+            upcoming = self.upcoming
+            ahead = (leaves, upcoming) if upcoming is not None and len(upcoming) == n else None
+            return pack(result, program(leaves, rows, ahead=ahead, on_host=True))
         return run
+
+
+_left = weakref.WeakKeyDictionary()     # iterator -> (batch, error) that was read ahead and has not had its turn yet
+
+
+def _can_be_left(source) -> bool:
+    try:
+        hash(weakref.ref(source))
+    except TypeError:
+        return False
+    return True
 
 
 class BatchData:
@@ -278,6 +300,9 @@ class BatchData:
     An iterable that can be read again (a list, a DataLoader, anything whose `__iter__` starts anew) starts
     anew in each epoch, or, with `steps`, whenever it ends. A generator is read on; when it ends early,
     training ends.
+
+    A batch that was read ahead is the next one also if this object is gone before its turn: a generator loses none. So
+    does an error that the iterable raised wait for its turn.
     """
 
     def __init__(self, source, class_weight=None, steps=None):
@@ -288,31 +313,77 @@ class BatchData:
         if steps is None and length is not None:
             self.num_batches = len(source) or None
         self._iterator, self._ended = None, False
+        self._epoch = self._following = None        # what is read in this epoch; (batch, error) that was read ahead
+        self._may_look = self.restarts or _can_be_left(source)
 
     def _read(self):
-        if hasattr(self.source, "__iter__"):
-            return iter(self.source)
-        return (self.source[i] for i in range(len(self.source)))
+        if self.restarts and not hasattr(self.source, "__iter__"):
+            return (self.source[i] for i in range(len(self.source)))
+        return iter(self.source) if self.restarts or not self._may_look else self._read_on()
+
+    def _read_on(self):
+        """A generator's batches, from the one on that somebody else had read ahead."""
+        batch, error = _left.pop(self.source, (None, None))
+        if error is not None:
+            raise error
+        if batch is not None:
+            yield batch
+        for batch in self.source:           # `yield from` would close the generator together with this one
+            yield batch
+
+    def _batches(self):
+        """What the iterable gives in one epoch."""
+        if self.steps is None:
+            for batch in self._read() if not self._ended else ():
+                yield batch
+            return
+        for _ in range(self.steps):
+            batch = self._next()
+            if batch is None:
+                return
+            yield batch
 
     def epoch(self):
         """The batches, as (x, y, sample_weight) nests of arrays."""
-        if self.steps is None:
-            count = 0
-            for batch in self._read() if not self._ended else ():
-                count += 1
-                yield self._prepare(batch)
-            self._ended = not self.restarts
-            if hasattr(self.source, "on_epoch_end"):
-                self.source.on_epoch_end()
-            if not count:
-                self._warn(0)
-            return
-        for step in range(self.steps):
-            batch = self._next()
+        self._epoch, self._following, count = self._batches(), None, 0
+        while True:
+            batch, error = self._following or self._pull()
+            self._following = None
+            if not self.restarts and self._may_look:
+                _left.pop(self.source, None)
+            if error is not None:
+                raise error
             if batch is None:
-                self._warn(step)
-                return
-            yield self._prepare(batch)
+                break
+            count += 1
+            yield batch
+        if self.steps is not None:
+            if count < self.steps:
+                self._warn(count)
+            return
+        self._ended = not self.restarts
+        if hasattr(self.source, "on_epoch_end"):
+            self.source.on_epoch_end()
+        if not count:
+            self._warn(0)
+
+    def _pull(self, ahead=False) -> tuple:
+        """(batch, None), (None, error), or (None, None) at the end."""
+        batch = found = None
+        try:
+            batch = next(self._epoch, None)
+            found = None if batch is None else self._prepare(batch), None
+        except BaseException as error:          # Ctrl-C in the iterable's code as well: it has its turn
+            found = None, error
+        if ahead and not self.restarts and (batch is not None or found[1] is not None):
+            _left[self.source] = batch, found[1] if batch is None else None
+        return found
+
+    def look_ahead(self):
+        """The batch after the one that `epoch` gave last; None at the end of the epoch and in place of an error."""
+        if self._following is None and self._may_look:
+            self._following = self._pull(ahead=True)
+        return self._following[0] if self._following else None
 
     def _next(self):
         for _ in range(2):
@@ -336,14 +407,35 @@ class BatchData:
 
     def _prepare(self, batch):
         x, y, sample_weight = unpack_x_y_sample_weight(batch)
-        x, y = as_arrays(x, "x"), as_arrays(y, "y")
-        sample_weight = as_arrays(sample_weight, "sample_weight")
+        x, y = as_arrays(x, "x", True), as_arrays(y, "y", True)
+        sample_weight = as_arrays(sample_weight, "sample_weight", True)
         check_lengths(x, y, sample_weight)
+        gathered(flatten((x, y, sample_weight)), "A batch", mixed=True)
         return x, y, weigh(y, sample_weight, self.class_weight)
 
-    def runner(self, function):
-        """A function that runs one step of a `Function` on an item of `epoch`."""
-        return lambda batch: function(*batch)
+    def runner(self, function, guard=None, part=slice(None), on_host=True):
+        """A function that runs one step of a `Function` on an item of `epoch`.
+
+        guard: a `WholeSteps`; Ctrl-C does not wait while the iterable is read.
+        part: which of (x, y, sample_weight) the `Function` takes. on_host: whether results are NumPy arrays also if the
+        batch lies on a GPU.
+        """
+        def run(batch):
+            given = batch[part]
+
+            def ahead():
+                if guard and guard.pending:
+                    return None
+                with guard.opened() if guard else contextlib.nullcontext():
+                    following = self.look_ahead()
+                found = flatten(following[part]) if following else []
+                return (found, None) if kinds(found) == kinds(flatten(given)) else None
+            return function(*given, ahead=ahead, on_host=on_host)
+        return run
+
+
+def kinds(leaves) -> list:
+    return [(a.shape, a.dtype) for a in leaves]
 
 
 def _is_batches(x, y) -> bool:
@@ -357,9 +449,8 @@ def _is_batches(x, y) -> bool:
     return hasattr(x, "__iter__") or hasattr(x, "__getitem__") and hasattr(x, "__len__")
 
 
-def make_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False, class_weight=None, steps=None,
-              stay=False):
-    """The adapter for the arguments of fit or evaluate. stay: as for `to_array`.
+def make_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False, class_weight=None, steps=None):
+    """The adapter for the arguments of fit, evaluate or predict.
 
     Raises
     ------
@@ -383,8 +474,9 @@ def make_data(x, y=None, sample_weight=None, batch_size=None, shuffle=False, cla
         return BatchData(x, class_weight, steps)
     if isinstance(x, (str, bytes)):
         raise TypeError(f"x is a text, {x!r}; expected an array or an iterable of batches.")
-    x, y = as_arrays(x, "x", stay), as_arrays(y, "y")
-    sample_weight = as_arrays(sample_weight, "sample_weight")
+    x, y = as_arrays(x, "x", True), as_arrays(y, "y", True)
+    sample_weight = as_arrays(sample_weight, "sample_weight", True)
     check_lengths(x, y, sample_weight)
+    gathered(flatten((x, y, sample_weight)), "x, y and sample_weight", mixed=True)
     sample_weight = weigh(y, sample_weight, class_weight)
     return ArrayData(x, y, sample_weight, batch_size or DEFAULT_BATCH_SIZE, shuffle, steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 
@@ -36,6 +37,15 @@ class WholeSteps:
             self.pending = True
         else:
             raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def opened(self):
+        """Within a step, around code of the user's: Ctrl-C is raised there at once."""
+        busy, self.busy = self.busy, False
+        try:
+            yield
+        finally:
+            self.busy = busy
 
     def run(self, step, item):
         """``step(item)``, as a whole; KeyboardInterrupt afterwards if there was one meanwhile."""

@@ -71,7 +71,7 @@ class Predictor:
         from .trainer import check_verbose
         verbose = check_verbose(verbose)
         steps = check_count("steps", steps)
-        data = make_data(x, batch_size=batch_size, steps=steps, stay=True)
+        data = make_data(x, batch_size=batch_size, steps=steps)
         followed = callbacks is not None or verbose in (1, 2)
         if isinstance(data, BatchData):
             return self._predict_batches(data, callbacks, verbose)
@@ -130,15 +130,18 @@ class Predictor:
         function = self._functions().predict
         watch = _Watch(self, callbacks, verbose, data.num_batches)
         parts, nest = [], None
-        for step, (x, _, _) in enumerate(data.epoch()):
+        run = data.runner(function, part=slice(1), on_host=False)
+        for step, batch in enumerate(data.epoch()):
             watch.begin(step)
-            nest = function(x)
+            nest = run(batch)
             parts.append(flatten(nest))
             watch.end(step, lambda nest=nest: nest)
         if not parts:
             raise ValueError("There is nothing to predict: the iterable gave no batch.")
         watch.finish()
-        return pack(nest, [np.concatenate(leaves) for leaves in zip(*parts, strict=True)])
+        backend, _ = gathered(flatten(parts), "predict")
+        join = backend.joined if backend else np.concatenate
+        return pack(nest, [join(leaves) for leaves in zip(*parts, strict=True)])
 
 
 _QUIET = ("auto", 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .. import ops, optimizers
+from ..backends.residence import gathered
 from ..callbacks import CallbackList
 from ..graph import flatten, gradients, is_float, map_structure, placeholder
 from ..layers.tracking import structure_version
@@ -330,12 +331,13 @@ class Trainer(Predictor):
         return self.history
 
     def _train(self, data, callbacks, epochs, validation, should_validate):
-        run = data.runner(self._functions(_inputs_of(data)).train)
+        guard = WholeSteps()
+        run = data.runner(self._functions(_inputs_of(data)).train, guard)
         begin, end = callbacks.hooks["on_train_batch_begin"], callbacks.hooks["on_train_batch_end"]
         self.stop_training = False
         self._initial_epoch, self._initial_batch = epochs.start, 0
         epoch_logs: dict = {}
-        with WholeSteps() as guard:
+        with guard:
             try:
                 callbacks.call("on_train_begin", {})
                 # A callback that brings an earlier run back has said there where that was.
@@ -397,7 +399,7 @@ class Trainer(Predictor):
         return logs if return_dict else _as_list(logs)
 
     def _evaluate(self, data, callbacks, guard) -> dict:
-        run = data.runner(self._functions(_inputs_of(data)).test)
+        run = data.runner(self._functions(_inputs_of(data)).test, guard)
         begin, end = callbacks.hooks["on_test_batch_begin"], callbacks.hooks["on_test_batch_end"]
         self.reset_metrics()
         callbacks.call("on_test_begin", {})
@@ -434,12 +436,14 @@ class Trainer(Predictor):
         return self._on_batch("test", x, y, sample_weight, None, return_dict)
 
     def _on_batch(self, kind, x, y, sample_weight, class_weight, return_dict):
-        x, y, sample_weight = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(sample_weight, "sample_weight")
+        x, y = as_arrays(x, "x", True), as_arrays(y, "y", True)
+        sample_weight = as_arrays(sample_weight, "sample_weight", True)
         check_lengths(x, y, sample_weight)
+        gathered(flatten((x, y, sample_weight)), f"{kind}_on_batch", mixed=True)
         function = getattr(self._functions(x), kind)
         self.reset_metrics()
         with WholeSteps() as guard:
-            logs = _floats(guard.run(lambda args: function(*args),
+            logs = _floats(guard.run(lambda args: function(*args, on_host=True),
                                      (x, y, weigh(y, sample_weight, class_weight))))
         return logs if return_dict else _as_list(logs)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from ..backends.residence import gathered
-from ..graph import flatten, map_structure, pack
+from ..graph import FunctionalTensor, Tensor, current_trace, flatten, map_structure, pack
 from ..utils.foreign import is_foreign
 
-__all__ = ["computed_there"]
+__all__ = ["computed_there", "method_there"]
 
 MOST_FUNCTIONS = 512
 _functions: dict = {}           # (function, its arguments but for the arrays on GPUs) -> Function
@@ -22,29 +24,48 @@ class _Array:
 _ARRAY = _Array()
 
 
-def computed_there(function, args, kwargs):
+def method_there(method):
+    """Make a method that is written with ops compute on the GPU that holds the arrays among its arguments.
+
+    Its programs are the object's. The results are CuPy arrays, variables that it assigns have their new values there.
+    """
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        leaves = flatten([list(args), kwargs])
+        if any(map(is_foreign, leaves)) and current_trace() is None \
+                and not any(isinstance(v, (Tensor, FunctionalTensor)) for v in leaves):
+            functions = self.__dict__.setdefault("_functions_there", {})
+            found = computed_there(wrapper.__get__(self), args, kwargs, functions, getattr(self, "name", None))
+            if found is not None:
+                return found[0]
+        return method(self, *args, **kwargs)
+    return wrapper
+
+
+def computed_there(function, args, kwargs, functions=_functions, name=None):
     """``function(*args, **kwargs)`` on the GPU that holds the arrays among the arguments; None if that is the host.
 
     The results are CuPy arrays, in a tuple of their own so that they differ from None. Errors as for `gathered`.
+    functions: where the compiled function is kept. name: for messages; default the function's.
     """
     from .function import Function
     nest = [list(args), kwargs]
     leaves = flatten(nest)
-    backend, values = gathered(leaves, function.__name__)
+    backend, values = gathered(leaves, name or function.__name__)
     if backend is None:
         return None
     arrays = [v for v in values if is_foreign(v)]           # nothing else is any more
     skeleton = map_structure(lambda leaf: _ARRAY if is_foreign(leaf) else leaf, pack(nest, values))
     key = function, backend.name, _hashable(skeleton)
-    found = _functions.get(key)
+    found = functions.get(key)
     if found is None:
         def run(*tensors):
             values = iter(tensors)
             run_args, run_kwargs = map_structure(lambda leaf: next(values) if leaf is _ARRAY else leaf, skeleton)
             return function(*run_args, **run_kwargs)
-        found = _functions[key] = Function(run)
-        while len(_functions) > MOST_FUNCTIONS:
-            _functions.pop(next(iter(_functions)), None)
+        found = functions[key] = Function(run)
+        while len(functions) > MOST_FUNCTIONS:
+            functions.pop(next(iter(functions)), None)
     program, structure = found.program(tuple(arrays), arrays)
     return (pack(structure, program(arrays)),)
 

@@ -65,14 +65,15 @@ class Function:
             self.programs.pop(next(iter(self.programs)), None)
         return found
 
-    def __call__(self, *args, rows=None):
+    def __call__(self, *args, rows=None, **options):
         """Run on nested arrays. With `rows`, row indices into arrays that are longer than the batch.
 
         Results lie where the arrays do: on a GPU if any of these is there.
+        options: `ahead` and `on_host`, for programs that take them (`backends.base.Program.looks_ahead`).
         """
         leaves = flatten(args)
         program, result = self.program(args, leaves, None if rows is None else len(rows))
-        return pack(result, program(leaves, rows))
+        return pack(result, program(leaves, rows, **options if program.looks_ahead else {}))
 
 
 def _structure(value):

@@ -1,11 +1,14 @@
 """Arrays that lie on a GPU are computed with there, and results stay there; arrays in several places are an error."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 import pyconv
 from pyconv import backends, layers, ops
 from pyconv.backends.cuda import driver
+from pyconv.graph import trace
 from tests.cuda.emulator import standin, streams
 
 X = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
@@ -133,16 +136,129 @@ def test_models():
         model(on_device(X.astype("complex64")))
 
 
-def test_training_takes_copies():
-    """Rows are picked on the host, so whole arrays come there once."""
-    def run(x, y):
-        pyconv.random.set_random_seed(3)
-        model = pyconv.Sequential([pyconv.Input((5,)), layers.Dense(3)])
-        model.compile("sgd", "mse")
-        model.fit(x, y, batch_size=4, verbose=0)
-        return [*model.get_weights(), model.train_on_batch(x, y)]
-    for a, b in zip(run(on_device(X), on_device(X[:, :3].copy())), run(X, X[:, :3]), strict=True):
-        np.testing.assert_array_equal(a, b)
+def crossings(function):
+    """What a function gives, and the sizes of the copies to the device and from there that it takes."""
+    start = len(standin.crossed)
+    out = function()
+    return out, *([n for way, n in standin.crossed[start:] if way == which] for which in ("H2D", "D2H"))
+
+
+def classifier():
+    pyconv.random.set_random_seed(3)
+    model = pyconv.Sequential([pyconv.Input((5,)), layers.Dense(4, "tanh"), layers.Dense(3)])
+    model.compile(pyconv.optimizers.SGD(0.1, 0.9), pyconv.losses.SparseCategoricalCrossentropy(from_logits=True),
+                  metrics=["accuracy"], weighted_metrics=["accuracy"])
+    return model
+
+
+LABELS, WEIGHTS = np.array([0, 2, 1, 1, 0, 2]), np.arange(6, dtype="float32")
+STEPS = {
+    "train_on_batch": lambda model, x, y, w: model.train_on_batch(x, y, w),
+    "test_on_batch": lambda model, x, y, w: model.test_on_batch(x, y, w),
+    "evaluate": lambda model, x, y, w: model.evaluate(x, y, batch_size=4, sample_weight=w, verbose=0),
+    "fit": lambda model, x, y, w: (pyconv.random.set_random_seed(4), model.fit(
+        x, y, batch_size=4, sample_weight=w, verbose=0).history["loss"])[1],
+    "batches": lambda model, x, y, w: model.fit([(x, y, w)] * 2, verbose=0).history["loss"],
+    "validation": lambda model, x, y, w: model.fit(
+        x, y, 6, verbose=0, shuffle=False, validation_data=(x, y, w)).history["val_loss"]}
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("make", [on_device, lambda a: Tensor(on_device(a))], ids=["CuPy", "DLPack"])
+def test_training_and_evaluation_where_the_arrays_lie(step, make):
+    """Only numbers of rows go to the device; losses and metrics come back, and an error's number."""
+    model, expected = classifier(), classifier()
+    arrays = [make(a) for a in (X, LABELS, WEIGHTS)]
+    STEPS[step](model, *arrays)                                     # the weights are copied
+    STEPS[step](expected, X, LABELS, WEIGHTS)
+    found, to_device, to_host = crossings(lambda: STEPS[step](model, *arrays))
+    np.testing.assert_allclose(found, STEPS[step](expected, X, LABELS, WEIGHTS), rtol=1e-5)
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert type(found) is list and all(isinstance(n, float) for n in found)
+    assert max(to_host) <= 5 * 256          # three outputs and the status, each in a place of its own
+    # State that `reset_metrics` has set, four bytes each, and numbers of rows.
+    assert max(to_device, default=0) <= (16 if step in ("evaluate", "fit") else 4 * 6 if step == "validation" else 8)
+    assert pyconv.config.backend() == "cpu"
+
+
+def test_labels_in_the_host_s_memory_go_along():
+    model, expected = classifier(), classifier()
+    for step in ("train_on_batch", "evaluate", "fit"):
+        np.testing.assert_allclose(STEPS[step](model, on_device(X), LABELS, WEIGHTS),
+                                   STEPS[step](expected, X, LABELS, WEIGHTS), rtol=1e-5)
+    kinds = {0: 2.0, 2: 0.5}
+    np.testing.assert_allclose(model.train_on_batch(on_device(X), on_device(LABELS), class_weight=kinds),
+                               expected.train_on_batch(X, LABELS, class_weight=kinds), rtol=1e-5)
+    with pytest.raises(TypeError, match="^y: dtype 'complex64' is not supported"):
+        model.train_on_batch(X, on_device(X[:, 0].astype("complex64")))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64", "bool"])
+def test_rows_of_arrays_on_the_device(dtype):
+    whole = (X * 50).astype(dtype)
+    program = backends.get("cuda").compile(trace(lambda t: ops.cast(t, "float64"), [((4, 5), dtype)])[0])
+    rows = np.array([5, 0, 3, 3])
+    for array in (on_device(whole), whole):
+        np.testing.assert_array_equal(program([array], rows, on_host=True)[0], whole[rows])
+    np.testing.assert_array_equal(program([on_device(whole)], rows[::-1].copy())[0].get(), whole[rows[::-1]])
+    for wrong in ([0, 1, 2, 6], [0, -1, 2, 3]):
+        with pytest.raises(IndexError, match="an array with 6"):
+            program([on_device(whole)], np.array(wrong))
+
+
+PREDICTED = np.random.default_rng(1).uniform(0.05, 0.95, (6, 3)).astype("float32")
+TRUE = np.eye(3, dtype="float32")[LABELS]
+
+
+@pytest.mark.parametrize("loss", [
+    pyconv.losses.SparseCategoricalCrossentropy(), pyconv.losses.BinaryCrossentropy(label_smoothing=0.1),
+    pyconv.losses.Huber(), pyconv.losses.Dice(), pyconv.losses.mean_squared_error, pyconv.losses.kl_divergence,
+    pyconv.metrics.binary_accuracy], ids=lambda loss: getattr(loss, "name", None) or loss.__name__)
+def test_losses(loss):
+    """Objects and functions alike; the loss stays on the device."""
+    y = LABELS if "sparse" in getattr(loss, "name", "") else TRUE
+    there = on_device(y), on_device(PREDICTED)
+    loss(*there)                            # its constants are copied
+    found, to_device, to_host = crossings(lambda: loss(*there))
+    assert type(found) is standin.ndarray and not to_device and max(to_host) <= 256
+    np.testing.assert_allclose(found.get(), loss(y, PREDICTED), rtol=2e-5, atol=1e-6)
+    if isinstance(loss, pyconv.losses.Loss) and "dice" not in loss.name:
+        np.testing.assert_allclose(loss(*there, on_device(WEIGHTS)).get(), loss(y, PREDICTED, WEIGHTS), rtol=2e-5)
+    with pytest.raises(ValueError, match="lie in cuda:0 and the host's memory"):
+        loss(y, on_device(PREDICTED))
+
+
+def test_every_function_of_losses_and_metrics_computes_there():
+    """As `operation` sees to."""
+    found = [f for module in (pyconv.losses, pyconv.metrics) for f in map(vars(module).get, module.__all__)
+             if inspect.isfunction(f) and "y_pred" in inspect.signature(f).parameters]
+    assert len(found) > 28 and all(f.__wrapped__.__name__ == f.__name__ for f in found)
+
+
+METRICS = {"sparse_categorical_accuracy": LABELS, "AUC": TRUE, "F1Score": TRUE, "MeanIoU": None, "Mean": None}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics(name):
+    """Their state stays on the device until the result is asked for, and goes on with arrays of the host."""
+    def metric():
+        if name == "MeanIoU":
+            return pyconv.metrics.MeanIoU(3)
+        found = pyconv.metrics.get(name)
+        return found if isinstance(found, pyconv.metrics.Metric) else pyconv.metrics.MeanMetricWrapper(found)
+    given = {"MeanIoU": (LABELS, LABELS[::-1].copy()), "Mean": (PREDICTED,)}.get(name, (METRICS[name], PREDICTED))
+    own, expected = metric(), metric()
+    there = [on_device(a) for a in given]
+    own.update_state(*there)
+    _, to_device, to_host = crossings(lambda: own.update_state(*there))
+    assert not to_device and all(n <= 256 for n in to_host)
+    own.update_state(*given)
+    for _ in range(3):
+        expected.update_state(*given)
+    np.testing.assert_allclose(own.result(), expected.result(), rtol=1e-5, atol=1e-6)
+    own.reset_state()
+    np.testing.assert_allclose(own(*there), metric()(*given), rtol=1e-5, atol=1e-6)
 
 
 def test_places_do_not_mix():

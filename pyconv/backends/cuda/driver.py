@@ -16,7 +16,7 @@ import numpy as np
 
 from ...graph import Variable
 from ...utils.locks import RLock
-from .elementwise import PRELUDE
+from .elementwise import BLOCK, PRELUDE
 
 __all__ = ["Driver", "Storage", "description", "fetched", "provide", "reason_against"]
 
@@ -249,6 +249,17 @@ class Driver:
     def copy(self, target, source):
         """Copy one array on the device into another of as many bytes."""
         target.data.copy_from_device_async(source.data, source.nbytes, self.stream)
+
+    def take(self, target, array, rows):
+        """Copy the rows of an array with the given numbers, all on the device, to bytes there."""
+        from .planner import UNSIGNED, blocks_for
+        size, word = array.dtype.itemsize, np.dtype(f"uint{8 * array.dtype.itemsize}")
+        n, inner = target.nbytes // size, array.size // array.shape[0]
+        kernel = self.kernel("indexing", f"take<{UNSIGNED[size]}>")
+        with self.device, self.stream:
+            kernel(blocks_for(n), (BLOCK,),
+                   (array.view(word), rows, target.view(word), np.int64(array.shape[0]), np.int64(n // inner),
+                    np.int64(inner), np.int64(n)))
 
     def download(self, array, out):
         """Copy to the host, and wait for it."""

@@ -17,6 +17,13 @@ __all__ = ["CUDAProgram"]
 NO_ERROR = 0x7FFFFFFF       # as in kernels/copy.cu
 
 
+class _Run:
+    """A run that was launched: where its results are to be, then these, or the error."""
+
+    def __init__(self, on_device, out):
+        self.on_device, self.out, self.error = on_device, out, None
+
+
 class CUDAProgram(Program):
     """Launches over an arena. Several threads may call it at once; one run at a time uses the device.
 
@@ -24,9 +31,9 @@ class CUDAProgram(Program):
     them into a CUDA graph, which is replayed from then on; PYCONV_CUDA_GRAPHS=0 leaves that out. Where the capture
     fails, `uncaptured` has the reason, and the kernels go on being launched one by one.
 
-    A run that is told which batch comes next brings it to the device while it computes: from `staging` to `landing`, on
-    a stream of its own. The next run waits for that, on the device, and copies it to where the launches read their
-    inputs; the copy after that into `landing` waits until this has been done.
+    A run that is told which batch comes next, or is given a function that says so, brings it to the device while it
+    computes: from `staging` to `landing`, on a stream of its own. The next run waits for that, on the device, and
+    copies it to where the launches read their inputs; the copy after that into `landing` waits until that is done.
     """
 
     looks_ahead = True
@@ -53,6 +60,7 @@ class CUDAProgram(Program):
         self.result = driver.host(plan.outputs_size)
         # For the next batch: its place; when `staging` has been read, and `landing`; (arrays, rows) of what is there.
         self.landing, self.ahead, self.read, self.taken = None, None, None, None
+        self.rows, self.pending = None, None        # numbers of rows to take on the device; the run under way
         self.inputs, self.places, offset = [], [], 0
         for tensor in graph.inputs:
             nbytes = math.prod(tensor.shape) * itemsize(tensor.dtype)
@@ -100,20 +108,29 @@ class CUDAProgram(Program):
     def __call__(self, arrays, rows=None, ahead=None, on_host=False, out=None):
         """Run on NumPy arrays, or on CuPy's of this device; results lie where any of these do, unless `on_host`.
 
-        ahead: (arrays, rows) of the next run of this program, if known; the arrays must not change until then.
+        ahead: (arrays, rows) of the next run of this program, if known; the arrays must not change until then. Or a
+        function that gives them or None, which is called while the device computes. It may do what it likes, also wait
+        for other threads that use the device.
         out: CuPy arrays for the results.
         """
+        run = self._start(arrays, rows, ahead is not None, on_host, out)
+        following = ahead() if callable(ahead) else ahead
+        return self._finish(run, following)
+
+    def _start(self, arrays, rows, looking, on_host, out):
+        """Launch a run. Its results are there once it is settled."""
         driver = self.driver
         there = [isinstance(a, driver.cupy.ndarray) for a in arrays]
         on_device = out is not None or (any(there) and not on_host)
         with driver.lock, driver.device:
+            self._settle()              # a run of another thread, or of one that `ahead` calls within
             for variable in (*self.variables, *self.updated):
                 driver.refresh(variable)
             if self.launches is None:
                 self._bind()
             if on_device and out is None:
                 out = [driver.array(t.shape, t.dtype) for t in self.graph.outputs]
-            if ahead is not None and self.landing is None:      # before the launches, as all memory
+            if looking and self.landing is None and not any(there):     # before the launches, as all memory
                 self.landing = driver.spare(self.staging.nbytes, driver.copies)
             if out or any(there):
                 driver.follow()
@@ -124,16 +141,35 @@ class CUDAProgram(Program):
                     if target.nbytes:
                         driver.copy(target, self.areas[OUTPUT][place])
             self.runs += 1
-            if ahead is not None and self.landing is not None:
-                self._bring_ahead(*ahead)
-            shown = self.status.nbytes if on_device else self.result.nbytes
-            driver.download(self.areas[OUTPUT][:shown], self.result[:shown])
-            code = int(self.status[0])
-            if code != NO_ERROR:
-                raise ValueError(self.messages[code - 1].format(value=int(self.status[code])))
+            # Whoever asks for a variable from now on waits for the run; if it fails, they are what they were.
             for variable in self.updated:
                 driver.changed(variable)
-            return out if on_device else [output.copy() for output in self.outputs]
+            self.pending = _Run(on_device, out)
+            return self.pending
+
+    def _finish(self, run, ahead):
+        """The results of a run, while the next batch is on its way."""
+        with self.driver.lock, self.driver.device:
+            if run is self.pending:
+                if ahead is not None and self.landing is not None:
+                    self._bring_ahead(*ahead)
+                self._settle()
+        if run.error is not None:
+            raise run.error
+        return run.out
+
+    def _settle(self):
+        """Wait for the run that is under way, if one is, and take its results."""
+        run, self.pending = self.pending, None
+        if run is None:
+            return
+        shown = self.status.nbytes if run.on_device else self.result.nbytes
+        self.driver.download(self.areas[OUTPUT][:shown], self.result[:shown])
+        code = int(self.status[0])
+        if code != NO_ERROR:
+            run.error = ValueError(self.messages[code - 1].format(value=int(self.status[code])))
+        elif not run.on_device:
+            run.out = [output.copy() for output in self.outputs]
 
     def _bring(self, arrays, rows, there):
         """Put the inputs where the launches read them."""
@@ -153,14 +189,30 @@ class CUDAProgram(Program):
                 driver.upload(area, self.staging)
                 self.read = driver.stream.record(self.read)
             return
+        picked = None if rows is None else self._picked(rows, [a for a, t in zip(arrays, there, strict=True) if t])
         for array, on_device, place, own in zip(arrays, there, self.places, self.inputs, strict=True):
             if place.start == place.stop:
                 continue
-            if on_device:
+            if not on_device:
+                self._fill_one(own, array, rows)
+                driver.upload(area[place], self.staging[place])
+            elif picked is None or not own.ndim:
                 driver.copy(area[place], array)
             else:
-                own[...] = array
-                driver.upload(area[place], self.staging[place])
+                driver.take(area[place], array, picked)
+
+    def _picked(self, rows, arrays):
+        """The numbers of rows on the device."""
+        for array in arrays:
+            if not self._inside(rows, array.shape[0]):
+                raise IndexError(f"Rows up to {rows.max()} were asked for of an array with {array.shape[0]}.")
+        if self.rows is None:
+            there = self.driver.empty(4 * len(rows)).view(np.dtype("int32"))
+            self.rows = self.driver.host(4 * len(rows)).view("int32"), there
+        numbers, there = self.rows
+        numbers[...] = rows
+        self.driver.upload(there, numbers)
+        return there
 
     def _bring_ahead(self, arrays, rows):
         """Copy the next batch to the device while this one is computed. What goes wrong here will again then."""
@@ -182,10 +234,13 @@ class CUDAProgram(Program):
     def _fill(self, arrays, rows):
         """Gather the inputs in memory that the device copies from, in the types that they have."""
         for place, array in zip(self.inputs, arrays, strict=True):
-            if rows is None or not place.ndim:
-                place[...] = array
-            elif place.size:
-                np.take(array, rows, axis=0, out=place, mode="clip" if self._inside(rows, len(array)) else "raise")
+            self._fill_one(place, array, rows)
+
+    def _fill_one(self, place, array, rows):
+        if rows is None or not place.ndim:
+            place[...] = array
+        elif place.size:
+            np.take(array, rows, axis=0, out=place, mode="clip" if self._inside(rows, len(array)) else "raise")
 
     @staticmethod
     def _inside(rows, count):

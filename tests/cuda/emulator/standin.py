@@ -26,6 +26,7 @@ DEVICES = 1                  # how many there are
 TOTAL = 1 << 30              # bytes of each
 failing = None               # how many further allocations succeed before one fails; None: all do
 allocations = 0              # how many there have been
+crossed: list = []           # ("H2D" or "D2H", bytes) of each copy between the host and a device
 _made: list = []             # weak references to them
 
 
@@ -139,6 +140,7 @@ class ndarray:
 
         def run():
             log.append("H2D")
+            crossed.append(("H2D", arr.nbytes))
             self._a[...] = arr
         used._do(run)
         if stream is None:
@@ -154,6 +156,7 @@ class ndarray:
 
         def run():
             log.append("D2H")
+            crossed.append(("D2H", made.nbytes))
             made[...] = self._a
         used._do(run)
         if out is None:         # with an output, CuPy before 14 does not wait: nor does this
