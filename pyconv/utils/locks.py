@@ -15,20 +15,23 @@ _held_over: weakref.WeakSet = weakref.WeakSet()
 
 
 class _ForkSafe:
-    """A context manager around a lock of `threading`, made anew in a forked child."""
+    """A context manager around a lock of `threading`, made anew in a forked child.
 
-    __slots__ = ("_lock", "__weakref__")
+    now: that lock itself, which is a quicker context manager; to be asked for again each time.
+    """
+
+    __slots__ = ("now", "__weakref__")
     _make = None
 
     def __init__(self):
-        self._lock = self._make()
+        self.now = self._make()
         _held_over.add(self)
 
     def __enter__(self):
-        self._lock.acquire()
+        self.now.acquire()
 
     def __exit__(self, *exc):
-        self._lock.release()
+        self.now.release()
 
 
 class Lock(_ForkSafe):
@@ -41,7 +44,7 @@ class RLock(_ForkSafe):
 
 def _open_all():
     for lock in list(_held_over):
-        lock._lock = lock._make()
+        lock.now = lock._make()
 
 
 if hasattr(os, "register_at_fork"):

@@ -60,6 +60,37 @@ def test_convolutions(case, algorithm, biased, summed, relu, dtype, prepared):
     compare(function, x, other, kernel, rtol=1e-4)
 
 
+@settings(max_examples=40)
+@given(st.integers(1, 3), st.tuples(st.integers(2, 40), st.integers(2, 40)), st.sampled_from([(1, 1), (3, 1), (2, 2)]),
+       st.sampled_from([1, 3, 6, 8, 17, 20, 50]), st.sampled_from([1, 2, 3, 5]), st.sampled_from([1, 1, 2]),
+       st.booleans(), st.booleans(), st.booleans())
+def test_convolutions_with_pooling_behind(batch, sizes, channels, filters, window, stride, biased, relu, broken):
+    """One instruction: windows of two by two are pooled where they have been computed, with NaN above all numbers."""
+    (channels, groups), rng = channels, np.random.default_rng(filters)
+    shape = (batch, *(n + 2 * stride + window for n in sizes), channels * groups)
+    x, kernel = rng.normal(size=shape).astype("float32"), rng.normal(size=(window, window, channels, filters * groups))
+    weights, bias = Variable(kernel.astype("float32")), Variable(rng.normal(size=filters * groups).astype("float32"))
+    if broken:
+        x[0, shape[1] // 2, shape[2] // 2] = np.nan
+
+    def function(x):
+        y = ops.conv(x, weights, strides=stride, padding=window // 2, groups=groups)
+        y = y + bias if biased else y
+        return ops.max_pool(ops.relu(y) if relu else y, 2)
+    config.set_conv_algorithm("direct")
+    program = compare(function, x)
+    assert batch > 1 or not any(entry[1].op == "max_pool" for entry in program.listing)
+
+
+def test_a_map_that_is_read_besides_is_pooled_by_itself():
+    x, weights = np.ones((1, 9, 9, 1), "float32"), Variable(np.ones((3, 3, 1, 8), "float32"))
+
+    def function(x):
+        y = ops.conv(x, weights)
+        return ops.concatenate([ops.reshape(y, (1, -1)), ops.reshape(ops.max_pool(y, 2), (1, -1))], 1)
+    compare(function, x)
+
+
 def test_a_sum_is_taken_where_the_other_map_is_computed_later():
     """Two convolutions and their sum: that which comes last adds."""
     rng = np.random.default_rng(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ... import config
+from ...config import num_threads
 from ...graph import Graph, Variable
 from ...utils.locks import Lock
 from ..base import Backend, Program
@@ -51,22 +51,23 @@ class CPUProgram(Program):
         self.updated = [v for v, _ in graph.updates]
 
     def __call__(self, arrays, rows=None):
-        with self.lock:
+        with self.lock.now:
             if Variable.travelling:
                 self._bring_home()
             if self.preparation is not None and (Variable.latest != self.seen or Variable.lent):
                 self._prepare()
             try:
-                self._run(self.program, arrays, rows)
+                failure = self.program.run(arrays, rows, num_threads())
             finally:
                 if self.updated:
                     Variable.touch(self.updated)
-            return [output.copy() for output in self.outputs]
+            if failure is not None:
+                self._fail(failure)
+            outputs = self.outputs
+            return [outputs[0].copy()] if len(outputs) == 1 else [output.copy() for output in outputs]
 
-    def _run(self, program, arrays, rows):
-        failure = program.run(arrays, rows, config.num_threads())
-        if failure is not None:
-            raise ValueError(self.messages[failure[0]].format(value=failure[1]))
+    def _fail(self, failure):
+        raise ValueError(self.messages[failure[0]].format(value=failure[1]))
 
     def _prepare(self):
         """Compute what follows from weights alone, unless none has changed since that was done last."""
@@ -76,7 +77,9 @@ class CPUProgram(Program):
         versions = [v.version for v in self.sources]
         if versions != self.versions:
             self.seen = self.versions = None
-            self._run(self.preparation, (), None)
+            failure = self.preparation.run((), None, num_threads())
+            if failure is not None:
+                self._fail(failure)
         self.seen, self.versions = latest, versions
 
     def _bring_home(self):

@@ -230,7 +230,8 @@ def product(planner, node, lanes_of_a=0):
         return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
                                    bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
                                    a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
-                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=packed)
+                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=packed,
+                                   row=packed and m == 1 and not lanes_of_a)
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
                 cost=math.prod(batch) * m * k * vectors * 0.35)
 

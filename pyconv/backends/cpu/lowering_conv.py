@@ -379,24 +379,31 @@ def conv_plain(planner, node, geometry):
             taps_w.append((tap_number(k, g.window) * g.channels + c) * all_filters)
     taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
     vectors = -(-g.filters // lanes)
-    cb, xb = plain_tile(planner.kernels.strided, g.outputs[2], vectors)
-    macs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors
-    lines = g.batch * g.outputs[0] * g.outputs[1]
-    cuts = max(1, min(-(-min(64, macs // FINE) // lines), g.outputs[2] // (4 * cb)))
+    macs, outputs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors, g.outputs
+    pooled = pooling_of(planner, tensor, in_lanes=False) if channels_last and other is None else None
+    pooled = bool(pooled) and planner.only_consumer(tensor) is pooled[0]
+    if pooled:
+        pool = planner.only_consumer(tensor)
+        planner.done.add(id(pool))
+        tensor, outputs = pool.output, (1, outputs[1] // 2, outputs[2] // 2)
+    cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors,
+                        4 if pooled else 1)
+    lines = g.batch * outputs[0] * outputs[1]
+    cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
     target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
 
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
     if _in_pairs(g, dtype, lanes) and other is None:
-        _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias_buffer, steps=steps,
-                   taps_x=taps_x, relu=relu, lanes=lanes)
+        _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias_buffer, outputs=outputs,
+                   steps=steps, taps_x=taps_x, relu=relu, pooled=pooled, lanes=lanes)
         return finish(target)
 
     def make():
         return planner.kernels.convolution_plain.conv_plain(
             dtype, source.whole(), weights.whole(), target.whole(), bias_buffer.whole() if bias_buffer else NOWHERE,
-            other_buffer.whole() if other_buffer else NOWHERE, samples=g.batch, outputs=g.outputs,
+            other_buffer.whole() if other_buffer else NOWHERE, samples=g.batch, outputs=outputs,
             steps=steps, groups=g.groups, channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb,
-            xb=xb, cuts=cuts, relu=relu)
+            xb=xb, cuts=cuts, relu=relu, pooled=pooled)
     planner.add(make, [source, weights, *extra], [target], cost=macs * 0.35)
     finish(target)
 
@@ -407,7 +414,7 @@ def _in_pairs(g, dtype, lanes) -> bool:
         and -(-2 * g.filters // lanes) < 2 * -(-g.filters // lanes) and g.outputs[2] > 1
 
 
-def _run_pairs(planner, g, *, source, target, weights, bias, steps, taps_x, relu, lanes):
+def _run_pairs(planner, g, *, source, target, weights, bias, outputs, steps, taps_x, relu, pooled, lanes):
     """Add the work of a forward convolution of a single channel, with two pixels side by side in the lanes."""
     filters, taps = g.filters, math.prod(g.window)
     wide = -(-2 * filters // lanes) * lanes
@@ -420,16 +427,16 @@ def _run_pairs(planner, g, *, source, target, weights, bias, steps, taps_x, relu
 
     def make():
         return planner.kernels.convolution_plain.conv_pairs(
-            source.whole(), w.whole(), target.whole(), b.whole() if b else NOWHERE, samples=g.batch, outputs=g.outputs,
-            steps=steps, filters=filters, taps_x=taps_x, relu=relu)
+            source.whole(), w.whole(), target.whole(), b.whole() if b else NOWHERE, samples=g.batch, outputs=outputs,
+            steps=steps, filters=filters, taps_x=taps_x, relu=relu, pooled=pooled)
     planner.add(make, [source, w, *([b] if b else [])], [target],
                 cost=g.batch * math.prod(g.outputs) / 2 * taps * wide / lanes * 0.35)
 
 
-def plain_tile(tiles, width, vectors):
-    """(pixels, vectors of filters) of a strided tile for rows of `width` pixels."""
+def plain_tile(tiles, width, vectors, sums):
+    """(pixels, vectors of filters) of a tile for rows of `width` pixels; sums: how many a pixel has."""
     def cost(tile):
-        return sum(max(c * v, (c + v) / 2, 6) + 1
+        return sum(max(sums * c * v, sums * c + v, 6) + 1
                    for c, v in itertools.product(_split(width, tile[0]), _split(vectors, tile[1])))
     usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)

@@ -21,8 +21,9 @@ def spots_of(planner, tensor):
     return planner.spots.get(id(tensor))
 
 
-def pooling_of(planner, tensor):
-    """(the max pooling of a tensor by windows of two by two side by side, whether its gradient is wanted), or None."""
+def pooling_of(planner, tensor, in_lanes=True):
+    """With samples in the lanes, or in a batch too small for that:
+    (the max pooling of a tensor by windows of two by two side by side, whether its gradient is wanted), or None."""
     users = [u for u in planner.consumers.get(id(tensor), ()) if u is not None]
     pool = next((u for u in users if u.op == "max_pool" and tuple(u.attrs["window"]) == (2, 2)), None)
     if pool is None or tensor.dtype != "float32" or len(tensor.shape) != 4:
@@ -31,7 +32,7 @@ def pooling_of(planner, tensor):
     if tuple(attrs["strides"]) != (2, 2) or tuple(attrs["dilation"]) != (1, 1) or any(
             p for pair in attrs["padding"] for p in pair) or 0 in pool.output.shape:
         return None
-    if not planner.fills(tensor.shape[0], planner.kernels.lanes[tensor.dtype]):
+    if planner.fills(tensor.shape[0], planner.kernels.lanes[tensor.dtype]) != in_lanes:
         return None
     return pool, any(u.op == "max_pool_gradient" and u.inputs[0] is tensor and u.attrs == attrs for u in users)
 

@@ -167,8 +167,9 @@ def _plain_costs(g, lanes):
     """Of the products and the outputs' transforms, of the inputs' and of the weights'."""
     tiles, values, rows = _tiles(g, g.outputs, g.batch), _values(g), g.channels * g.window[0]
     vectors, inputs = -(-g.filters // lanes), -(-g.channels // lanes) * g.window[0]
-    return (tiles * vectors * values * (1.15 * rows + 8), tiles * inputs * values * 5,
-            5 * values * rows * vectors)
+    calls = values * -(-vectors // 2) * -(-tiles // 8)
+    return (tiles * vectors * values * (1.15 * rows + 8) + 39 * calls,
+            tiles * inputs * values * (5 if g.window[2] == 3 else 14), 5 * values * rows * vectors)
 
 
 def _read(vectors, lanes):
@@ -189,16 +190,17 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
     planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), **sizes), [weights], [packed],
                 cost=of_weights * 0.3)
     reads = 1.7 * _read(values * rows * -(-g.filters // lanes), lanes)
-    parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE,
-                           (1, 2, 2, 4))
+    split = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE, (1, 2, 2, 4))
     chunk = CACHE // 2 // (values * (rows + width) * item) // 8 * 8
-    chunk = max(1, min(max(chunk, 16), 64, -(-tiles // parts)))
+    chunk = max(16, min(chunk, 64))
 
     def make():
+        parts, groups = (1, 1) if planner.alone else split
         return kernels.winograd_plain(
             dtype, source.whole(), packed.whole(), target.whole(), bias.whole() if bias else NOWHERE,
-            other.whole() if other else NOWHERE, samples=g.batch, parts=parts, groups=groups, chunk=chunk,
-            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], relu=relu, **sizes)
+            other.whole() if other else NOWHERE, samples=g.batch, parts=parts, groups=groups,
+            chunk=min(chunk, -(-tiles // parts)), in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding],
+            relu=relu, **sizes)
     planner.add(make, [source, packed, *(b for b in (bias, other) if b)], [target], cost=(products + of_inputs) * 0.3)
 
 

@@ -64,6 +64,7 @@ class Planner:
             self.graph = graph = self.twice.graph_anew()
             self.nodes = graph.nodes()
         self.work: list[Work] = []
+        self.alone = False             # whether the program that is made runs on one thread
         self.now = 0                   # position of the node being lowered
         self.reps: dict = {}           # id of a tensor -> {layout: Buffer}; the first layout is the native one
         self.done: set = set()         # nodes that a fused neighbour has taken over
@@ -286,7 +287,7 @@ class Planner:
         axis: that of the channels, of which a bias has one number each. Returns (last tensor, bias, relu).
         """
         tensor, bias = node.output, None
-        following = self._only_consumer(tensor)
+        following = self.only_consumer(tensor)
         if following is not None and following.op == "add":
             a, b = following.inputs
             other = b if a is tensor else a
@@ -296,7 +297,7 @@ class Planner:
             if padded == along and other is not tensor and self.known(other) and self.layout(other) is None:
                 self.done.add(id(following))
                 tensor, bias = following.output, other
-                following = self._only_consumer(tensor)
+                following = self.only_consumer(tensor)
         if following is not None and following.op == "relu":
             self.done.add(id(following))
             return following.output, bias, True
@@ -305,21 +306,22 @@ class Planner:
     def epilogue_and_sum(self, node, axis, fits):
         """The same with a tensor of the result's shape that is added before relu, if it fits: (..., relu, other)."""
         tensor, bias, relu = self.epilogue(node, axis)
-        following = None if relu or not fits else self._only_consumer(tensor)
+        following = None if relu or not fits else self.only_consumer(tensor)
         if following is not None and following.op == "add":
             a, b = following.inputs
             other = b if a is tensor else a
             if other is not tensor and other.spec == following.output.spec == tensor.spec and self.known(other) \
                     and self.layout(other) is None:
                 self.done.add(id(following))
-                tensor, following = following.output, self._only_consumer(following.output)
+                tensor, following = following.output, self.only_consumer(following.output)
                 if following is not None and following.op == "relu":
                     self.done.add(id(following))
                     return following.output, bias, True, other
                 return tensor, bias, False, other
         return tensor, bias, relu, None
 
-    def _only_consumer(self, tensor):
+    def only_consumer(self, tensor):
+        """The node that reads a tensor if it is the only one, else None."""
         users = self.consumers.get(id(tensor), [])
         return users[0] if len(users) == 1 else None
 
@@ -370,11 +372,10 @@ class Planner:
         """All work in the order of the instructions."""
         return [w for runs, free in steps for works in (*runs, free) for w in works]
 
-    @staticmethod
-    def _made(steps):
+    def _made(self, steps):
         """The steps as the executor takes them."""
         costs = [sum(w.cost for w in [*itertools.chain(*runs), *free]) for runs, free in steps]
-        alone = sum(c for c in costs if c >= SERIAL) < LITTLE
+        self.alone = alone = sum(c for c in costs if c >= SERIAL) < LITTLE
         return [([[w.make() for w in run] for run in runs], [run[0].slices for run in runs], [w.make() for w in free],
                  alone or cost < SERIAL) for (runs, free), cost in zip(steps, costs, strict=True)]
 

@@ -89,4 +89,4 @@ class Kernels:
             setattr(self, name, _module(f"{__package__}.{variant}.{name}", path))
         self.lanes = dict(zip(("float32", "float64"), self.convolution.lanes(), strict=True))
         self.packed, self.dot = self.convolution.tiles()
-        self.strided = self.convolution_plain.tiles()
+        self.strided, self.windows = self.convolution_plain.tiles()

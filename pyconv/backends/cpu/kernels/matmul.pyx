@@ -8,14 +8,14 @@ to run are not packed ahead then: a task copies those of its outputs and of a ch
 
 gemm: rows of B in the lanes (C order), scalars of A anywhere: element (row i, tap t) at a_taps[t] + i * a_row. So A may
 be plain, transposed, or samples in lanes, for the gradient of a dense layer's weights. A tile is CB rows x XB
-vectors; the task is a range of rows and columns of one of the products of a batch.
+vectors; the task is a range of rows and columns of one of the products of a batch. A single row has kernels of its own.
 """
 
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
-                                           operand)
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Kernel, Operand, address, ceil_div, elements,
+                                           instruction, operand)
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
@@ -40,6 +40,9 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f64(const double *, long, long, double *, long, long)
     void copy_rows_f32(const float *, long, long, long, float *, long, long)
     void copy_rows_f64(const double *, long, long, long, double *, long, long)
+
+cdef extern from "row.h" nogil:
+    void (*row_products[5])(const float *, const float *, long, long, const float *, int, float *, long)
 
 ctypedef fused real:
     float
@@ -199,12 +202,24 @@ cdef void gemm_f32(const void *p, long task, const Context *c) noexcept nogil:
 cdef void gemm_f64(const void *p, long task, const Context *c) noexcept nogil:
     gemm_task[double](<const Gemm *>p, task, c, NULL)
 
+cdef void row_f32(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Gemm *p = <const Gemm *>params
+    cdef long vectors = ceil_div(p.n, LANES_F32), tasks = ceil_div(vectors, p.cols), batch = task // tasks
+    cdef long v0 = task % tasks * p.cols, v1 = min(vectors, v0 + p.cols)
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    row_products[v1 - v0](<const float *>address(&p.a, 0, context) + p.a_batch[batch],
+                          <const float *>address(&p.b, 0, context) + p.b_batch[batch] + v0 * LANES_F32 * p.k,
+                          p.cols * LANES_F32, p.k, bias + v0 * LANES_F32 if bias else NULL, p.relu,
+                          <float *>address(&p.c, 0, context) + batch * p.n + v0 * LANES_F32,
+                          min(LANES_F32, p.n - (v1 - 1) * LANES_F32))
+
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
-         b_batch, rows, cols, cb, xb, relu, packed=False):
+         b_batch, rows, cols, cb, xb, relu, packed=False, row=False):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
 
-    packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order.
+    packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order. row: besides, a is a
+    single row that lies side by side, and cols at most 4.
     """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -214,5 +229,7 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
     p.rows, p.cols, p.cb, p.xb, p.relu, p.b_col = rows, cols, cb, xb, relu, k if packed else 1
     tasks = a_batch.shape[0] * ceil_div(m, rows) * ceil_div(ceil_div(n, lanes), cols)
-    return instruction(gemm_f32 if dtype == "float32" else gemm_f64, &p, sizeof(p), tasks, 0,
-                       (a_taps, b_taps, a_batch, b_batch))
+    cdef Kernel kernel = gemm_f32 if dtype == "float32" else gemm_f64
+    if row and dtype == "float32":
+        kernel = row_f32
+    return instruction(kernel, &p, sizeof(p), tasks, 0, (a_taps, b_taps, a_batch, b_batch))

@@ -47,12 +47,20 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
 }
 
 /* The first n lanes. (Loads may read a whole vector: every buffer has that much room after its end.) */
-INLINE void NAME(store_part)(T *p, V v, long n) {
-    if (n == LANES) { *(V *)p = v; return; }
+#ifdef STORE_MASKED
+INLINE void NAME(store_part)(T *p, V v, long n) { STORE_MASKED(p, (1u << n) - 1, v); }
+#else
+static __attribute__((noinline, cold)) void NAME(store_rest)(T *p, V v, long n) {
     T a[LANES];
     *(V *)a = v;
     for (long i = 0; i < n; i++) p[i] = a[i];
 }
+
+INLINE void NAME(store_part)(T *p, V v, long n) {
+    if (n == LANES) *(V *)p = v;
+    else NAME(store_rest)(p, v, n);
+}
+#endif
 
 /* Here x is contiguous (xj is a vector), the scalars are strided, and only p->last lanes of the last vector count. */
 #define STRIDED_TILE(CB, XB) \

@@ -2,6 +2,9 @@
 #ifndef PYCONV_TILES_F32_F64_H
 #define PYCONV_TILES_F32_F64_H
 #include "vector.h"
+#ifdef __AVX512F__
+#  include <immintrin.h>
+#endif
 
 /* Arguments of the outer tiles; lengths and offsets in elements. */
 typedef struct {
@@ -33,7 +36,11 @@ typedef struct {
 #define LANES LANES_F32
 #define NAME(x) x##_f32
 #define SUM sum_lanes_f32
+#ifdef __AVX512F__
+#  define STORE_MASKED(p, mask, v) _mm512_mask_storeu_ps(p, mask, (__m512)(v))
+#endif
 #include "tiles.h"
+#undef STORE_MASKED
 #undef T
 #undef V
 #undef VI
@@ -47,7 +54,11 @@ typedef struct {
 #define LANES LANES_F64
 #define NAME(x) x##_f64
 #define SUM sum_lanes_f64
+#ifdef __AVX512F__
+#  define STORE_MASKED(p, mask, v) _mm512_mask_storeu_pd(p, mask, (__m512d)(v))
+#endif
 #include "tiles.h"
+#undef STORE_MASKED
 #undef T
 #undef V
 #undef VI
