@@ -59,12 +59,13 @@ def workloads() -> list:
     from pyconv.ops.base import apply
     image, deep = (32, 56, 56, 64), (32, 14, 14, 256)
 
-    def conv(name, shape, kernel):
-        pads = {"strides": (1, 1), "dilation": (1, 1), "padding": ((kernel[0] // 2,) * 2,) * 2, "groups": 1,
+    def conv(name, shape, kernel, groups=1):
+        pads = {"strides": (1, 1), "dilation": (1, 1), "padding": ((kernel[0] // 2,) * 2,) * 2, "groups": groups,
                 "channels_last": True}
         out = (*shape[:3], kernel[3])
         work = 2 * math.prod(shape[:3]) * math.prod(kernel)
-        what = f"{kernel[0]}×{kernel[1]} convolution, {shape[1]}×{shape[2]}, {kernel[2]} to {kernel[3]} channels"
+        channels = f"{kernel[2]} to {kernel[3]} channels" if groups == 1 else f"{groups} channels"
+        what = f"{kernel[0]}×{kernel[1]} {'depthwise ' * (groups > 1)}convolution, {shape[1]}×{shape[2]}, {channels}"
         if name == "conv":
             return what, lambda x, k: apply("conv", x, k, **pads), (shape, kernel), work
         if name == "input":
@@ -82,8 +83,7 @@ def workloads() -> list:
         conv("conv", image, (3, 3, 64, 64)), conv("input", image, (3, 3, 64, 64)),
         conv("kernel", image, (3, 3, 64, 64)), conv("conv", deep, (3, 3, 256, 256)),
         conv("conv", image, (1, 1, 64, 256)), conv("conv", (32, 28, 28, 1), (5, 5, 1, 6)),
-        ("3×3 depthwise convolution, 56×56, 64 channels", lambda x, k: ops.depthwise_conv(x, k, padding="same"),
-         (image, (3, 3, 64, 1)), 18 * n),
+        *[conv(name, image, (k, k, 1, 64), 64) for k in (3, 5) for name in ("conv", "input", "kernel")],
         ("largest of 2×2, 56×56, 64 channels", lambda x: ops.max_pool(x, 2), (image,), n),
         ("mean of 2×2, 56×56, 64 channels", lambda x: ops.average_pool(x, 2), (image,), n),
         ("sum over images and pixels, 64 channels", lambda x: ops.sum(x, axis=(0, 1, 2)), (image,), n),

@@ -8,6 +8,7 @@ import pytest
 
 import pyconv
 from pyconv import layers, ops
+from pyconv.backends.cuda import depthwise
 from pyconv.backends.cuda.halves import prepare
 from pyconv.backends.cuda.lowering import LOWERING
 from pyconv.backends.cuda.planner import Planner
@@ -21,14 +22,34 @@ ARCHITECTURES = (75, 80, 90, 120)
 MODES, BOOLS, FLOATS = ("FORWARD", "INPUT", "KERNEL"), ("true", "false"), ("float", "double")
 HALVES = ("f16", "bf16")
 TILES = ("128, 16, 16, 16", "64, 64, 32, 16", "128, 64, 32, 32", "128, 128, 64, 32")        # of the tensor cores
+
+
+def depthwise_instances() -> list:
+    """What the planner makes of images of 64 channels, in every mode; of the halves, float16 stands for both."""
+    found = []
+    for mode in range(3):
+        for window, strides, types, layouts in (
+                ((3, 3), (1, 2), ("float32", "float16", "float64"), (1, 0)), ((5, 5), (1, 2), ("float32", "float16"),
+                 (1, 0)), ((1, 3), (1,), ("float32",), (1,)), ((1, 7), (1, 2), ("float32", "float64"), (1, 0))):
+            for s in strides:
+                rows = window[0] > 1
+                size, out = (1, 64 if rows else 1, 64), (1, 64 // s if rows else 1, 64 // s)
+                found += [depthwise.plan(mode, [32, 64, 1, 1, last, *size, *out, 1, *window, 1, s if rows else 1, s,
+                                                1, 1, 1, 0, window[0] // 2, window[1] // 2], dtype).kernel
+                          for dtype in types for last in layouts]
+    return found
+
+
 INSTANCES = {
     "convolution": [f"tiled<float, {m}, {wide}, {tile}, {v}>" for m in MODES
                     for wide, v in (("true", 4), ("true", 1), ("false", 1))
                     for tile in ("128, 16, 16", "64, 64, 16", "128, 128, 8")]
     + [f"tiled<double, {m}, true, 64, 64, 16, {v}>" for m in MODES for v in (1, 4)]
-    + [f"direct_{m.lower()}<{t}>" for m in MODES for t in FLOATS + HALVES],
+    + [f"direct_{m}<{t}>" for m in ("forward", "input") for t in FLOATS + HALVES]
+    + [f"direct_kernel<{t}>" for t in ("float, float", "double, double", "f16, float", "bf16, bf16")],
     "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill") for t in ("unsigned char", "unsigned", "u64")
              for i in ("int", "i64")] + ["no_error"],
+    "depthwise": depthwise_instances(),
     "indexing": ["check<unsigned char>", "check<int>", "check<i64>", "take<unsigned>", "take<u64>",
                  *(f"take_gradient<{t}>" for t in FLOATS)],
     "matmul": [f"matmul<{t}, {a}, {b}>" for t in FLOATS for a in BOOLS for b in BOOLS],
@@ -142,7 +163,7 @@ def test_epilogues(architecture):
     specs = [((32, 56, 56, 128), "float32"), ((3, 3, 128, 128), "float32"), ((3, 3, 128, 1), "float32"),
              ((128,), "float32"), ((128,), "float32"), ((32, 56, 56, 128), "float32")]
     Planner(trace(function, specs)[0], recorder, LOWERING).plan()
-    assert {e[1].split("<")[0] for e in recorder.epilogues} == {"tiled", "direct_forward"}
+    assert {e[1].split("<")[0] for e in recorder.epilogues} == {"tiled", "depthwise"}
     for family, expression, before in recorder.epilogues:
         usage = nvrtc.compiled(before + nvrtc.source_of(family), [expression], architecture)[expression]
         assert usage.registers <= 128 and not usage.spilled

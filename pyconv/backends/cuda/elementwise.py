@@ -111,6 +111,7 @@ class Body(NamedTuple):
         def new(text):
             return re.sub(r"\b(p?x|[tygar]|code)(\d+)\b", rf"{letter}\1\2", text)
         return self._replace(pointers=tuple(map(new, self.pointers)), text=new(self.text),
+                             four=self.four and tuple(map(new, self.four)),
                              numbers={new(k): v for k, v in self.numbers.items()})
 
     def source(self) -> str:
@@ -153,9 +154,17 @@ def epilogue(body) -> str:
     """The macros with which a kernel of another family does a body after what it computes itself."""
     body = body.renamed("e")
     parameters = [*body.pointers, *filter(None, [body.status]), *(f"{body.index} {k}" for k in body.numbers)]
-    text = " ".join(body.text.split("\n"))
-    return (f"#define EPILOGUE_PARAMETERS {' '.join(', ' + p for p in parameters)}\n#define EPILOGUE(index, value) "
-            f"{{ const auto v0 = value; const {body.index} ei = index; {{ const {body.index} i = ei; {text} }} }}\n")
+    # What the macros are given may have names of their own.
+    head = f"{{ const auto& given = value; const {body.index} ei = index; {{ const {body.index} i = ei;"
+    one = f"{head} const auto v0 = given; {body.text} }} }}"
+    some = "for (int lane = 0; lane < WIDE; ++lane) EPILOGUE((index) + lane, (value)[lane])"
+    if body.four:
+        before, lane, after = (re.sub(r"Four<([^<>]+)>", r"Some<\1, WIDE>", t) for t in body.four)
+        some = f"{head} {before} for (int lane = 0; lane < WIDE; ++lane) {{ const auto v0 = given[lane]; {lane} }} " \
+               f"{after} }} }}"
+    return "".join(f"#define {name} {' '.join(text.split())}\n" for name, text in (
+        ("EPILOGUE_PARAMETERS", " ".join(f", {p}" for p in parameters)), ("EPILOGUE(index, value)", one),
+        ("EPILOGUE_SOME(index, value, WIDE)", some)))
 
 
 class Group:
@@ -261,7 +270,7 @@ class Group:
             put.append(f"w{name}.v[lane] = {name};")
             after.append(f"{guard}*(Four<{c_type}>*)({target} + i) = w{name};")
         four = None
-        if not self.seeds and self.count % 4 == 0 and all(fits_four(a.axes) for _, a in accesses.values()) \
+        if self.count % 4 == 0 and all(fits_four(a.axes) for _, a in accesses.values()) \
                 and 4 * max(1, len(pointers)) <= MOST_LANES:
             four = tuple("\n        ".join(lines) for lines in (before, fetched + lines + put, after))
         numbers = {**{f"g{i}": v for i, v in enumerate(geometry)},

@@ -8,11 +8,11 @@ import numpy as np
 
 from ...graph import is_half
 from ...graph.dtypes import itemsize
-from . import halves
+from . import depthwise, halves
 from .elementwise import BLOCK, TYPES
 from .memory import View, strides
 from .planner import NULL, NUMPY, UNSIGNED, blocks_for
-from .sums import PARTS, joined, power_of_two, shared_out, split_axes, sums
+from .sums import PARTS, joined, power_of_two, shared_out, split, split_axes, sums
 
 __all__ = ["LOWERING"]
 
@@ -178,15 +178,14 @@ def three(values, fill) -> list:
     return [fill] * (3 - len(values)) + list(values)
 
 
-def geometry(planner, x, y, window, groups, attrs) -> tuple:
-    """The Geometry of kernels/convolution.cu as a table, and its numbers."""
+def geometry(x, y, window, groups, attrs) -> list:
+    """The Geometry of kernels/convolution.cu. x, y: shapes."""
     last = attrs["channels_last"]
     size, channels = (x[1:-1], x[-1]) if last else (x[2:], x[1])
     out, filters = (y[1:-1], y[-1]) if last else (y[2:], y[1])
-    numbers = [x[0], groups, channels // groups, filters // groups, int(last), *three(size, 1), *three(out, 1),
-               *three(window, 1), *three(attrs["strides"], 1), *three(attrs["dilation"], 1),
-               *three([p for p, _ in attrs["padding"]], 0)]
-    return planner.constant(numbers, "int32"), math.prod(size), math.prod(out), channels // groups, filters // groups
+    return [x[0], groups, channels // groups, filters // groups, int(last), *three(size, 1), *three(out, 1),
+            *three(window, 1), *three(attrs["strides"], 1), *three(attrs["dilation"], 1),
+            *three([p for p, _ in attrs["padding"]], 0)]
 
 
 def tiles(rows, columns, dtype) -> tuple:
@@ -198,50 +197,64 @@ def tiles(rows, columns, dtype) -> tuple:
     return 64, 64, 16
 
 
+def in_parts(planner, node, family, expression, grid, args, parts):
+    """Launch a kernel for a gradient that is the sum of `parts`, and what adds them up. None among args: the result."""
+    count, dtype, out = math.prod(node.output.shape), node.output.dtype, result(planner, node)
+    target = out if parts == 1 else planner.temporary(parts * count, "float32" if is_half(dtype) else dtype)
+    planner.launch(family, expression, grid, (BLOCK,), [target if a is None else a for a in args], [target])
+    if parts > 1:
+        reduce(planner, "Sum", target, out, [(count, 1)], [(parts, count)])
+
+
 def convolve(planner, mode, node, left, right, x, y, kernel):
     """mode: 0 forward, 1 gradient for the input, 2 for the kernel. x, y, kernel: shapes."""
     small(node, *node.inputs, node.output)
     attrs, batch, dtype = node.attrs, x[0], node.output.dtype
-    groups = attrs["groups"]
-    args = (planner.view(left), planner.view(right))
-    table, sizes, outs, depth, each = geometry(planner, x, y, kernel[:-2], groups, attrs)
-    c_type = TYPES[dtype]
-    if groups > 1 and min(depth, each) < 8:
-        name = ("direct_forward", "direct_input", "direct_kernel")[mode]
-        n = math.prod(node.output.shape)
+    groups, c_type, count = attrs["groups"], TYPES[dtype], math.prod(node.output.shape)
+    args, numbers = (planner.view(left), planner.view(right)), geometry(x, y, kernel[:-2], groups, attrs)
+    _, _, depth, each, last, *spatial = numbers
+    sizes, outs, window = (math.prod(spatial[i:i + 3]) for i in (0, 3, 6))
+    own = depthwise.plan(mode, numbers, dtype)
+    if own is not None:
+        table = planner.constant(own.table, "int32")
         if mode == 2:
-            out = result(planner, node)
-            planner.launch("convolution", f"{name}<{c_type}>", (n,), (BLOCK,), (*args, out, table), [out])
+            in_parts(planner, node, "depthwise", own.kernel, own.work, (*args, None, table, *own.numbers), own.parts)
         else:
-            planner.hosting("convolution", f"{name}<{c_type}>", blocks_for(n), (BLOCK,),
-                            (*args, NULL, table, np.int32(n)), node, 2)
+            planner.hosting("depthwise", own.kernel, (-(-own.work // BLOCK),), (BLOCK,),
+                            (*args, NULL, table, np.int32(own.work)), node, 2)
         return
-    taps = math.prod(kernel[:-2])
-    rows = (batch * outs, batch * sizes, taps * depth)[mode]
+    table = planner.constant(numbers, "int32")
+    if groups > 1 and min(depth, each) < 8:
+        if mode != 2:
+            planner.hosting("convolution", f"{('direct_forward', 'direct_input')[mode]}<{c_type}>", blocks_for(count),
+                            (BLOCK,), (*args, NULL, table, np.int32(count)), node, 2)
+            return
+        filters = each * groups
+        lanes = min(32, 1 << (filters - 1).bit_length()) if last else 1
+        blocks = -(-filters // lanes), window * depth
+        parts, part_size = split(batch * outs, 2 * PARTS // math.prod(blocks), 16 * (256 // lanes))
+        within = "float" if is_half(dtype) and parts > 1 else c_type
+        in_parts(planner, node, "convolution", f"direct_kernel<{c_type}, {within}>", (*blocks, parts),
+                 (*args, None, table, np.int32(lanes), np.int32(part_size)), parts)
+        return
+    rows = (batch * outs, batch * sizes, window * depth)[mode]
     columns = (each, depth, each)[mode]
-    inner = (taps * depth, taps * each, batch * outs)[mode]
+    inner = (window * depth, window * each, batch * outs)[mode]
     half = is_half(dtype)
     tile = halves.tiles(rows, columns) if half else tiles(rows, columns, dtype)
     sm, sn, sk = (*tile[:2], halves.INNER) if half else tile
     blocks = -(-rows // sm) * -(-columns // sn)
-    parts = max(1, min(2 * PARTS // (blocks * groups), inner // (16 * sk))) if mode == 2 else 1
-    part_size = -(-inner // parts)
-    parts = -(-inner // part_size)
+    parts, part_size = split(inner, 2 * PARTS // (blocks * groups) if mode == 2 else 1, 16 * sk)
     name = ("FORWARD", "INPUT", "KERNEL")[mode]
-    last, wide = attrs["channels_last"], 4 if attrs["channels_last"] and depth % 4 == each % 4 == 0 else 1
+    wide = 4 if last and depth % 4 == each % 4 == 0 else 1
     family, expression = ("tensor", halves.convolution(mode, c_type, depth, each, tile, parts)) if half else (
-        "convolution", f"tiled<{c_type}, {name}, {str(last).lower()}, {sm}, {sn}, {sk}, {wide}>")
+        "convolution", f"tiled<{c_type}, {name}, {str(bool(last)).lower()}, {sm}, {sn}, {sk}, {wide}>")
     grid = (-(-rows // sm), -(-columns // sn), groups * parts)
     if mode != 2:
         planner.hosting(family, expression, grid, (256,),
                         (*args, NULL, table, np.int32(parts), np.int32(part_size)), node, 2)
         return
-    count, out = math.prod(node.output.shape), result(planner, node)
-    target = out if parts == 1 else planner.temporary(parts * count, "float32" if half else dtype)
-    planner.launch(family, expression, grid, (256,),
-                   (*args, target, table, np.int32(parts), np.int32(part_size)), [target])
-    if parts > 1:
-        reduce(planner, "Sum", target, out, [(count, 1)], [(parts, count)])
+    in_parts(planner, node, family, expression, grid, (*args, None, table, np.int32(parts), np.int32(part_size)), parts)
 
 
 @lowers("conv")

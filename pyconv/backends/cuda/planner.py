@@ -159,8 +159,9 @@ class Planner:
     def hosting(self, family, expression, grid, block, args, node, place):
         """Add a kernel for a node of floats that does the elementwise ops after it as well, once these are known.
 
-        The kernel writes by the macro EPILOGUE(index, value) and has EPILOGUE_PARAMETERS at the end of its parameters
-        (kernels/common.cu). args[place] is its result: null if the epilogue does more than to store the value there.
+        The kernel writes by the macros EPILOGUE(index, value) and EPILOGUE_SOME, and has EPILOGUE_PARAMETERS at the end
+        of its parameters (kernels/convolution.cu). args[place] is its result: null if the epilogue does more than to
+        store the value there.
         """
         def host(body, views):
             if body.plain:

@@ -11,7 +11,7 @@ import numpy as np
 from .elementwise import TYPES, Group
 from .memory import strides
 
-__all__ = ["PARTS", "joined", "power_of_two", "shared_out", "split_axes", "sums"]
+__all__ = ["PARTS", "joined", "power_of_two", "shared_out", "split", "split_axes", "sums"]
 
 PARTS = 256                 # blocks that a reduction is spread over, if it is long enough
 MOST = 6                    # sums of one launch: shared memory, registers
@@ -38,6 +38,12 @@ def power_of_two(n, most) -> int:
     return 1 << (min(max(int(n), 1), most).bit_length() - 1)
 
 
+def split(n, most, least) -> tuple:
+    """Into how many parts n is split, at most `most`, each of at least `least`; and the size of a part."""
+    size = -(-n // max(1, min(most, n // least)))
+    return -(-n // size), size
+
+
 def split_axes(node) -> tuple:
     """The axes of a reduction's input that stay and those that do not, each as `joined` gives them."""
     x, axes = node.inputs[0], node.attrs["axes"]
@@ -57,9 +63,7 @@ def shared_out(kept, reduced) -> tuple:
     else:
         lanes = power_of_two(count, 256)
     blocks = -(-outputs // (256 // lanes))
-    parts = max(1, min(PARTS // blocks, count // (lanes * 16)))
-    each = -(-count // parts)
-    return columns, lanes, blocks, -(-count // each), each
+    return columns, lanes, blocks, *split(count, PARTS // blocks, lanes * 16)
 
 
 def sums(planner, node):

@@ -216,6 +216,7 @@ static inline unsigned short f32_to_f16(float x) {
     const float m = std::nearbyint(std::ldexp(a, -last));
     return sign | (unsigned short)(m < 1024.0f ? (int)m : (int)m + (last + 24) * 1024);
 }
+static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }
 static inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 #define __expf(x) std::exp((float)(x))
 template <class T> static inline T min(T a, T b) { return a < b ? a : b; }

@@ -155,7 +155,8 @@ template <typename T> INLINE T checked(T x, i64* status, int code) {
     return x;
 }
 
-// Four neighbours, moved at once; at an address that is a multiple of their size.
-template <typename T> struct alignas(4 * sizeof(T)) Four {
-    T v[4];
+// N neighbours, moved at once; at an address that is a multiple of their size.
+template <typename T, int N> struct alignas(N * sizeof(T)) Some {
+    T v[N];
 };
+template <typename T> using Four = Some<T, 4>;

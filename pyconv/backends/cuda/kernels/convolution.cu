@@ -21,16 +21,41 @@
 // and, for KERNEL, the part of the inner axis; the parts are added afterwards, in order, so the bits do not depend on
 // time.
 //
-// `direct_*`: one thread an element (KERNEL: one block an element), for groups too small to fill tiles: depthwise
-// convolution above all.
+// `direct_*`: one thread an element, for groups too small to fill tiles, and depthwise convolutions that depthwise.cu
+// has no instance for.
 
 // EPILOGUE: forward and INPUT results go through it, so that elementwise ops after a convolution take no pass of their
-// own: bias, scale and shift of a channel, activation, an array that is added, several results.
+// own: bias, scale and shift of a channel, activation, an array that is added, several results. EPILOGUE_SOME: the same
+// for WIDE neighbours, of which the first has an index that is a multiple of WIDE.
 
 #ifndef EPILOGUE
 #define EPILOGUE_PARAMETERS
 #define EPILOGUE(index, value) result[index] = value;
+#define EPILOGUE_SOME(index, value, WIDE) store<WIDE>(result + (index), value);
 #endif
+
+template <int N, typename T, typename W> INLINE void store(T* at, const W (&value)[N])
+{
+    Some<T, N> some;
+#pragma unroll
+    for (int i = 0; i < N; ++i) some.v[i] = (T)value[i];
+    *(Some<T, N>*)at = some;
+}
+
+// Division by a number that is known before the launch, of numbers below 2**31 (Granlund, Montgomery: Division by
+// invariant integers using multiplication, 1994).
+struct Fast {
+    int by;
+    unsigned factor;
+    int shift;
+    INLINE int quotient(int n) const { return (int)((__umulhi((unsigned)n, factor) + (unsigned)n) >> shift); }
+    INLINE int split(int n, int& rest) const        // the quotient
+    {
+        const int q = quotient(n);
+        rest = n - q * by;
+        return q;
+    }
+};
 
 struct Geometry {
     int batch, groups, depth, each, last;
@@ -137,11 +162,6 @@ INLINE int gathered_at(const Geometry& g, const Spot& pixel, const Spot& tap, in
     }
     return element(g, pixel.n, flat(at, size), volume(size), first + tap.n, channels);
 }
-
-// V elements that are neighbours in memory, in registers.
-template <typename T, int V> struct alignas(V * sizeof(T)) Some {
-    T v[V];
-};
 
 template <typename T, int V> INLINE Some<T, V> zeros()
 {
@@ -364,26 +384,32 @@ __global__ void __launch_bounds__(256, 4) direct_input(const T* __restrict__ dy,
     }
 }
 
-template <typename T>
+// A block adds up the products of `lanes` filters (a power of two, neighbours in memory if channels are last), of one
+// tap and channel of their groups, over one part of the output pixels. R: as in `convolve` of tensor.cu.
+template <typename T, typename R>
 __global__ void __launch_bounds__(256, 4) direct_kernel(const T* __restrict__ x, const T* __restrict__ dy,
-                                                     T* __restrict__ dw, const int* __restrict__ table)
+                                                        R* __restrict__ dw, const int* __restrict__ table, int lanes,
+                                                        int part_size)
 {
-    __shared__ typename Wide<T>::type part[256];
+    typedef typename Wide<T>::type W;
+    __shared__ W warps[8][32];
     const Geometry& g = *(const Geometry*)table;
-    const int filters = g.each * g.groups, channels = g.depth * g.groups;
-    const int outs = volume(g.out), sizes = volume(g.size), t = threadIdx.x;
-    const int f = blockIdx.x % filters, d = blockIdx.x / filters % g.depth;
-    const Three tap = split(blockIdx.x / filters / g.depth, g.window);
-    const int c = f / g.each * g.depth + d;
-    typename Wide<T>::type sum = 0;
-    for (int i = t; i < g.batch * outs; i += 256) {
+    const int filters = g.each * g.groups, channels = g.depth * g.groups, outs = volume(g.out), sizes = volume(g.size);
+    const int t = threadIdx.x, lane = t % lanes, f = blockIdx.x * lanes + lane, d = blockIdx.y % g.depth;
+    const Three tap = split(blockIdx.y / g.depth, g.window);
+    const int c = f / g.each * g.depth + d, all = g.batch * outs;
+    const int first = blockIdx.z * part_size, last = first + part_size < all ? first + part_size : all;
+    W sum = 0;
+    for (int i = f < filters ? first + t / lanes : last; i < last; i += 256 / lanes) {
         const int n = i / outs, o = i % outs, at = met(g, split(o, g.out), tap);
         if (at >= 0) sum += x[element(g, n, at, sizes, c, channels)] * dy[element(g, n, o, outs, f, filters)];
     }
-    part[t] = sum;
-    for (int half = 128; half > 0; half /= 2) {
-        __syncthreads();
-        if (t < half) part[t] += part[t + half];
+    for (int o = 16; o >= lanes; o /= 2) sum += __shfl_down_sync(0xffffffffu, sum, o);
+    if (t % 32 < lanes) warps[t / 32][lane] = sum;
+    __syncthreads();
+    if (t < lanes && f < filters) {
+        sum = 0;
+        for (int i = 0; i < 8; ++i) sum += warps[i][lane];
+        dw[(blockIdx.z * gridDim.y + blockIdx.y) * filters + f] = (R)sum;
     }
-    if (t == 0) dw[blockIdx.x] = (T)part[0];
 }
