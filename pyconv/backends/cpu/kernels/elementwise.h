@@ -133,11 +133,15 @@ INLINE V NAME(narrow)(V x, int drop, T least, T magic, T most) {
 }
 #endif
 
-/* Returns 1 if CHECK met a number that is not finite. */
-static int NAME(execute)(const int32_t *code, long count, T *const *r, long n) {
+/* Returns 1 if CHECK met a number that is not finite. Between the instructions the first `fetched` registers are
+ * fetched as they will be `ahead` numbers further on, unless they are strips of their own at `own`. */
+static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, const T *own, long fetched, long ahead) {
     const V one = (V){0} + 1, zero = (V){0};
     int bad = 0;
+    long f = 0;
     for (long k = 0; k < count; k++, code += 5) {
+        for (; f * count < fetched * (k + 1); f++)
+            if (r[f] != own + f * STRIP) fetch((const char *)(r[f] + ahead), n * sizeof(T));
         T *d = r[code[1]];
         const T *a = r[code[2]], *b = r[code[3]], *c = r[code[4]];
         (void)c;

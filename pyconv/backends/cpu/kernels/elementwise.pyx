@@ -4,9 +4,10 @@
 A chain runs over a range of positions in strips of STRIP numbers that stay in the first-level cache: the operands of
 a strip are loaded (converted, spread where they are broadcast; used in place where they are contiguous and of the
 chain's own type), the instructions of the chain run one after the other over the whole strip, and the results are
-stored or, in the lanes layout, added up. What large arrays hold for a strip is fetched AHEAD strips before. Positions
-are numbered in the order of the results, which are contiguous. A task is a range of positions, or in the lanes layout a
-block or a slice of one.
+stored or, in the lanes layout, added up. What large arrays hold for a strip is fetched AHEAD strips before: a strip is
+too short for the processor to see a stream, and to go on reading that while it computes. Positions are numbered in the
+order of the results, which are contiguous. A task is a range of positions, or in the lanes layout a block or a slice of
+one.
 
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
 spread once per row, and one that is contiguous along it is used in place. A last axis that the lanes are joined to may
@@ -20,7 +21,7 @@ from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, addres
                                            instruction, operand)
 
 cdef extern from "elementwise_types.h" nogil:
-    const int LANES_F32, LANES_F64
+    const int LANES_F32, LANES_F64, STRIP
     void load_f32(float *, const char *, int, long, long)
     void load_f64(double *, const char *, int, long, long)
     void load_i64(int64_t *, const char *, int, long, long)
@@ -36,10 +37,9 @@ cdef extern from "elementwise_types.h" nogil:
     void spread_f32(float *, const char *, int, long, long)
     void spread_f64(double *, const char *, int, long, long)
     void spread_i64(int64_t *, const char *, int, long, long)
-    void fetch(char **, const char *, int, long, long, long)
-    int execute_f32(const int32_t *, long, float **, long)
-    int execute_f64(const int32_t *, long, double **, long)
-    int execute_i64(const int32_t *, long, int64_t **, long)
+    int execute_f32(const int32_t *, long, float **, long, const float *, long, long)
+    int execute_f64(const int32_t *, long, double **, long, const double *, long, long)
+    int execute_i64(const int32_t *, long, int64_t **, long, const int64_t *, long, long)
     const int OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY
     const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
     const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
@@ -52,7 +52,6 @@ ctypedef fused number:
     int64_t
 
 cdef enum:
-    STRIP = 256
     DIMS = 8
     REGISTERS = 48
     LOADS = 32
@@ -102,7 +101,7 @@ cdef struct Sum:
 cdef struct Chain:
     long total, chunk        # positions of a task: all, or a range of `chunk`
     int dims, aligned, sums
-    int far                  # so many that they surely come from beyond the cache of a core
+    int far                  # loads and stores, if they surely come from beyond the cache of a core; else 0
     Sum sum[SUMS]
     int64_t shape[DIMS]
     int loads, stores, registers, failure
@@ -243,15 +242,12 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                 registers[s.register] = <number *>(outputs[i] + at * sizeof(number))
             else:
                 registers[s.register] = buffers + s.register * STRIP
-        if p.far:
-            fetch(<char **>registers, <char *>buffers, p.registers, STRIP * sizeof(number),
-                  AHEAD * STRIP * sizeof(number), n * sizeof(number))
         if number is float:
-            bad = execute_f32(p.code, p.count, registers, n)
+            bad = execute_f32(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP)
         elif number is double:
-            bad = execute_f64(p.code, p.count, registers, n)
+            bad = execute_f64(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP)
         else:
-            bad = execute_i64(p.code, p.count, registers, n)
+            bad = execute_i64(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP)
         if bad:
             fail(context, p.failure, 0)
         for i in range(p.stores):
@@ -313,8 +309,8 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     dtype: "float32", "float64" or "int64", the type that it computes in.
     loads: (operand, type, register, strides in elements per axis of shape; along the last axis -1 means the same vector
     again and again, and -1 - s one number for each vector, s elements from the next).
-    stores: (operand, type, register, whether a load reads the same array). Each has a register of its own, that no
-    load has.
+    stores: (operand, type, register, whether a load reads the same array). Each has a register of its own; loads and
+    stores have the first ones.
     code: five ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
     sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
@@ -329,7 +325,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
             or len(sums) > SUMS:
         raise ValueError("the chain is too long")
     p.total = 1
-    p.dims = len(shape)
+    p.dims, p.far = len(shape), 0
     contiguous, periodic = [], False
     for n in reversed(shape):
         contiguous.insert(0, p.total)
@@ -362,7 +358,8 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 5
     p.chunk = chunk
     cdef long tasks = blocks
-    p.far = p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4
+    if p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4:
+        p.far = p.loads + p.stores
     if not tasks:
         tasks = ceil_div(p.total, p.chunk) if p.total else 0
     kernel = {"float32": 0, "float64": 1, "int64": 2}[dtype]

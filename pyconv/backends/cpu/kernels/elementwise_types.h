@@ -3,6 +3,7 @@
 #define PYCONV_ELEMENTWISE_TYPES_H
 #include "vector_math.h"
 
+enum { STRIP = 256 };
 enum { TYPE_F32, TYPE_F64, TYPE_BOOL, TYPE_U8, TYPE_I8, TYPE_U16, TYPE_I16, TYPE_U32, TYPE_I32, TYPE_I64 };
 
 static inline long type_bytes(int type) {
@@ -27,16 +28,12 @@ PAIRS(F64)
 static inline float m_atan2_f32(float y, float x) { return atan2f(y, x); }
 static inline double m_atan2_f64(double y, double x) { return atan2(y, x); }
 
-/* Brings into the cache what registers that are no strips at `own` will be when the chain has come `ahead` bytes on. A
- * strip is too short for the processor to see a stream, and to go on reading that while it computes. */
-static __attribute__((noinline)) void fetch(char *const *registers, const char *own, int count, long strip, long ahead,
-                                            long bytes) {
-    for (int k = 0; k < count; k++)
-        if (registers[k] != own + k * strip)
-            for (long i = 0; i < bytes; i += 64) {
-                __builtin_prefetch(registers[k] + ahead + i);
-                __asm__ volatile("");       /* it has an effect, if no result */
-            }
+/* Brings memory into the cache; also in a function without results. */
+INLINE void fetch(const char *at, long bytes) {
+    for (long i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(at + i);
+        __asm__ volatile("");
+    }
 }
 
 #define T float
