@@ -170,12 +170,14 @@ def dense(planner, node, x, w, transposed):
 
 
 def _dense_tile(tiles, outputs, blocks):
-    """(rows, vectors) with the fewest rounds: as many sums as fit, rows that divide well, blocks that divide well."""
+    """(rows, vectors) with the fewest rounds: as many sums as fit, rows that divide well, blocks that divide well.
+
+    With few rows the vectors, which come from the second-level cache, would be read too often.
+    """
     def cost(tile):
         cb, xb = tile
         work = -(-outputs // cb) * cb * -(-blocks // xb) * min(xb, blocks)
-        loads = (cb + xb) / (2 * cb * xb)
-        return work * max(1.0, loads, 6 / (cb * min(xb, blocks)))
+        return work * (max(1.0, 4 / cb, 6 / (cb * min(xb, blocks))) + (cb + xb) / (2 * cb * xb))
     usable = [t for t in tiles if t[1] <= blocks and all((t[0], k) in tiles for k in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
 
