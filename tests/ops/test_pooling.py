@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pyconv import ops
+from pyconv import backends, ops
 from pyconv.graph import gradients, placeholder, trace
 
 RNG = np.random.default_rng(8)
@@ -42,6 +44,48 @@ def test_nan_wins(batch, backend):
     found = gradient(backend, x, 2)
     assert found[0, 1, 0, 0] == 1 and found[0, 1, 1, 0] == 0
     assert found.sum() == y.size
+
+
+def windows(shape, window, stride, padding):
+    """For each window its sample, row and column, and the places of its elements in the order of rows."""
+    outputs = [range((n + 2 * padding - k) // stride + 1) for n, k in zip(shape[1:3], window, strict=True)]
+    for b, i, j in np.ndindex(shape[0], *map(len, outputs)):
+        y, x = i * stride - padding, j * stride - padding
+        yield (b, i, j), [(b, r, c) for r in range(max(0, y), min(y + window[0], shape[1]))
+                          for c in range(max(0, x), min(x + window[1], shape[2]))]
+
+
+@settings(max_examples=20)
+@given(st.sampled_from([3, 17]), st.integers(3, 8), st.integers(3, 8), st.sampled_from([1, 3]),
+       st.tuples(st.integers(1, 3), st.integers(1, 3)) | st.sampled_from([(2, 2), (3, 3)]), st.integers(1, 3),
+       st.booleans(), st.sampled_from(["float32", "float64"]), st.integers(0, 100))
+def test_ties_and_nan_in_any_window(batch, rows, cols, channels, window, stride, padded, dtype, seed):
+    """Few different values, so that most windows have ties, and some NaN: values, maxima's places, averages."""
+    rng, padding = np.random.default_rng(seed), int(padded and min(window) > 1)
+    x = rng.choice([-1.0, 0.0, 1.0, np.nan], p=[0.3, 0.3, 0.3, 0.1], size=(batch, rows, cols, channels)).astype(dtype)
+    g = rng.integers(-3, 4, [batch, *((n + 2 * padding - k) // stride + 1 for n, k in zip((rows, cols), window,
+                                                                                       strict=True)), channels])
+    g, flat = g.astype(dtype), np.nan_to_num(x)
+    top, average, to_top, to_all = np.zeros_like(g), np.zeros_like(g), np.zeros_like(x), np.zeros_like(x)
+    for out, places in windows(x.shape, window, stride, padding):
+        values = np.array([x[p] for p in places])
+        first = np.where(np.isnan(values).any(0), np.isnan(values).argmax(0), np.nan_to_num(values, nan=-9).argmax(0))
+        average[out] = np.mean([flat[p] for p in places], 0)
+        for c in range(channels):
+            top[(*out, c)] = values[first[c], c]
+            to_top[(*places[first[c]], c)] += g[(*out, c)]
+        for p in places:
+            to_all[p] += g[out] / len(places)
+
+    def function(x, flat, g):
+        a, b = ops.max_pool(x, window, stride, padding), ops.avg_pool(flat, window, stride, padding)
+        return [a, *gradients(a, [x], g), b, *gradients(b, [flat], g)]
+    graph, _ = trace(function, [(a.shape, dtype) for a in (x, flat, g)])
+    found = backends.get("cpu").compile(graph)([x, flat, g])
+    np.testing.assert_array_equal(found[0], top)
+    np.testing.assert_array_equal(found[1], to_top)
+    np.testing.assert_allclose(found[2], average, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found[3], to_all, rtol=0, atol=3e-6)
 
 
 def test_padding_never_wins(backend):

@@ -76,7 +76,7 @@ class Buffer:
         Kernels address all of a block; where only a slice has memory, its first byte is the slice's.
         """
         if self.slices > 1:
-            return (self.base, -self.block_bytes // self.slices, self.place)
+            return (self.base, -self.used // self.slices, self.place)
         return (self.base, self.block_bytes if self.place == FIXED else 0, self.place)
 
     def whole(self):

@@ -28,7 +28,6 @@ cdef extern from "pooling_types.h" nogil:
         long low[3]
         long pixel
         long divisor
-    int pool_pairs_fill(const Pool *)
     int pool_apart_fill(const Pool *)
     void avg_pool_f32(const Pool *, const float *, float *, long)
     void avg_pool_f64(const Pool *, const double *, double *, long)
@@ -80,7 +79,7 @@ cdef struct Pooling:
     Pool pool
     long groups, last                  # vectors of channels, and lanes of the last
     long x_group, y_group              # elements from one to the next
-    size_t gradient_bytes              # of a task's dx
+    long zeros, zeroed                 # of dx: elements that are set to zero before a group; how many groups have that
 
 cdef void pool_task(const Pooling *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -100,9 +99,9 @@ cdef void gradient_task(const Pooling *p, long task, const Context *context, rea
     cdef const real *g = <const real *>address(&p.g, task, context)
     cdef real *dx = <real *>address(&p.y, task, context)
     cdef long i, n
-    if p.last != lanes or not pool_pairs_fill(&p.pool):
-        memset(dx, 0, p.gradient_bytes)
     for i in range(p.groups):
+        if i < p.zeroed:
+            memset(dx + i * p.x_group, 0, p.zeros * sizeof(real))
         n = lanes if i < p.groups - 1 else p.last
         if real is float:
             max_pool_gradient_f32(&p.pool, x + i * p.x_group, g + i * p.y_group, dx + i * p.x_group, n)
@@ -126,9 +125,9 @@ cdef void average_gradient_task(const Pooling *p, long task, const Context *cont
     cdef const real *g = <const real *>address(&p.g, task, context)
     cdef real *dx = <real *>address(&p.y, task, context)
     cdef long i, n
-    if not pool_apart_fill(&p.pool):
-        memset(dx, 0, p.gradient_bytes)
     for i in range(p.groups):
+        if i < p.zeroed:
+            memset(dx + i * p.x_group, 0, p.zeros * sizeof(real))
         n = lanes if i < p.groups - 1 else p.last
         if real is float:
             avg_pool_gradient_f32(&p.pool, g + i * p.y_group, dx + i * p.x_group, n)
@@ -171,7 +170,8 @@ cdef void describe(Pooling *p, dtype, channels, in_lanes, sizes, outputs, window
     else:
         p[0].groups = ceil_div(channels, lanes)
         p[0].last, p[0].x_group, p[0].y_group = channels - (p[0].groups - 1) * lanes, lanes, lanes
-    p[0].gradient_bytes = channels * area * (lanes if in_lanes else 1) * (4 if dtype == "float32" else 8)
+    p[0].zeros = area * (lanes if in_lanes else channels)
+    p[0].zeroed = 0 if pool_apart_fill(&p[0].pool) else p[0].groups if in_lanes else 1
 
 
 def max_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, window, strides, dilation, low):

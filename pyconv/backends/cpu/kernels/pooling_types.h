@@ -11,18 +11,12 @@ typedef struct {
 
 enum { DIVIDE_BY_ONE = 0, DIVIDE_BY_WINDOW = 1, DIVIDE_BY_ELEMENTS = 2 };
 
-/* Whether the windows are 2 x 2 side by side and none reaches over the edge. */
-static inline int pool_pairs(const Pool *p) {
-    int ok = p->window[0] == 1 && p->strides[0] == 1;
-    for (int i = 1; i < 3; i++)
-        ok &= p->window[i] == 2 && p->strides[i] == 2 && p->dilation[i] == 1 && p->low[i] == 0
-              && 2 * p->out[i] <= p->n[i];
-    return ok;
-}
-
-/* Whether, besides, every element of the input belongs to a window. */
-static inline int pool_pairs_fill(const Pool *p) {
-    return pool_pairs(p) && 2 * p->out[1] == p->n[1] && 2 * p->out[2] == p->n[2];
+/* Of the outputs of a row, those whose windows lie inside of the input along the columns. */
+static inline void pool_inside(const Pool *p, long *from, long *to) {
+    const long s = p->strides[2], room = p->n[2] - 1 - p->dilation[2] * (p->window[2] - 1) + p->low[2];
+    *from = (p->low[2] + s - 1) / s;
+    *to = room < 0 ? 0 : room / s + 1;
+    if (*to > p->out[2]) *to = p->out[2];
 }
 
 /* Whether no element belongs to two windows. */
