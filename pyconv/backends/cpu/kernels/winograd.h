@@ -19,8 +19,8 @@
  * negative. */
 INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
     V a, b;
-    if (part == 0) *p = points == 6 ? 4 * d[0] - 5 * d[2] + d[4] : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
-    else if (2 * part == points) *p = points == 6 ? 4 * d[1] - 5 * d[3] + d[5]
+    if (part == 0) *p = points == 6 ? d[4] - 5 * d[2] + 4 * d[0] : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
+    else if (2 * part == points) *p = points == 6 ? d[5] - 5 * d[3] + 4 * d[1]
                                                   : d[7] - d[1] + (T)5.25 * (d[3] - d[5]);
     else {
         const T x = part == 3 ? (T)0.5 : part;
@@ -45,40 +45,6 @@ INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
     }
 }
 
-/* B' d B of a tile at d, rows s elements apart; value k goes to out + k * step. */
-INLINE void NAME(input_square)(int points, int lines, const T *d, long s, long column, T *out, long step) {
-    V p[8], q[8], in[8];
-    if (lines == 1) {
-        UNROLL for (int j = 0; j < points; j++) p[j] = AT(d, j * column);
-        NAME(input_line)(points, p, out, step);
-        return;
-    }
-    UNROLL for (int part = 0; 2 * part <= points; part++) {
-        UNROLL for (int j = 0; j < points; j++) {
-            UNROLL for (int i = 0; i < points; i++) in[i] = AT(d, j * column + i * s);
-            NAME(input_part)(points, part, in, p + j, q + j);
-        }
-        T *row = out + (part ? 2 * part - 1 : 0) * points * step;
-        NAME(input_line)(points, p, row, step);
-        if (part && 2 * part < points) NAME(input_line)(points, q, row + points * step, step);
-    }
-}
-
-/* A copy of a tile with the corner (y, x) of a plane of h x w pixels, `pixel` elements apart, with zeros outside of the
- * plane (everywhere, if it is NULL). */
-static __attribute__((noinline)) void NAME(border_tile)(long points, long lines, const T *plane, long pixel, long h,
-                                                        long w, long y, long x, T *tile) {
-    const long left = x < 0 ? -x : 0, right = !plane || w <= x ? left : w - x < points ? w - x : points;
-    for (long i = 0; i < lines; i++, tile += points * LANES) {
-        const int inside = plane && y + i >= 0 && y + i < h;
-        const long a = inside ? left : points, b = inside ? right : points;
-        const T *from = inside ? plane + ((y + i) * w + x) * pixel : tile;
-        for (long j = 0; j < a; j++) *(V *)(tile + j * LANES) = (V){0};
-        for (long j = a; j < b; j++) *(V *)(tile + j * LANES) = AT(from, j * pixel);
-        for (long j = b; j < points; j++) *(V *)(tile + j * LANES) = (V){0};
-    }
-}
-
 /* The sizes as constants, and apart from each other, so that none spills registers for another. */
 #define APART static __attribute__((noinline)) void
 #define BY_SIZE(name, points, lines, ...) \
@@ -89,28 +55,59 @@ static __attribute__((noinline)) void NAME(border_tile)(long points, long lines,
     } while (0)
 #define SIZES(MAKE) MAKE(1, 6) MAKE(1, 8) MAKE(6, 6) MAKE(8, 8)
 
+/* Part of B' d of column x of a plane with w columns, its lines at `rows`, its pixels `pixel` elements apart; zeros
+ * outside. With one line, the pixel itself. */
+INLINE void NAME(column_part)(int points, int lines, int part, const T *const *rows, long pixel, long x, long w, V *p,
+                              V *q) {
+    V d[8];
+    *p = *q = (V){0};
+    if (x < 0 || x >= w) return;
+    UNROLL for (int i = 0; i < lines; i++) d[i] = AT(rows[i], x * pixel);
+    if (lines == 1) *p = d[0];
+    else NAME(input_part)(points, part, d, p, q);
+}
+
+/* B' d B of n tiles side by side, from column x on: value k of tile t goes to out + k * step + t * tile. Two lines of
+ * values at a time, so that the columns that a tile shares with the next one stay in registers. ahead: as below. */
+INLINE void NAME(input_run)(int points, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
+                            long step, long tile, long ahead) {
+    V p[8], q[8];
+    const int parts = lines == 1 ? 1 : points / 2 + 1;
+    UNROLL for (int part = 0; part < parts; part++) {
+        T *to = out + (part ? 2 * part - 1 : 0) * points * step;
+        UNROLL for (int j = 0; j < points - 4; j++)
+            NAME(column_part)(points, lines, part, rows, pixel, x + j, w, p + j, q + j);
+        for (long t = 0, at = x; t < n; t++, at += 4, to += tile) {
+            if (part == 0 && ahead)
+                for (int i = lines == 1 ? 0 : points - 4; i < lines; i++)
+                    UNROLL for (int j = points - 4; j < points; j++)
+                        __builtin_prefetch(rows[i] + ahead + (at + j) * pixel);
+            UNROLL for (int j = points - 4; j < points; j++)
+                NAME(column_part)(points, lines, part, rows, pixel, at + j, w, p + j, q + j);
+            NAME(input_line)(points, p, to, step);
+            if (part && 2 * part < points) NAME(input_line)(points, q, to + points * step, step);
+            UNROLL for (int j = 0; j < points - 4; j++) p[j] = p[j + 4], q[j] = q[j + 4];
+        }
+    }
+}
+
 #define INPUT(lines, points) \
-APART NAME(input_square_##lines##_##points)(const T *d, long s, long column, T *out, long step) { \
-    NAME(input_square)(points, lines, d, s, column, out, step); \
+APART NAME(input_run_##lines##_##points)(const T *const *rows, long pixel, long w, long x, long n, T *out, long step, \
+                                         long tile, long ahead) { \
+    NAME(input_run)(points, lines, rows, pixel, w, x, n, out, step, tile, ahead); \
 }
 SIZES(INPUT)
 #undef INPUT
 
-/* B' d B of a tile, its pixels `pixel` elements apart: samples, or channels side by side, in the lanes. ahead: elements
- * from here to where a later tile lies, of which those pixels are asked for that no tile has before; 0: none. */
-static void NAME(input_tile)(int points, int lines, const T *plane, long pixel, long h, long w, long y, long x, T *out,
-                             long step, long ahead) {
-    T tile[64 * LANES];
-    const int inside = plane && y >= 0 && x >= 0 && y + lines <= h && x + points <= w;
-    if (ahead && plane) {
-        const T *next = plane + ahead + ((y + (lines == 1 ? 0 : lines - 4)) * w + x + points - 4) * pixel;
-        for (int i = 0; i < (lines == 1 ? 1 : 4); i++, next += w * pixel)
-            UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(next + j * pixel);
-    }
-    if (!inside) NAME(border_tile)(points, lines, plane, pixel, h, w, y, x, tile);
-    const T *d = inside ? plane + (y * w + x) * pixel : tile;
-    const long row = inside ? w * pixel : points * LANES, column = inside ? pixel : LANES;
-    BY_SIZE(input_square, points, lines, d, row, column, out, step);
+/* B' d B of n tiles side by side in a plane of h x w pixels, `pixel` elements apart, with samples, or channels side by
+ * side, in the lanes; the first one has its corner at (y, x). Outside of the plane, and everywhere if it is NULL, it
+ * reads `zeros`, a row of them. ahead: elements from here to where later tiles lie, of which those pixels are asked for
+ * that no tile has before; 0: none. */
+static void NAME(input_tiles)(int points, int lines, const T *plane, const T *zeros, long pixel, long h, long w, long y,
+                              long x, long n, T *out, long step, long tile, long ahead) {
+    const T *rows[8];
+    for (int i = 0; i < lines; i++) rows[i] = plane && y + i >= 0 && y + i < h ? plane + (y + i) * w * pixel : zeros;
+    BY_SIZE(input_run, points, lines, rows, pixel, w, x, n, out, step, tile, ahead);
 }
 
 /* A line of A' m. */
@@ -122,63 +119,71 @@ INLINE void NAME(output_line)(int points, const V *m, V *o) {
     o[0] += s, o[1] += (T)0.5 * v, o[2] += (T)0.25 * s, o[3] += (T)0.125 * v;
 }
 
-/* Where the outputs of a tile go: to y, `row` and `pixel` elements apart; rows x cols of them lie inside the plane. */
-typedef struct { T *y; long row, pixel, rows, cols; V bias; int relu; } NAME(Outputs);
-
-INLINE void NAME(store)(const NAME(Outputs) *o, long i, long j, V v) {
-    v += o->bias;
-    if (o->relu) v = (V)((VI)v & ~(v <= 0));        /* NaN stays */
-    *(V *)(o->y + i * o->row + j * o->pixel) = v;
-}
-
-/* The outputs of a tile: value k at m + k * step. */
-INLINE void NAME(output_square)(int points, int lines, const T *m, long step, const NAME(Outputs) *o) {
-    V z[8][4], line[8], y[4];
-    UNROLL for (int i = 0; i < lines; i++) {
-        UNROLL for (int j = 0; j < points; j++) line[j] = AT(m, (i * points + j) * step);
-        NAME(output_line)(points, line, z[i]);
-    }
-    UNROLL for (int j = 0; j < 4; j++) {
-        if (j >= o->cols) break;
-        if (lines == 1) {
-            NAME(store)(o, 0, j, z[0][j]);
-            continue;
+/* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
+ * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. */
+INLINE void NAME(output_run)(int points, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
+                             long pixel, long n) {
+    const int rows = lines == 1 ? 1 : 4, one = lines == 1 ? 1 : points + 1;
+    for (; n > 0; n--, m += tile, y += 4 * pixel) {
+        V z[8][4], line[8], o[4];
+        UNROLL for (int i = 0; i < lines; i++) {
+            UNROLL for (int j = 0; j < points; j++) {
+                line[j] = AT(m, (i * points + j) * step);
+                if (i * points + j == one) line[j] += bias;
+            }
+            NAME(output_line)(points, line, z[i]);
         }
-        UNROLL for (int i = 0; i < points; i++) line[i] = z[i][j];
-        NAME(output_line)(points, line, y);
-        NAME(store)(o, 0, j, y[0]);
-        if (o->rows > 1) NAME(store)(o, 1, j, y[1]);
-        if (o->rows > 2) NAME(store)(o, 2, j, y[2]);
-        if (o->rows > 3) NAME(store)(o, 3, j, y[3]);
+        UNROLL for (int j = 0; j < 4; j++) {
+            UNROLL for (int i = 0; i < lines; i++) line[i] = z[i][j];
+            if (lines == 1) o[0] = line[0];
+            else NAME(output_line)(points, line, o);
+            if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
+            UNROLL for (int i = 0; i < rows; i++) *(V *)(y + i * row + j * pixel) = o[i];
+        }
     }
 }
 
 #define OUTPUT(lines, points) \
-APART NAME(output_square_##lines##_##points)(const T *m, long step, const NAME(Outputs) *o) { \
-    NAME(output_square)(points, lines, m, step, o); \
+APART NAME(output_run_##lines##_##points)(const T *m, long step, long tile, V bias, int relu, T *y, long row, \
+                                          long pixel, long n) { \
+    NAME(output_run)(points, lines, m, step, tile, bias, relu, y, row, pixel, n); \
 }
 SIZES(OUTPUT)
 #undef OUTPUT
 
-static void NAME(output_tile)(int points, int lines, const T *m, long step, T bias, int relu, T *y, long row, long rows,
-                              long cols, long ahead) {
+/* The same, with samples in the lanes, for tiles of which rows x cols outputs altogether lie inside of a plane. ahead:
+ * elements to where later outputs go, whose places are asked for; 0: none. */
+static void NAME(output_tiles)(int points, int lines, const T *m, long step, T bias, int relu, T *y, long row,
+                               long rows, long cols, long n, long ahead) {
+    const long height = lines == 1 ? 1 : 4, whole = rows < height ? 0 : cols < 4 * n ? cols / 4 : n;
+    const V b = bias - (V){0};
+    T part[16 * LANES];
+    if (rows > height) rows = height;
+    if (cols > 4 * n) cols = 4 * n;
     if (ahead)
         for (int i = 0; i < rows; i++)
-            UNROLL for (int j = 0; j < 4; j++) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
-    const NAME(Outputs) o = {y, row, LANES, rows, cols, bias - (V){0}, relu};
-    BY_SIZE(output_square, points, lines, m, step, &o);
+            for (int j = 0; j < cols; j++) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
+    BY_SIZE(output_run, points, lines, m, step, LANES, b, relu, y, row, LANES, whole);
+    for (long t = whole; t < n; t++) {
+        BY_SIZE(output_run, points, lines, m + t * LANES, step, LANES, b, relu, part, 4 * LANES, LANES, 1);
+        for (long i = 0; i < rows; i++)
+            for (long j = 4 * t; j < cols && j < 4 * t + 4; j++)
+                *(V *)(y + i * row + j * LANES) = AT(part, (4 * i + j - 4 * t) * LANES);
+    }
 }
 
-/* The same for LANES filters side by side, of which `lanes` count; bias: NULL or one number each; other: NULL, or like
- * y, to be added. */
+/* The outputs of a tile for LANES filters side by side, of which `lanes` count; bias: NULL or one number each; other:
+ * NULL, or like y, to be added. */
 static void NAME(output_tile_plain)(int points, int lines, const T *m, long step, const T *bias, const T *other,
                                     int relu, T *y, long row, long pixel, long rows, long cols, long lanes) {
+    const V b = bias ? AT(bias, 0) : (V){0};
+    const int whole = rows >= (lines == 1 ? 1 : 4) && cols >= 4 && lanes == LANES && !other;
     T part[16 * LANES];
-    const int apart = lanes < LANES || other;
-    NAME(Outputs) o = {y, row, pixel, rows, cols, bias ? AT(bias, 0) : (V){0}, relu && !other};
-    if (apart) o.y = part, o.row = 4 * LANES, o.pixel = LANES;
-    BY_SIZE(output_square, points, lines, m, step, &o);
-    if (apart)
+    if (rows > (lines == 1 ? 1 : 4)) rows = lines == 1 ? 1 : 4;
+    if (cols > 4) cols = 4;
+    BY_SIZE(output_run, points, lines, m, step, 0, b, relu && !other, whole ? y : part, whole ? row : 4 * LANES,
+            whole ? pixel : LANES, 1);
+    if (!whole)
         for (long i = 0; i < rows; i++)
             for (long j = 0; j < cols; j++) {
                 V v = AT(part, (4 * i + j) * LANES);
@@ -350,24 +355,16 @@ SIZES(GRADIENT)
 
 /* A g A' for the gradients of LANES filters, `plane` elements apart, with the filters in the lanes afterwards: value k
  * of sample l goes to out + k * step + l * line. rows, cols: how many of the tile's gradients there are, `row` elements
- * from row to row; filters: how many filters. The others count as zeros. ahead: elements to the gradients of a later
- * call, which are asked for; 0: none. */
+ * from row to row; the others count as zeros. filters: how many filters; the other lanes may hold anything. ahead:
+ * elements to the gradients of a later call, which are asked for; 0: none. */
 static void NAME(gradient_tile)(int points, int lines, const T *g, long plane, long row, long rows, long cols,
                                 long filters, T *out, long step, long line, long ahead) {
     T turned[16 * LANES * LANES];               /* [pixel][sample][filter] */
-    V u[LANES];
     for (long y = 0; y < (lines == 1 ? 1 : 4); y++)
         for (long x = 0; x < 4; x++) {
             T *to = turned + (4 * y + x) * LANES * LANES;
-            const int inside = y < rows && x < cols;
-            if (inside) {
-                const T *from = g + y * row + x * LANES;
-                if (ahead) UNROLL for (int f = 0; f < LANES; f++) __builtin_prefetch(from + f * plane + ahead);
-                if (filters >= LANES) UNROLL for (int f = 0; f < LANES; f++) u[f] = AT(from, f * plane);
-                else for (int f = 0; f < LANES; f++) u[f] = f < filters ? AT(from, f * plane) : (V){0};
-                NAME(transpose)(u);
-            }
-            for (int f = 0; f < LANES; f++) *(V *)(to + f * LANES) = inside ? u[f] : (V){0};
+            if (y < rows && x < cols) NAME(transposed)(g + y * row + x * LANES, plane, filters, to, LANES, ahead);
+            else for (int f = 0; f < LANES; f++) *(V *)(to + f * LANES) = (V){0};
         }
     BY_SIZE(gradient_square, points, lines, turned, out, step, line);
 }

@@ -39,10 +39,12 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f64(const double *, long, long, double *, long, long)
     void copy_rows_f32(const float *, long, long, long, float *, long, long)
     void copy_rows_f64(const double *, long, long, long, double *, long, long)
-    void input_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long)
-    void input_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long)
-    void output_tile_f32(int, int, const float *, long, float, int, float *, long, long, long, long)
-    void output_tile_f64(int, int, const double *, long, double, int, double *, long, long, long, long)
+    void input_tiles_f32(int, int, const float *, const float *, long, long, long, long, long, long, float *, long,
+                         long, long)
+    void input_tiles_f64(int, int, const double *, const double *, long, long, long, long, long, long, double *, long,
+                         long, long)
+    void output_tiles_f32(int, int, const float *, long, float, int, float *, long, long, long, long, long)
+    void output_tiles_f64(int, int, const double *, long, double, int, double *, long, long, long, long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
     void spread_tile_f64(int, const double *, long, long, long, double *, long)
     void gather_6_f32(const float *, long, float *, long, long, long, long)
@@ -98,6 +100,10 @@ cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     cdef long d = z - t.low[0] + slice
     return d if 0 <= d < t.in_sizes[0] else -1
 
+cdef inline long same_row(const Tiles *t, const Tile *at, long i, long n) noexcept nogil:
+    """How many of n tiles follow each other from tile i on in its row."""
+    return min(n - i, t.columns - at[i].x // 4)
+
 cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) noexcept nogil:
     """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes."""
     cdef long unit = 1 if t.chunk % 3 else 3
@@ -118,6 +124,32 @@ cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, 
     if chunk > MOST_TILES:
         raise ValueError(chunk)
     return t
+
+
+cdef void transform_inputs(const Tiles *t, const Operand *x, const Context *context, const Tile *at, long n,
+                           long slice, long first, long sample, long pixel, const real *zeros, real *v, long step,
+                           long tile, long ahead) noexcept nogil:
+    """V of n tiles for one channel, or some side by side, of a slice.
+
+    first: elements from a block, or from a sample of `sample` elements, to the channel; pixel: from pixel to pixel;
+    zeros: a row of them; step, tile: from value to value, and from tile to tile, of V.
+    """
+    cdef long h = t.in_sizes[1], width = t.in_sizes[2], i = 0, run, d
+    cdef const real *plane
+    while i < n:
+        run = same_row(t, at, i, n)
+        d = slice_of(t, at[i].z, slice)
+        plane = NULL
+        if d >= 0:
+            plane = <const real *>address(x, at[i].block, context) + at[i].block * sample + first \
+                + d * h * width * pixel
+        if real is float:
+            input_tiles_f32(t.points, t.lines, plane, zeros, pixel, h, width, at[i].y - t.low[1], at[i].x - t.low[2],
+                            run, v + i * tile, step, tile, ahead)
+        else:
+            input_tiles_f64(t.points, t.lines, plane, zeros, pixel, h, width, at[i].y - t.low[1], at[i].x - t.low[2],
+                            run, v + i * tile, step, tile, ahead)
+        i += run
 
 
 # Forward and gradient for the input -------------------------------------------------------------------------------
@@ -197,12 +229,14 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                                2 * tiles.in_sizes[0] * in_plane)
     cdef long ahead_out = ahead_of(&p.y, p.filters * tiles.out_sizes[0] * out_plane * sizeof(real),
                                    2 * tiles.out_sizes[0] * out_plane)
-    cdef real *u = <real *>context.scratch
+    cdef real *zeros = <real *>context.scratch
+    cdef real *u = zeros + width * lanes
     cdef real *v = u + p.u_groups * tiles.values * p.u_step
     cdef real *m = v + tiles.values * p.v_step
     cdef real *packed
-    cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels
+    cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels, run
     cdef Tile at[MOST_TILES]
+    memset(zeros, 0, width * lanes * sizeof(real))
     if p.transposed:
         for i from begin <= i < end by together:
             at[0] = tile_of(tiles, i)
@@ -216,29 +250,22 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
             at[t] = tile_of(tiles, first + t)
         for s in range(p.depth):
             for c in range(p.channels):
+                if not p.transposed:
+                    transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, lanes, zeros,
+                                     v + (s * p.channels + c) * line, p.v_step, lanes, ahead)
+                    continue
                 for t in range(n):
                     d = slice_of(tiles, at[t].z, s)
                     plane = NULL
                     if d >= 0:
                         plane = <const real *>address(&p.x, at[t].block, context) \
-                            + (c * tiles.in_sizes[0] + d) * in_plane
-                    if p.transposed:
-                        if plane:
-                            plane += (at[t].y * width + at[t].x) * lanes
-                        if real is float:
-                            spread_tile_f32(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
-                                            v + (s * p.channels + c) * line + t * lanes, p.v_step)
-                        else:
-                            spread_tile_f64(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
-                                            v + (s * p.channels + c) * line + t * lanes, p.v_step)
-                    elif real is float:
-                        input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
-                                       at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
-                                       p.v_step, ahead)
+                            + (c * tiles.in_sizes[0] + d) * in_plane + (at[t].y * width + at[t].x) * lanes
+                    if real is float:
+                        spread_tile_f32(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
+                                        v + (s * p.channels + c) * line + t * lanes, p.v_step)
                     else:
-                        input_tile_f64(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
-                                       at[t].x - tiles.low[2], v + (s * p.channels + c) * line + t * lanes,
-                                       p.v_step, ahead)
+                        spread_tile_f64(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
+                                        v + (s * p.channels + c) * line + t * lanes, p.v_step)
         for g in range(g0, g1):
             rows = min(p.group, p.filters - g * p.group)
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
@@ -258,7 +285,9 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         packed_product_f64(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
                                            n_channels, m + k * p.m_step, line, j > 0, rows, n)
             for f in range(rows):
-                for t in range(n):
+                t = 0
+                while t < n:
+                    run = 1 if p.transposed else same_row(tiles, at, t, n)
                     y = <real *>address(&p.y, at[t].block, context) \
                         + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
                     if p.transposed:
@@ -270,16 +299,17 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                             (gather_6_f64 if tiles.points == 6 else gather_8_f64)(
                                 m + f * line + t * lanes, p.m_step, y, oh, ow, at[t].y - tiles.low[1],
                                 at[t].x - tiles.low[2])
-                        continue
-                    y += (at[t].y * ow + at[t].x) * lanes
-                    if real is float:
-                        output_tile_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
-                                        bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
-                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), ahead_out)
+                    elif real is float:
+                        output_tiles_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
+                                         bias[g * p.group + f] if bias else 0, p.relu,
+                                         y + (at[t].y * ow + at[t].x) * lanes, ow * lanes, oh - at[t].y, ow - at[t].x,
+                                         run, ahead_out)
                     else:
-                        output_tile_f64(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
-                                        bias[g * p.group + f] if bias else 0, p.relu, y, ow * lanes,
-                                        min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), ahead_out)
+                        output_tiles_f64(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
+                                         bias[g * p.group + f] if bias else 0, p.relu,
+                                         y + (at[t].y * ow + at[t].x) * lanes, ow * lanes, oh - at[t].y, ow - at[t].x,
+                                         run, ahead_out)
+                    t += run
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[float](<const Winograd *>p, task, c, NULL)
@@ -313,8 +343,8 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
     if depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
         p.u_step = ceil_div(channels, p.slices) * p.group + 16
-    cdef size_t scratch = p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
-        * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = (p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
+                           + p.tiles.in_sizes[2] * lanes) * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
 
@@ -359,9 +389,7 @@ cdef void plain_weights_task(const Plain *p, long task, const Context *context, 
 cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef const Tiles *tiles = &p.tiles
-    cdef const real *x = <const real *>address(&p.x, 0, context)
     cdef const real *u = <const real *>address(&p.u, 0, context)
-    cdef const real *plane
     cdef real *bias = <real *>address(&p.bias, 0, context)
     cdef real *y = <real *>address(&p.y, 0, context)
     cdef const real *other = <const real *>address(&p.other, 0, context)
@@ -370,29 +398,21 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
-    cdef real *v = <real *>context.scratch
+    cdef real *zeros = <real *>context.scratch
+    cdef real *v = zeros + width * p.channels + lanes
     cdef real *m = v + tiles.values * p.v_step
-    cdef long i, first, n, s, d, c, t, g, f, k, f0, filters, to
+    cdef long i, first, n, s, c, t, g, f, k, f0, filters, to
     cdef Tile at[MOST_TILES]
+    memset(zeros, 0, (width * p.channels + lanes) * sizeof(real))
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
         n = begin + (end - begin) * (i + 1) // chunks - first
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
-            for s in range(p.depth):            # the last vector of a slice reaches into the next one, which follows
-                d = slice_of(tiles, at[t].z, s)
-                plane = NULL
-                if d >= 0:
-                    plane = x + (at[t].block * tiles.in_sizes[0] + d) * h * width * p.channels
-                for c from 0 <= c < p.channels by lanes:
-                    if real is float:
-                        input_tile_f32(tiles.points, tiles.lines, plane + c if plane else NULL, p.channels, h, width,
-                                       at[t].y - tiles.low[1], at[t].x - tiles.low[2],
-                                       v + t * p.line + s * p.channels + c, p.v_step, 0)
-                    else:
-                        input_tile_f64(tiles.points, tiles.lines, plane + c if plane else NULL, p.channels, h, width,
-                                       at[t].y - tiles.low[1], at[t].x - tiles.low[2],
-                                       v + t * p.line + s * p.channels + c, p.v_step, 0)
+        for s in range(p.depth):                # the last vector of a slice reaches into the next one, which follows
+            for c from 0 <= c < p.channels by lanes:
+                transform_inputs(tiles, &p.x, context, at, n, s, c, tiles.in_sizes[0] * h * width * p.channels,
+                                 p.channels, zeros, v + s * p.channels + c, p.v_step, p.line, 0)
         for g in range(g0, g1):
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
@@ -410,13 +430,13 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
                     if real is float:
                         output_tile_plain_f32(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
                                               bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
-                                              y + to, ow * p.filters, p.filters, min(tiles.height, oh - at[t].y),
-                                              min(4, ow - at[t].x), min(lanes, filters - f))
+                                              y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
+                                              min(lanes, filters - f))
                     else:
                         output_tile_plain_f64(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
                                               bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
-                                              y + to, ow * p.filters, p.filters, min(tiles.height, oh - at[t].y),
-                                              min(4, ow - at[t].x), min(lanes, filters - f))
+                                              y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
+                                              min(lanes, filters - f))
 
 cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[float](<const Plain *>p, task, c, NULL)
@@ -464,7 +484,8 @@ def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width
     p.groups, p.relu = groups, relu
     p.line = ceil_div(p.rows + lanes, lanes) * lanes
     p.v_step, p.m_step = chunk * p.line + lanes, chunk * width + lanes
-    cdef size_t scratch = p.tiles.values * (p.v_step + p.m_step) * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = (p.tiles.values * (p.v_step + p.m_step) + p.tiles.in_sizes[2] * channels + lanes) \
+        * (4 if dtype == "float32" else 8)
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p), parts * groups, scratch, None)
 
 
@@ -491,14 +512,15 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes
     cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
                                2 * tiles.in_sizes[0] * in_plane)
-    cdef real *v = <real *>context.scratch
+    cdef real *zeros = <real *>context.scratch
+    cdef real *v = zeros + width * lanes
     cdef real *q = v + tiles.values * p.v_step
     cdef real *sums = q + tiles.values * p.q_step
     cdef real *out = <real *>address(&p.out, part, context)
-    cdef const real *plane
     cdef const real *g
-    cdef long k, t, n, r, s, c, f, d, i, full, first, valid, ahead_g
+    cdef long k, t, n, r, s, c, f, i, full, first, valid, ahead_g
     cdef Tile at[MOST_TILES]
+    memset(zeros, 0, width * lanes * sizeof(real))
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
         n = begin + (end - begin) * (i + 1) // chunks - first
@@ -506,17 +528,8 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
             at[t] = tile_of(tiles, first + t)
         for r in range(rows):
             s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
-            for t in range(n):
-                d = slice_of(tiles, at[t].z, s)
-                plane = NULL
-                if d >= 0:
-                    plane = <const real *>address(&p.x, at[t].block, context) + (c * tiles.in_sizes[0] + d) * in_plane
-                if real is float:
-                    input_tile_f32(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
-                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step, ahead)
-                else:
-                    input_tile_f64(tiles.points, tiles.lines, plane, lanes, h, width, at[t].y - tiles.low[1],
-                                   at[t].x - tiles.low[2], v + r * line + t * lanes, p.v_step, ahead)
+            transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, lanes, zeros,
+                             v + r * line, p.v_step, lanes, ahead)
         for t in range(n):
             for f from 0 <= f < filters by lanes:
                 # The next filters, or the next tile's first.
@@ -575,6 +588,7 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, wid
     cdef long rows = ceil_div(channels * p.depth, row_groups), wide = ceil_div(min(width, filters), lanes) * lanes
     p.v_step, p.q_step = (rows * chunk | 1) * lanes, chunk * lanes * wide + lanes
     p.p_step = rows * wide + lanes
-    cdef size_t scratch = p.tiles.values * (p.v_step + p.q_step + p.p_step) * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = (p.tiles.values * (p.v_step + p.q_step + p.p_step) + p.tiles.in_sizes[2] * lanes) \
+        * (4 if dtype == "float32" else 8)
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
                        parts * row_groups * p.groups, scratch, None)
