@@ -55,7 +55,6 @@ LATER = "not there yet"
 
 # (patterns, reason), the first that fits
 REASONS = [
-    ("dtype_policies.DTypePolicyMap", "each layer is given its own `dtype`"),
     ("Quantizer quantizers layers.*Quantiz* dtype_policies.*Quantized* dtype_policies.Int4* dtype_policies.AWQ* "
      "dtype_policies.GPTQ*", "weights are not quantized"),
     ("distribution distillation export wrappers legacy Operation RematScope remat StatelessScope SymbolicScope "

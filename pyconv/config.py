@@ -16,20 +16,23 @@ def floatx() -> str:
 def set_floatx(value: str):
     """Set the default float type of layers made from now on."""
     if value not in ("float32", "float64"):
-        raise ValueError(f"floatx={value!r} must be 'float32' or 'float64'.")
+        half = f" To compute in {value}, use set_dtype_policy('mixed_{value}'); weights stay float32." \
+            if value in ("float16", "bfloat16") else ""
+        raise ValueError(f"floatx={value!r} must be 'float32' or 'float64'.{half}")
     _state["floatx"] = value
 
 
 def dtype_policy():
     """The `pyconv.dtype_policies.DTypePolicy` of layers that are given no dtype; default that of `floatx`."""
     from .dtype_policies import DTypePolicy
-    return _state["dtype_policy"] or DTypePolicy(floatx())
+    found = _state["dtype_policy"]
+    return DTypePolicy(floatx()) if found is None else found
 
 
 def set_dtype_policy(policy):
     """Set the policy of layers made from now on, by name: "mixed_float16", "mixed_bfloat16", "float32", "float64".
 
-    policy: a name, a `DTypePolicy`, or None for that of `floatx`.
+    policy: a name, a `DTypePolicy`, a `DTypePolicyMap` of paths of layers, or None for that of `floatx`.
     """
     from . import dtype_policies
     _state["dtype_policy"] = None if policy is None else dtype_policies.get(policy)

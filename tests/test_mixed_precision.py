@@ -1,5 +1,7 @@
 """Policies, half precision on the CPU and the reference, and scaling of the loss."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -82,6 +84,151 @@ def test_the_policy_of_the_process():
     assert mixed_precision.Policy is pyconv.DTypePolicy and mixed_precision.global_policy() == config.dtype_policy()
 
 
+# ---- policies by path
+
+KEYS = ("encoder/.*", "encoder/a", "decoder", ".*/b", "encoder", "[ab]", "model/a", ".*")
+PATHS = ("encoder/a", "encoder/b", "encoder", "decoder", "decoder/a", "a", "b", "model/a", "model/c", "")
+
+
+@settings(max_examples=100)
+@given(st.sampled_from(("float32", "mixed_float16")),
+       st.dictionaries(st.sampled_from(KEYS), st.sampled_from(("float32", "float64", "mixed_bfloat16")), max_size=3))
+def test_paths_find_the_policies_that_they_find_in_keras(default, entries):
+    keras = pytest.importorskip("keras")
+    own = dtype_policies.DTypePolicyMap(default)
+    theirs = keras.dtype_policies.DTypePolicyMap(keras.dtype_policies.get(default))
+    for key, policy in entries.items():
+        own[key] = theirs[key] = policy
+    assert own.name == theirs.name and list(own) == list(theirs) and len(own) == len(theirs)
+    assert own.compute_dtype == theirs.compute_dtype and own.variable_dtype == theirs.variable_dtype
+    for path in PATHS:
+        try:
+            expected = theirs[path].name
+        except ValueError:
+            with pytest.raises(ValueError, match="exclude each other"):
+                own[path]
+            continue
+        assert own[path].name == expected and (path in own) == (path in theirs)
+    again = dtype_policies.get(json.loads(json.dumps(dtype_policies.serialize(own))))
+    assert again == own and dict(again.items()) == dict(own.items()) and again != dtype_policies.get(default)
+
+
+def nets(library):
+    """Layers in models of all kinds, by a name."""
+    k = library.layers
+
+    class Outer(k.Layer):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = k.Dense(2, name="inner")
+
+        def call(self, x):
+            return self.inner(x)
+
+    class Subclass(library.Model):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.first, self.outer = k.Dense(2, name="first"), Outer(name="outer")
+            self.parts = library.Sequential([k.Dense(2, name="part")], name="parts")
+
+        def call(self, x):
+            return self.outer(self.parts(self.first(x)))
+    ones, found = np.ones((1, 3), "float32"), {}
+    sequence = library.Sequential([library.Input((3,)), k.Dense(4, name="dense"), Outer(name="outer")], name="sequence")
+    late = library.Sequential([k.Dense(4, name="dense")], name="late")
+    late.build((None, 3))
+    within = library.Sequential([k.Dense(2, name="x")], name="in")
+    nested = library.Sequential([library.Input((3,)), within], name="out")
+    start = library.Input((3,))
+    dense, outer = k.Dense(2, name="functional"), Outer(name="last")
+    model = library.Model(start, outer(dense(start)), name="model")
+    own = Subclass(name="own")
+    own(ones)
+    alone = Outer(name="alone")
+    alone(ones)
+    for name, layer in {
+            "sequence": sequence, "in sequence": sequence.layers[0], "within": sequence.layers[1].inner, "late": late,
+            "in late": late.layers[0], "nested": nested.layers[0], "in nested": nested.layers[0].layers[0],
+            "model": model, "functional": dense, "last": outer.inner, "own": own, "first": own.first,
+            "part": own.parts.layers[0], "inner": own.outer.inner, "alone": alone.inner}.items():
+        found[name] = layer.path
+    return found
+
+
+def test_paths_of_layers_are_those_of_keras():
+    keras = pytest.importorskip("keras")
+    assert nets(pyconv) == nets(keras)
+    assert layers.Dense(2).path is None
+
+
+def mapped():
+    policies = dtype_policies.DTypePolicyMap("float32", {"net/conv": "mixed_float16"})
+    policies[r".*/hidden/.*"] = "mixed_bfloat16"
+    config.set_dtype_policy(policies)
+    try:
+        pyconv.utils.set_random_seed(2)
+        return pyconv.Sequential([
+            pyconv.Input((8, 8, 1)), layers.Conv2D(8, 3, 2, name="conv"), layers.Flatten(),
+            pyconv.Sequential([layers.Dense(8, "tanh", name="a")], name="hidden"), layers.Dense(3)], name="net")
+    finally:
+        config.set_dtype_policy(None)
+
+
+def test_a_model_with_a_map(tmp_path):
+    model = mapped()
+    conv, _, hidden, last = model.layers
+    assert [layer.compute_dtype for layer in (conv, hidden.layers[0], last)] == ["float16", "bfloat16", "float32"]
+    assert {w.dtype for w in model.weights} == {"float32"}
+    model.compile(optimizers.Adam(0.01), losses.SparseCategoricalCrossentropy(from_logits=True))
+    assert isinstance(model.optimizer, optimizers.LossScaleOptimizer)       # as a part of it is float16
+    x, y = images()
+    model.save(tmp_path / "m.pyconv")
+    found = {}
+    for backend in ("cpu", "reference"):
+        with pyconv.device(backend):
+            again = pyconv.models.load_model(tmp_path / "m.pyconv")
+            assert [layer.compute_dtype for layer in again.layers] == [layer.compute_dtype for layer in model.layers]
+            assert again.layers[0].dtype_policy == conv.dtype_policy and again.layers[0].path == "net/conv"
+            found[backend] = [again.train_on_batch(x, y) for _ in range(12)]
+    assert found["cpu"][-1] < 0.9 * found["cpu"][0]
+    np.testing.assert_allclose(found["cpu"], found["reference"], rtol=5e-3)
+    assert type(layers.Dense.from_config(last.get_config()).dtype_policy) is dtype_policies.DTypePolicyMap
+
+
+def test_policies_that_are_set_later():
+    layer = layers.Dense(2)
+    layer.dtype_policy = "mixed_bfloat16"
+    assert (layer.compute_dtype, layer.dtype) == ("bfloat16", "float32") and layer(np.ones((1, 2))).dtype == "float32"
+    layer.dtype_policy = "float32"
+    rounded = np.float32(1.00390625)            # needs nine digits: bfloat16 has eight
+    layer.set_weights([np.eye(2, dtype="float32"), np.zeros(2, "float32")])
+    assert layer(np.full((1, 2), rounded))[0, 0] == rounded
+    layer.dtype_policy = "mixed_bfloat16"
+    assert layer(np.full((1, 2), rounded))[0, 0] == 1
+    with pytest.raises(ValueError, match="weights are float32 already.*cannot become 'float64'.*dtype='float64'"):
+        layer.dtype_policy = "float64"
+    policies = dtype_policies.DTypePolicyMap("float32")
+    other = layers.Dense(2, dtype=policies, name="d")
+    other(np.ones((1, 2)))
+    other.dtype_policy = "mixed_float16"
+    assert policies["d"].name == "mixed_float16" and other.compute_dtype == "float16" and other.dtype_policy is policies
+    other.dtype_policy = "float32"
+    assert list(policies.items()) == [("d", pyconv.DTypePolicy("float32"))] and other.compute_dtype == "float32"
+
+
+def test_the_map_s_default_is_that_of_the_process():
+    config.set_dtype_policy("mixed_bfloat16")
+    try:
+        policies = dtype_policies.DTypePolicyMap()
+        assert policies["any"].name == "mixed_bfloat16" and policies.get_config()["default_policy"] is None
+        config.set_dtype_policy(policies)
+        assert pyconv.DTypePolicy().name == dtype_policies.DTypePolicyMap().default_policy.name == "mixed_bfloat16"
+        config.set_dtype_policy("float32")
+        assert dtype_policies.deserialize(dtype_policies.serialize(policies))["any"].name == "float32"
+    finally:
+        config.set_dtype_policy(None)
+
+
 @pytest.mark.parametrize("call,error,message", [
     (lambda: pyconv.DTypePolicy("mixed_flaot16"), ValueError, "Did you mean 'mixed_float16'"),
     (lambda: pyconv.DTypePolicy("float16"), ValueError, "the policy 'mixed_float16' computes in float16"),
@@ -91,13 +238,24 @@ def test_the_policy_of_the_process():
     (lambda: dtype_policies.get(np.int32), ValueError, "no dtype policy"),
     (lambda: layers.Dense(2, name="d", dtype="mixed"), ValueError, "'d'.*dtype must be 'float32', 'float64' or a dty"),
     (lambda: Variable(1.0, "bfloat16", name="v"), TypeError, "'v' cannot be bfloat16.*'mixed_bfloat16'"),
+    (lambda: layers.Dense(2, name="d", dtype="float16"), ValueError, "'d'.*small updates; the policy 'mixed_float16'"),
+    (lambda: config.set_dtype_policy("bfloat16"), ValueError, "'mixed_bfloat16' computes in bfloat16"),
+    (lambda: config.set_floatx("float16"), ValueError, "'float32' or 'float64'.*'mixed_float16'"),
+    (lambda: layers.Layer(name="l").add_weight((2,), dtype="float16"), TypeError, "cannot be float16.*'mixed_float16'"),
+    (lambda: dtype_policies.DTypePolicyMap(dtype_policies.DTypePolicyMap()), ValueError, "cannot be a map itself"),
+    (lambda: dtype_policies.DTypePolicyMap("float32", [("a", "float32")]), TypeError, "policy_map must be a dict"),
+    (lambda: dtype_policies.DTypePolicyMap("float32", {"a": "flaot32"}), ValueError, "Did you mean 'float32'"),
+    (lambda: dtype_policies.DTypePolicyMap("float32", {"(": "float32"}), ValueError, "no regular expression"),
+    (lambda: dtype_policies.DTypePolicyMap("float32", {3: "float32"}), TypeError, "keys are paths.*got 3"),
+    (lambda: dtype_policies.DTypePolicyMap("float32", {"a": "float32"}).__setitem__("a", "float64"), ValueError,
+     "'a' has the policy 'float32' already"),
     (lambda: optimizers.LossScaleOptimizer("adam"), TypeError, "inner_optimizer must be an optimizer"),
     (lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), 0.0), ValueError, "initial_scale=0.0"),
     (lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), clipnorm=1.0), ValueError, "clipnorm to the inner"),
     (lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), dynamic=False), ValueError, "loss_scale_factor"),
     (lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), 2, dynamic_growth_steps=0), ValueError, "at least 1"),
     (lambda: optimizers.LossScaleOptimizer(optimizers.LossScaleOptimizer(optimizers.SGD())), ValueError, "already"),
-    (lambda: optimizers.get("LossScaleOptimizer"), ValueError, "wraps another optimizer")], ids=range(15))
+    (lambda: optimizers.get("LossScaleOptimizer"), ValueError, "wraps another optimizer")], ids=range(25))
 def test_errors(call, error, message):
     with pytest.raises(error, match=message):
         call()

@@ -7,8 +7,10 @@ compiled once for each signature, and run.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import threading
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from ..utils.configurable import describe, parameters, plain
 from ..utils.foreign import is_foreign, to_hosts
 from ..utils.naming import snake_case, unique_name
 from .input_spec import InputSpec, is_data, is_shape, shape_of, show
-from .tracking import Owner, structure_version
+from .tracking import Owner, bump_version, structure_version
 
 __all__ = ["InputSpec", "Layer"]
 
@@ -30,7 +32,14 @@ __all__ = ["InputSpec", "Layer"]
 _ARRAY = type("_Array", (), {"__repr__": lambda self: "<array>"})()
 _NO_TRAINING = object()
 
+_within = threading.local()      # .layers: those that are being built or traced in this thread, the innermost last
+
 CLASSES: dict = {}      # name of a class of layers -> the class; users' classes too
+
+
+def policy_config(policy):
+    """A policy in a layer's configuration: its name, a map as a dictionary."""
+    return dtype_policies.serialize(policy) if isinstance(policy, dtype_policies.DTypePolicyMap) else policy.name
 
 
 def _once(build):
@@ -41,7 +50,8 @@ def _once(build):
             return
         before = len(self._weights)
         try:
-            build(self, *args, **kwargs)
+            with self._scope():
+                build(self, *args, **kwargs)
         except Exception as error:
             del self._weights[before:]          # so that the layer can be built again, for other inputs
             shapes = args[0] if len(args) == 1 else args or kwargs
@@ -78,7 +88,8 @@ class Layer(Owner):
         Whether the optimizer changes the weights; default True.
     dtype: str or DTypePolicy, optional
         "float32" or "float64", of the weights and of the computation, or a policy for both, such as "mixed_float16":
-        float32 weights, computations in float16. Default `pyconv.config.dtype_policy()`.
+        float32 weights, computations in float16. Default `pyconv.config.dtype_policy()`. With a `DTypePolicyMap` it is
+        the entry for `path`, from the time on at which the layer is built.
     autocast: bool
         Whether float inputs are cast to the type of the computation; default True.
     name: str, optional
@@ -87,6 +98,9 @@ class Layer(Owner):
     Attributes
     ----------
     dtype_policy: DTypePolicy
+        A new one may be set, as long as it leaves the type of weights that are there.
+    path: str or None
+        The names of the layers and models in which this one is built, and its own, with "/" between; None before.
     compute_dtype: str
         What `call` computes in: inputs are cast to it, and so are the weights where `call` reads them.
     dtype, variable_dtype: str
@@ -135,13 +149,13 @@ class Layer(Owner):
         if kwargs:
             self._unknown_arguments(kwargs)
         self.name = name or unique_name(snake_case(type(self).__name__).lstrip("_"))
+        self.path = None
         try:
-            self.dtype_policy = dtype_policies.get(dtype)
+            self._dtype_policy = dtype_policies.get(dtype)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self._title()}: dtype must be 'float32', 'float64' or a dtype policy, got "
                              f"{describe(dtype)}. {error}") from None
-        self.dtype = self.variable_dtype = self.dtype_policy.variable_dtype
-        self.compute_dtype = self.dtype_policy.compute_dtype
+        self._follow_policy(self._dtype_policy)
         if not isinstance(trainable, (bool, np.bool_)):
             raise TypeError(f"{self._title()}: trainable must be True or False, got {describe(trainable)}.")
         if not isinstance(autocast, (bool, np.bool_)):
@@ -153,6 +167,48 @@ class Layer(Owner):
         self._weights, self._inbound, self._programs = [], [], {}
         self._traced = None         # (input shapes, output shapes) of the last traced call
         self._last_losses = []      # the losses that the last call on arrays added
+
+    # ---- types
+
+    @property
+    def dtype_policy(self):
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, policy):
+        policy, before = dtype_policies.get(policy), self._dtype_policy
+        found = policy[self.path] if isinstance(policy, dtype_policies.DTypePolicyMap) and self.path else policy
+        if self._weights and found.variable_dtype != self.variable_dtype:
+            raise ValueError(f"{self._title()}: its weights are {self.variable_dtype} already, so its policy cannot "
+                             f"become {found.name!r}; make a new layer with dtype={found.name!r}.")
+        if isinstance(before, dtype_policies.DTypePolicyMap) and self.path and found is policy:
+            if self.path in before:
+                del before[self.path]
+            before[self.path] = policy
+        else:
+            self._dtype_policy = policy
+        self._follow_policy(found)
+        bump_version()
+
+    def _follow_policy(self, policy):
+        self.dtype = self.variable_dtype = policy.variable_dtype
+        self.compute_dtype = policy.compute_dtype
+
+    @contextlib.contextmanager
+    def _scope(self):
+        """Around the building and tracing of this layer: layers that are built within have its path before theirs."""
+        outer = getattr(_within, "layers", None)
+        if outer is None:
+            outer = _within.layers = []
+        if self.path is None:
+            self.path = f"{outer[-1].path}/{self.name}" if outer and outer[-1] is not self else self.name
+            if isinstance(self._dtype_policy, dtype_policies.DTypePolicyMap):
+                self._follow_policy(self._dtype_policy[self.path])
+        outer.append(self)
+        try:
+            yield
+        finally:
+            outer.pop()
 
     # ---- names and errors
 
@@ -258,9 +314,11 @@ class Layer(Owner):
         if args and not all(is_data(v) or isinstance(v, (bool, int, float)) for v in flatten(args[0])):
             raise TypeError(f"{self._title()} is called on tensors or arrays, got {describe(args[0])}.")
         if is_functional(args, kwargs):
-            return self._call_functional(args, kwargs)
+            with self._scope():
+                return self._call_functional(args, kwargs)
         if current_trace() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
-            return self._call_symbolic(args, kwargs)
+            with self._scope():
+                return self._call_symbolic(args, kwargs)
         return self._call_arrays(args, kwargs, leaves)
 
     def _where_they_lie(self, args, kwargs, leaves):
@@ -478,7 +536,7 @@ class Layer(Owner):
         given = dict(kwargs)
         if args:
             given.update(zip([p for p in parameters(type(self))], args, strict=False))
-        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name}
+        config = {"name": self.name, "trainable": self.trainable, "dtype": policy_config(self.dtype_policy)}
         for name in parameters(type(self)):
             if name in config or name in self._not_configured:
                 continue

@@ -65,7 +65,8 @@ class Model(Trainer, Layer):
     def _set_network(self, network):
         self._network = network
         self.autocast = False            # the network casts to the types of its inputs
-        self.built = True
+        with self._scope():
+            self.built = True
 
     # ---- layers
 

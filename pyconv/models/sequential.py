@@ -6,7 +6,7 @@ from ..graph import FunctionalTensor, flatten
 from ..layers import deserialize
 from ..layers.core import InputLayer
 from ..layers.input_spec import is_data, is_shape, shape_of
-from ..layers.layer import Layer
+from ..layers.layer import Layer, policy_config
 from ..utils.configurable import describe, serialize
 from .functional import Network
 from .model import Model
@@ -115,7 +115,8 @@ class Sequential(Model):
         if not isinstance(last, FunctionalTensor):
             raise ValueError(f"{self._title()}: layer {layer.name!r} cannot follow one with several "
                              f"outputs; use the functional API.")
-        self._tensors.append(layer(last))
+        with self._scope():
+            self._tensors.append(layer(last))
 
     def _forget(self):
         for layer, tensor in zip(self.layers, self._tensors[1:], strict=False):
@@ -178,7 +179,7 @@ class Sequential(Model):
     # ---- configuration
 
     def get_config(self):
-        config = {"name": self.name, "trainable": self.trainable, "dtype": self.dtype_policy.name,
+        config = {"name": self.name, "trainable": self.trainable, "dtype": policy_config(self.dtype_policy),
                   "layers": [serialize(layer) for layer in self._sequence]}
         if self._tensors:
             config["build_input_shape"] = self._tensors[0].shape

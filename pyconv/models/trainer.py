@@ -7,6 +7,7 @@ import numpy as np
 from .. import ops, optimizers
 from ..backends.residence import gathered
 from ..callbacks import CallbackList
+from ..dtype_policies import has_float16
 from ..graph import flatten, gradients, is_float, map_structure, placeholder
 from ..layers.tracking import structure_version
 from ..metrics import Mean
@@ -79,7 +80,7 @@ class Trainer(Predictor):
             weights only count in `weighted_metrics`.
 
         auto_scale_loss: bool
-            Whether the optimizer of a model with the policy "mixed_float16" is wrapped in a
+            Whether the optimizer of a model with the policy "mixed_float16", or a map with it, is wrapped in a
             `pyconv.optimizers.LossScaleOptimizer`; default True.
 
         `run_eagerly`, `steps_per_execution` and `jit_compile` are there for code written for Keras: a step is always
@@ -98,7 +99,7 @@ class Trainer(Predictor):
                              "look at values, call the model or its layers on arrays.")
         check_count("steps_per_execution", steps_per_execution, 1, optional=False)
         self.optimizer, self.loss = optimizers.get(optimizer), loss
-        if auto_scale_loss and self.optimizer is not None and self.dtype_policy.name == "mixed_float16" \
+        if auto_scale_loss and self.optimizer is not None and has_float16(self.dtype_policy) \
                 and not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
         self._compiled = _Compiled(loss, loss_weights, metrics, weighted_metrics,
