@@ -9,6 +9,7 @@ import numpy as np
 
 from . import buffers as memory
 from . import lowering_depthwise as depthwise
+from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
@@ -152,6 +153,10 @@ def conv(planner, node):
                          bias=bias_buffer and bias_buffer.part(k, g.groups), relu=relu)
         planner.products[id(node)] *= g.groups
         return
+    if pointwise.applies(planner, g, x.dtype, g.filters):
+        return pointwise.run(planner, g, source=source, target=planner.define(tensor, layout), weights=weights,
+                             sizes=g.sizes, outputs=g.outputs, strides=g.strides, channels=g.channels,
+                             filters=g.filters, ws=all_filters, wc=1, bias=bias_buffer, relu=relu)
     pooled = pooling_of(planner, tensor)
     if pooled and fits(g) and alone(planner, tensor, pooled[0]):
         planner.done.add(id(pooled[0]))
@@ -196,6 +201,11 @@ def input_gradient(planner, node):
         planner.products[id(node)] *= g.groups
         return
 
+    if pointwise.applies(planner, g, grad.dtype, g.channels, strided=False):
+        return pointwise.run(planner, g, source=planner.rep(grad, layout), target=planner.define(node.output, layout),
+                             weights=planner.rep(kernel, None), sizes=g.outputs, outputs=g.sizes, strides=g.strides,
+                             channels=g.filters, filters=g.channels, ws=1, wc=all_filters)
+
     def sources_of(group, taps):
         at = np.array([tap_number(k, g.window) * g.channels * all_filters for k in taps], np.int64)
         return np.add.outer(np.arange(g.filters) + group * g.filters, at).ravel()
@@ -225,6 +235,9 @@ def kernel_gradient(planner, node):
                                 gradient=gradient.part(k, g.groups), target=target, row=shape[-1], first=k * g.filters)
         planner.products[id(node)] *= g.groups
         return
+    if pointwise.applies_to_kernel(g, dtype, lanes):
+        return pointwise.run_kernel_gradient(planner, g, source=source, gradient=gradient,
+                                             target=planner.define(node.output))
     if _wide(g, source, gradient, lanes):
         return wide_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
                                     target=planner.define(node.output))

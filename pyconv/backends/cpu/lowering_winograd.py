@@ -260,14 +260,15 @@ def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes,
 
 
 def add_partial_sums(planner, make, *, dtype, source, gradient, target, parts, chained, taps, filters, cost,
-                     besides=(), row=None, first=0):
+                     besides=(), row=None, first=0, transposed=False):
     """Add work that makes `parts` partial sums of a kernel's gradient, and their sum in a fixed order.
 
     make: from the buffer of the partial sums to the instruction. taps: rows of `filters` weights. besides: what else
-    it reads. row, first: the target's rows have so many weights, of which these are those from `first` on.
+    it reads. row, first: the target's rows have so many weights, of which these are those from `first` on. transposed:
+    the target has [filter][tap].
     """
     item, row = np.dtype(dtype).itemsize, row or filters
-    whole = parts == 1 and row == filters
+    whole = parts == 1 and row == filters and not transposed
     partial = target if whole else Buffer(taps * filters * item, parts)
     partial.shared = True
     reads = [source, gradient, *besides]
@@ -277,7 +278,7 @@ def add_partial_sums(planner, make, *, dtype, source, gradient, target, parts, c
     planner.add(lambda: make(partial), reads, [partial], blocks=parts if chained else 0, cost=cost)
     if whole:
         return
-    targets, step = planner.table(np.arange(taps) * row + first), partial.block_bytes // item
+    targets, size = planner.table(np.arange(taps) * row + first), partial.block_bytes // item
     planner.add(lambda: planner.kernels.convolution.gather(dtype, partial.whole(), target.whole(), targets, filters,
-                                                           parts, step),
+                                                           parts, size, transposed),
                 [partial], [target], cost=taps * filters * parts / 8)

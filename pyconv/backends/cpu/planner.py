@@ -31,7 +31,8 @@ LITTLE = 30_000
 
 
 # Ops that work with samples in the lanes.
-IMAGE_OPS = {"conv", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool", "avg_pool_gradient"}
+IMAGE_OPS = {"conv", "conv_input_gradient", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool",
+             "avg_pool_gradient"}
 
 
 class Work:

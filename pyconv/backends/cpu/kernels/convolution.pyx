@@ -541,16 +541,30 @@ cdef struct Gather:
     Operand partial, out
     const int32_t *targets
     long taps, filters, parts, size
+    long rows, transposed               # taps of a task
 
 cdef void gather_task(const Gather *p, long task, const Context *context, real *tag) noexcept nogil:
-    cdef const real *partial = <const real *>address(&p.partial, 0, context) + task * p.filters
-    cdef real *out = <real *>address(&p.out, 0, context) + p.targets[task]
-    cdef long k, c
-    memcpy(out, partial, p.filters * sizeof(real))
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef real *first = <real *>address(&p.partial, 0, context) + task * p.rows * p.filters
+    cdef real *out = <real *>address(&p.out, 0, context)
+    cdef real *sums = first if p.transposed else out + p.targets[task]
+    cdef const real *partial = first
+    cdef real square[16 * 16]
+    cdef long rows = min(p.rows, p.taps - task * p.rows), k, c
+    if not p.transposed:
+        memcpy(sums, partial, p.filters * sizeof(real))
     for k in range(1, p.parts):
         partial += p.size
-        for c in range(p.filters):
-            out[c] += partial[c]
+        for c in range(rows * p.filters):
+            sums[c] += partial[c]
+    if p.transposed:
+        for c from 0 <= c < p.filters by lanes:
+            if real is float:
+                transposed_f32(first + c, p.filters, rows, square, lanes, 0)
+            else:
+                transposed_f64(first + c, p.filters, rows, square, lanes, 0)
+            for k in range(min(lanes, p.filters - c)):
+                memcpy(out + (c + k) * p.taps + task * lanes, square + k * lanes, rows * sizeof(real))
 
 cdef void gather_f32(const void *p, long task, const Context *c) noexcept nogil:
     gather_task[float](<const Gather *>p, task, c, NULL)
@@ -559,12 +573,17 @@ cdef void gather_f64(const void *p, long task, const Context *c) noexcept nogil:
     gather_task[double](<const Gather *>p, task, c, NULL)
 
 
-def gather(dtype, partial, out, targets, long filters, long parts, long size):
-    """Add `parts` partial sums, `size` elements apart, in their order; row i of `filters` goes to out + targets[i]."""
+def gather(dtype, partial, out, targets, long filters, long parts, long size, transposed=False):
+    """Add `parts` partial sums, `size` elements apart, in their order; row i of `filters` goes to out + targets[i].
+
+    transposed: it becomes column i of out instead, and the partial sums are spoilt.
+    """
     cdef Gather p
     p.partial, p.out, p.targets = operand(partial), operand(out), <const int32_t *>elements(targets, 4)
-    p.taps, p.filters, p.parts, p.size = targets.shape[0], filters, parts, size
-    return instruction(gather_f32 if dtype == "float32" else gather_f64, &p, sizeof(p), p.taps, 0, (targets,))
+    p.taps, p.filters, p.parts, p.size, p.transposed = targets.shape[0], filters, parts, size, transposed
+    p.rows = 1 if not transposed else LANES_F32 if dtype == "float32" else LANES_F64
+    return instruction(gather_f32 if dtype == "float32" else gather_f64, &p, sizeof(p), ceil_div(p.taps, p.rows), 0,
+                       (targets,))
 
 
 # A copy with a border, for the plain layout -------------------------------------------------------------------------

@@ -1,0 +1,78 @@
+/* Products of a few pixels' channels with all rows of a matrix, in single precision.
+ *
+ * y[c][j] = sum over k of w[c][k] * x[k][j] (+ bias[c], relu), w scalars and x vectors, for XB vectors and any number
+ * of rows from SWEEP_ROWS on: tiles of so many, the last of which begins where it still has all of its rows. While the
+ * first tile goes over the vectors, it copies them side by side to `panel`, whence the others read them: channels lie
+ * whole planes apart, often a power of two, and would push each other out of the first-level cache. The first tiles
+ * also fetch what the next call will read, a vector a step. */
+#ifndef PYCONV_POINTWISE_H
+#define PYCONV_POINTWISE_H
+#include "vector.h"
+
+#define SWEEP_ROWS (ACCUMULATORS >= 24 ? 8 : 4)
+
+typedef struct {
+    const float *x; long xs, xj;            /* step k's vectors: x + k * xs + j * xj */
+    const float *w; long ws, wc, steps;     /* its scalars: w + k * ws + c * wc */
+    float *y; long yc, yj, rows;            /* y + c * yc + j * yj */
+    const float *bias, *ahead;              /* ahead: x of the next call, or NULL */
+    float *panel;
+    int relu, past;                         /* past: the results go past the caches */
+} Sweep;
+
+/* Whole lines that go past the caches need not be read before they are written. */
+#if VECTOR_BYTES == 64
+#  include <immintrin.h>
+#  define PASS(p, v) _mm512_stream_ps(p, (__m512)(v))
+#  define PASSED() _mm_sfence()
+#else
+#  define PASS(p, v) (*(vf32 *)(p) = (v))
+#  define PASSED()
+#endif
+
+#define SWEEP(XB) \
+static void sweep_##XB(const Sweep *p) { \
+    const float *x = p->x; \
+    long xs = p->xs, xj = p->xj; \
+    const long ws = p->ws, wc = p->wc, yc = p->yc, yj = p->yj, most = p->rows - SWEEP_ROWS; \
+    float *panel = most > 0 ? p->panel : 0; \
+    for (long r = 0, i = 0; r < p->rows; r += SWEEP_ROWS, i++) { \
+        const long first = r < most ? r : most; \
+        const float *at = x, *w = p->w + first * wc, *ahead = p->ahead && i < 3 ? p->ahead + i * p->xj : 0; \
+        vf32 acc[SWEEP_ROWS][XB]; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
+            const vf32 b = (p->bias ? p->bias[first + c] : 0) - (vf32){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = b; } \
+        for (long k = 0; k < p->steps; k++, w += ws, at += xs) { \
+            vf32 v[XB]; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const vf32 *)(at + j * xj); \
+            if (panel) { \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) = v[j]; \
+                panel += XB * LANES_F32; } \
+            if (ahead) { __builtin_prefetch(ahead, 0, 2); ahead += p->xs; } \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
+                const vf32 s = w[c * wc] - (vf32){0}; \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
+        if (p->relu) { \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++)      /* NaN stays */ \
+                    acc[c][j] = (vf32)((vi32)acc[c][j] & ~(acc[c][j] <= 0)); } \
+        float *y = p->y + first * yc; \
+        if (p->past) { \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) PASS(y + c * yc + j * yj, acc[c][j]); \
+        } else { \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } \
+        if (panel) x = p->panel, xs = XB * LANES_F32, xj = LANES_F32, panel = 0; } \
+}
+
+SWEEP(1)
+SWEEP(2)
+SWEEP(3)
+#undef SWEEP
+static void (*const sweeps[4])(const Sweep *) = {0, sweep_1, sweep_2, sweep_3};
+static void passed(void) { PASSED(); }
+#undef PASS
+#undef PASSED
+#endif

@@ -1,0 +1,178 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""Convolutions with kernels of one tap, samples in the lanes, single precision: products of matrices.
+
+Forward, and gradient for the input: the task is a block, or some of its pixels, and takes three pixels at a time. Their
+channels go to a panel in the first-level cache, and by it all weights, a tile of filters after the other; the weights
+are read where they are. So what is large is read and written once, and the next pixels are fetched meanwhile.
+
+Gradient for the kernel: a task takes chunks of pixels from any blocks, some rows and some columns of the result, which it
+adds up in its cache. The values of the columns' channels (those of the input or of the gradient, whichever are fewer)
+are transposed into panels [pixel][lane][channel], and multiplied with the others as scalars, which are read where they
+are.
+"""
+
+from libc.string cimport memcpy, memset
+
+from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+
+cdef extern from "pointwise.h" nogil:
+    const int LANES_F32, SWEEP_ROWS
+    ctypedef struct Sweep:
+        const float *x
+        long xs, xj
+        const float *w
+        long ws, wc, steps
+        float *y
+        long yc, yj, rows
+        const float *bias
+        const float *ahead
+        float *panel
+        int relu, past
+    void passed()
+    void (*sweeps[4])(const Sweep *)
+
+cdef extern from "winograd_f32_f64.h" nogil:
+    void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
+    void transposed_f32(const float *, long, long, float *, long, long)
+
+cdef enum:
+    MOST_PIXELS = 3
+    MOST_VECTORS = 3
+
+cdef struct Pointwise:
+    Operand x, w, y, bias
+    long n[3]                        # results along each axis
+    long xs[3]                       # elements from one to the next in x
+    long x_plane, y_plane            # from channel to channel
+    long groups, channels, filters   # the latter two per group
+    long ws, wc, group               # weights: from channel to channel, from filter to filter, from group to group
+    long parts                       # tasks of a block
+    int relu, past
+
+cdef void pointwise_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Pointwise *p = <const Pointwise *>params
+    cdef long block = task // p.parts, part = task % p.parts, g, tile, line, a, b, width = 0
+    cdef const float *x = <const float *>address(&p.x, block, context)
+    cdef const float *w = <const float *>address(&p.w, block, context)
+    cdef float *y = <float *>address(&p.y, block, context)
+    cdef float *bias = <float *>address(&p.bias, block, context)
+    cdef long tiles = ceil_div(p.n[2], MOST_PIXELS), all_tiles = p.n[0] * p.n[1] * tiles
+    cdef long first = all_tiles * part // p.parts, last = all_tiles * (part + 1) // p.parts
+    cdef Sweep t
+    t.xs, t.xj, t.ws, t.wc, t.steps = p.x_plane, p.xs[2], p.ws, p.wc, p.channels
+    t.yc, t.yj, t.rows, t.relu, t.past = p.y_plane, LANES_F32, p.filters, p.relu, p.past
+    t.panel = <float *>context.scratch
+    for g in range(p.groups):
+        t.w, t.bias, t.x = w + g * p.group, NULL if bias == NULL else bias + g * p.filters, NULL
+        for tile in range(first, last + 1):
+            # A tile is computed when it is known where the next one begins.
+            line = tile // tiles
+            a, b = p.n[2] * (tile % tiles) // tiles, p.n[2] * (tile % tiles + 1) // tiles
+            t.ahead = x + line // p.n[1] * p.xs[0] + line % p.n[1] * p.xs[1] + a * p.xs[2] if tile < last else NULL
+            if t.x:
+                sweeps[width](&t)
+            t.x, t.y, width = t.ahead, y + (line * p.n[2] + a) * LANES_F32, b - a
+        x += p.channels * p.x_plane
+        y += p.filters * p.y_plane
+    if p.past:
+        passed()
+
+
+def sweep_rows():
+    """The least number of filters that `pointwise` takes."""
+    return SWEEP_ROWS
+
+
+def pointwise(x, w, y, bias, *, blocks, parts, outputs, steps, x_plane, groups, channels, filters, ws, wc, group, relu,
+              past):
+    """y = x * w (+ bias, relu) for a kernel of one tap; a task is a block, or one of `parts` of its pixels.
+
+    steps: elements of x from one result to the next, along each axis; x_plane: from channel to channel. channels,
+    filters (at least as many as a tile has rows): per group. ws, wc, group: elements of w from channel to channel,
+    from filter to filter, and from group to group. past: the results go past the caches.
+    """
+    cdef Pointwise p
+    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    for i in range(3):
+        p.n[i], p.xs[i] = outputs[i], steps[i]
+    p.x_plane, p.y_plane = x_plane, outputs[0] * outputs[1] * outputs[2] * LANES_F32
+    p.groups, p.channels, p.filters, p.ws, p.wc, p.group = groups, channels, filters, ws, wc, group
+    p.parts, p.relu, p.past = parts, relu, past
+    return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * MOST_PIXELS * LANES_F32 * 4, None)
+
+
+# Gradient for the kernel --------------------------------------------------------------------------------------------
+
+cdef struct PointwiseGradient:
+    Operand x, g, out                   # x: whose channels are in the lanes of the results, g: in their rows
+    long n[3]                           # pixels of g
+    long xs[3]                          # elements from one to the next in x
+    long x_plane, g_plane               # from channel to channel
+    long channels, rows, samples, blocks
+    long parts, row_groups, groups, width       # tasks: ranges of chunks, of rows, and of `width` channels
+    long chunks, most                   # of pixels, in a block; pixels of the largest
+
+cdef void pointwise_gradient_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PointwiseGradient *p = <const PointwiseGradient *>params
+    cdef long group = task % p.groups, row_group = task // p.groups % p.row_groups
+    cdef long part = task // (p.groups * p.row_groups), pixels = p.n[0] * p.n[1] * p.n[2]
+    cdef long r0 = p.rows * row_group // p.row_groups, rows = p.rows * (row_group + 1) // p.row_groups - r0
+    cdef long c0 = p.width * group, channels = min(p.width, p.channels - c0), vectors = ceil_div(channels, LANES_F32)
+    cdef long wide = vectors * LANES_F32, panels = ceil_div(vectors, MOST_VECTORS)
+    cdef long chunk, block, a, n, i, v, v0, v1, k, valid, full, step, line, ahead
+    cdef float *sums = <float *>context.scratch
+    cdef float *q = sums + rows * wide
+    cdef float *panel
+    cdef float *out = <float *>address(&p.out, part, context)
+    cdef const float *x
+    cdef const float *g
+    memset(sums, 0, rows * wide * sizeof(float))
+    for chunk in range(p.blocks * p.chunks * part // p.parts, p.blocks * p.chunks * (part + 1) // p.parts):
+        block, i = chunk // p.chunks, chunk % p.chunks
+        a = pixels * i // p.chunks
+        n = pixels * (i + 1) // p.chunks - a
+        x = <const float *>address(&p.x, block, context) + c0 * p.x_plane
+        g = <const float *>address(&p.g, block, context) + r0 * p.g_plane + a * LANES_F32
+        valid = min(LANES_F32, p.samples - block * LANES_F32)
+        # Lanes without a sample may hold anything: all lanes together, or those of each pixel that count.
+        full = n if valid == LANES_F32 else 1
+        ahead = p.most * p.xs[2] if i + 1 < p.chunks else 0
+        for i in range(panels):
+            v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
+            panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
+            for v in range(v0, v1):
+                for k in range(n):
+                    line = (a + k) // p.n[2]
+                    transposed_f32(x + v * LANES_F32 * p.x_plane + line // p.n[1] * p.xs[0] + line % p.n[1] * p.xs[1]
+                                   + (a + k) % p.n[2] * p.xs[2], p.x_plane, channels - v * LANES_F32,
+                                   panel + k * LANES_F32 * step + (v - v0) * LANES_F32, step, ahead)
+        for a from 0 <= a < rows by SWEEP_ROWS:
+            for i in range(panels):
+                v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
+                panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
+                for k from 0 <= k < n by full:
+                    strided_product_f32(g + a * p.g_plane + k * LANES_F32, p.g_plane, panel + k * LANES_F32 * step, step,
+                                        full * valid, sums + a * wide + v0 * LANES_F32, wide, 1,
+                                        min(SWEEP_ROWS, rows - a), v1 - v0)
+    for a in range(rows):
+        memcpy(out + (r0 + a) * p.channels + c0, sums + a * wide, channels * sizeof(float))
+
+
+def pointwise_gradient(x, g, out, *, samples, blocks, parts, row_groups, width, most, pixels, steps, x_plane, channels,
+                       rows):
+    """Partial sums [row][channel] over samples and pixels of g[row] * x[channel], per range of chunks of pixels.
+
+    pixels: of g, along each axis; steps: elements of x from one to the next; x_plane: from channel to channel. most:
+    pixels at a time. parts, row_groups: ranges of chunks and of rows; width: channels of a task.
+    """
+    cdef PointwiseGradient p
+    p.x, p.g, p.out = operand(x), operand(g), operand(out)
+    for i in range(3):
+        p.n[i], p.xs[i] = pixels[i], steps[i]
+    p.x_plane, p.g_plane = x_plane, pixels[0] * pixels[1] * pixels[2] * LANES_F32
+    p.channels, p.rows, p.samples, p.blocks = channels, rows, samples, blocks
+    p.parts, p.row_groups, p.groups, p.width = parts, row_groups, ceil_div(channels, width), width
+    p.chunks, p.most = ceil_div(pixels[0] * pixels[1] * pixels[2], most), most
+    cdef long wide = ceil_div(min(width, channels), LANES_F32) * LANES_F32
+    return instruction(pointwise_gradient_task, &p, sizeof(p), parts * row_groups * p.groups,
+                       (ceil_div(rows, row_groups) + most * LANES_F32) * wide * 4, None)

@@ -1,0 +1,92 @@
+"""Kernels of one tap (1 x 1 and its like in 1D and 3D): products of matrices, with kernels of their own."""
+
+from __future__ import annotations
+
+import math
+
+from .buffers import NOWHERE
+from .lowering_winograd import add_partial_sums, fits_chain, split_kernel_gradient
+
+LARGE = 32 << 20                # bytes of inputs and results, of which none is left in a cache for whoever comes next
+PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
+TASK = 200_000                  # vector operations of a task, if a block is several
+
+
+def applies(planner, g, dtype, results, strided=True) -> bool:
+    """Whether a convolution of this geometry, or the gradient for its input (not strided), goes this way.
+
+    results: per group, of what is computed. Tiles have a fixed number of rows, and the last overlaps the one before it.
+    """
+    rows = planner.kernels.pointwise.sweep_rows()
+    return dtype == "float32" and math.prod(g.window) == 1 and not any(map(any, g.padding)) \
+        and (strided or g.sizes == g.outputs) and results >= rows and -(-results // rows) * rows <= 1.25 * results
+
+
+def run(planner, g, *, source, target, weights, sizes, outputs, strides, channels, filters, ws, wc, bias=None,
+        relu=False):
+    """Add the work: of `channels` per group that are read, `filters` are computed. sizes, outputs: of what is read and
+    computed. ws, wc: elements of the weights from channel to channel and from filter to filter."""
+    lanes, pixels = planner.kernels.lanes["float32"], math.prod(outputs)
+    outputs, steps = _pixels(sizes, outputs, strides, lanes)
+    macs = pixels * channels * filters * g.groups
+    chained = fits_chain(source, target)
+    parts = 1 if chained else max(1, min(macs // TASK, -(-pixels // 16), 16))
+
+    def make():
+        return planner.kernels.pointwise.pointwise(
+            source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
+            parts=parts, outputs=outputs, steps=steps, x_plane=math.prod(sizes) * lanes, groups=g.groups,
+            channels=channels, filters=filters, ws=ws, wc=wc, group=g.filters, relu=relu,
+            past=not chained and source.home.nbytes + target.home.nbytes >= LARGE)
+    planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
+                cost=macs * source.blocks * 0.3)
+
+
+def _pixels(sizes, outputs, strides, lanes):
+    """Pixels of the results along each axis, and elements of the input from one to the next. All of a map are a row."""
+    if tuple(sizes) == tuple(outputs):
+        return (1, 1, math.prod(outputs)), (0, 0, lanes)
+    return outputs, (strides[0] * sizes[1] * sizes[2] * lanes, strides[1] * sizes[2] * lanes, strides[2] * lanes)
+
+
+def applies_to_kernel(g, dtype, lanes) -> bool:
+    """Whether the gradient for the kernel goes this way: where channels or filters fill the lanes."""
+    return dtype == "float32" and math.prod(g.window) == g.groups == 1 and not any(map(any, g.padding)) \
+        and min(g.channels, g.filters) >= 4 and max(n / _filled(n, lanes) for n in (g.channels, g.filters)) >= 0.75
+
+
+def _filled(n, lanes):
+    return -(-n // lanes) * lanes
+
+
+def run_kernel_gradient(planner, g, *, source, gradient, target):
+    """Add the work of the gradient for the kernel: partial sums, then their sum.
+
+    What is transposed, so that its channels lie in the lanes, is the input or the gradient: what costs less.
+    """
+    lanes, pixels = planner.kernels.lanes["float32"], math.prod(g.outputs)
+
+    def transposing(channels, rows):
+        return _filled(channels, lanes) * (rows + 8)
+    by_input = g.sizes != g.outputs or transposing(g.channels, g.filters) < transposing(g.filters, g.channels)
+    x, rows_of, channels, rows = (source, gradient, g.channels, g.filters) if by_input else (
+        gradient, source, g.filters, g.channels)
+    outputs, steps = _pixels(g.sizes, g.outputs, g.strides, lanes)
+    most = max(4, min(32, PANEL // (lanes * 4 * _filled(channels, lanes)), pixels * source.blocks // 16))
+
+    def cost(parts, row_groups, groups, wide):
+        narrow = 1.25 if wide == groups * lanes else 1          # a single vector: as many loads as products
+        return pixels * source.blocks * (wide * rows * narrow + 8 * wide * row_groups + 6 * rows * groups) \
+            + parts * rows * wide
+    parts, row_groups, width, chained = split_kernel_gradient(
+        source, gradient, cost, rows=rows, most=-(-pixels // most) * source.blocks, filters=channels, lanes=lanes,
+        item=4, weights=g.channels * g.filters, sums=4)
+
+    def make(partial):
+        return planner.kernels.pointwise.pointwise_gradient(
+            x.at(), rows_of.at(), partial.at(), samples=g.batch, blocks=source.blocks, parts=parts,
+            row_groups=row_groups, width=width, most=most, pixels=outputs, steps=steps,
+            x_plane=math.prod(g.sizes if by_input else g.outputs) * lanes, channels=channels, rows=rows)
+    add_partial_sums(planner, make, dtype="float32", source=source, gradient=gradient, target=target, parts=parts,
+                     chained=chained, taps=rows, filters=channels, transposed=by_input,
+                     cost=pixels * source.blocks * rows * _filled(channels, lanes) / 3)

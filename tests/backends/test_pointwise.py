@@ -1,0 +1,98 @@
+"""Convolutions with kernels of one tap, of the CPU backend, against the reference."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyconv import backends, config, layers
+from pyconv.backends.cpu import lowering_pointwise
+from pyconv.graph import simplify, trace
+
+CPU, REFERENCE = backends.get("cpu"), backends.get("reference")
+
+
+def three(x, kernel, attrs):
+    """The three convolutions of these arrays as (op, arrays, attributes), and what the reference makes of them."""
+    y = REFERENCE.execute("conv", [x, kernel], attrs)
+    g = np.random.default_rng(1).standard_normal(y.shape).astype(x.dtype)
+    calls = [("conv", [x, kernel], attrs), ("conv_input_gradient", [g, kernel], {"shape": x.shape, **attrs}),
+             ("conv_kernel_gradient", [x, g], {"shape": kernel.shape, **attrs})]
+    wide = [[a.astype("float64") for a in arrays] for _, arrays, _ in calls]
+    return calls, [REFERENCE.execute(op, a, e) for (op, _, e), a in zip(calls, wide, strict=True)]
+
+
+def check(x, kernel, attrs):
+    calls, expected = three(x, kernel, attrs)
+    bound = 1e-5 if x.dtype == "float32" else 1e-13
+    for (op, arrays, extra), right in zip(calls, expected, strict=True):
+        found = CPU.execute(op, arrays, extra)
+        assert found.dtype == x.dtype and found.shape == right.shape
+        assert np.linalg.norm(found - right) <= bound * max(np.linalg.norm(right), 1e-30), (op, x.shape, attrs)
+
+
+def attributes(rank, stride=1, groups=1, last=True):
+    return dict(strides=(stride,) * rank, padding=((0, 0),) * rank, dilation=(1,) * rank, groups=groups,
+                channels_last=last)
+
+
+@st.composite
+def problems(draw):
+    """Numbers of channels and filters around the tiles' sizes, any strides, batches that fill a block or do not."""
+    rank, groups = draw(st.integers(1, 3)), draw(st.sampled_from([1, 1, 1, 2, 3]))
+    sizes = tuple(draw(st.integers(1, (60, 12, 5)[rank - 1])) for _ in range(rank))
+    many = st.one_of(st.integers(1, 20), st.sampled_from([24, 31, 32, 33, 48, 64, 65]))
+    channels, filters = draw(many) * groups, draw(many) * groups
+    batch, last = draw(st.sampled_from([0, 1, 2, 7, 8, 16, 17, 40])), draw(st.booleans())
+    x = (batch, *sizes, channels) if last else (batch, channels, *sizes)
+    attrs = attributes(rank, groups=groups, last=last)
+    attrs["strides"] = tuple(draw(st.sampled_from([1, 1, 2, 3])) for _ in range(rank))
+    return x, (*(1,) * rank, channels // groups, filters), attrs, draw(st.integers(0, 2**32 - 1))
+
+
+@settings(max_examples=settings().max_examples * 3)
+@given(problems(), st.sampled_from(["float32", "float32", "float64"]))
+def test_any_geometry(problem, dtype):
+    x, kernel, attrs, seed = problem
+    rng = np.random.default_rng(seed)
+    check(rng.standard_normal(x).astype(dtype), rng.standard_normal(kernel).astype(dtype), attrs)
+
+
+@pytest.mark.parametrize("shape, filters", [((16, 1600, 48), 64), ((21, 40, 40, 72), 24)])
+@pytest.mark.parametrize("large", [0, 1 << 40])
+def test_blocks_that_no_cache_holds(shape, filters, large, monkeypatch):
+    """Several tasks a block, whose results go past the caches or do not."""
+    monkeypatch.setattr(lowering_pointwise, "LARGE", large)
+    monkeypatch.setattr(lowering_pointwise, "fits_chain", lambda source, target: False)
+    rng, rank = np.random.default_rng(filters), len(shape) - 2
+    check(rng.standard_normal(shape).astype("f4"),
+          rng.standard_normal((*(1,) * rank, shape[-1], filters)).astype("f4"), attributes(rank))
+
+
+@pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),
+                                                    ((16, 12, 10, 33), 64, 1), ((1, 17, 9, 40), 24, 1)])
+def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(shape, filters, stride):
+    rng, rank = np.random.default_rng(3), len(shape) - 2
+    x = rng.standard_normal(shape).astype("f4")
+    kernel = rng.standard_normal((*(1,) * rank, shape[-1], filters)).astype("f4")
+    attrs = attributes(rank, stride)
+    calls, _ = three(x, kernel, attrs)
+    results = []
+    for n in (1, 2, 3):
+        config.set_num_threads(n)
+        results.append([CPU.execute(*call).tobytes() for call in calls])
+    assert results[0] == results[1] == results[2]
+    x[-1] = np.nan
+    y = CPU.execute("conv", [x, kernel], attrs)
+    assert np.isfinite(y[:-1]).all() and np.isnan(y[-1]).all()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 20])
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize("filters", [8, 13, 40])
+def test_bias_and_activation(batch, activation, filters):
+    layer = layers.Conv2D(filters, 1, activation=activation, bias_initializer="random_normal")
+    x = np.random.default_rng(0).standard_normal((batch, 7, 9, 12)).astype("f4")
+    graph, _ = trace(lambda x: [layer(x)], [(x.shape, "float32")])
+    (found,), (right,) = CPU.compile(simplify(graph))([x]), REFERENCE.compile(graph)([x])
+    np.testing.assert_allclose(found, right, rtol=1e-5, atol=1e-5)
