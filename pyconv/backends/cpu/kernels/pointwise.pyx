@@ -5,10 +5,10 @@ Forward, and gradient for the input: the task is a block, or some of its pixels,
 channels go to a panel in the first-level cache, and by it all weights, a tile of filters after the other; the weights
 are read where they are. So what is large is read and written once, and the next pixels are fetched meanwhile.
 
-Gradient for the kernel: a task takes chunks of pixels from any blocks, some rows and some columns of the result, which it
-adds up in its cache. The values of the columns' channels (those of the input or of the gradient, whichever are fewer)
-are transposed into panels [pixel][lane][channel], and multiplied with the others as scalars, which are read where they
-are.
+Gradient for the kernel: a task takes chunks of pixels from any blocks, some rows and some columns of the result, which
+it adds up in its cache. The values of the columns' channels (those of the input or of the gradient, whichever are
+fewer) are transposed into panels [pixel][lane][channel], and multiplied with the others as scalars, which are read
+where they are.
 """
 
 from libc.string cimport memcpy, memset
@@ -151,8 +151,8 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
                 v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
                 panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
                 for k from 0 <= k < n by full:
-                    strided_product_f32(g + a * p.g_plane + k * LANES_F32, p.g_plane, panel + k * LANES_F32 * step, step,
-                                        full * valid, sums + a * wide + v0 * LANES_F32, wide, 1,
+                    strided_product_f32(g + a * p.g_plane + k * LANES_F32, p.g_plane, panel + k * LANES_F32 * step,
+                                        step, full * valid, sums + a * wide + v0 * LANES_F32, wide, 1,
                                         min(SWEEP_ROWS, rows - a), v1 - v0)
     for a in range(rows):
         memcpy(out + (r0 + a) * p.channels + c0, sums + a * wide, channels * sizeof(float))
