@@ -29,6 +29,18 @@ PLANTED = {
     "an index past the end of shared memory": ("out of bounds|out-of-bounds", "s[i + 1] = x[i]; y[i] = x[i]; }"),
     "a barrier at two places": ("divergent", """if (i < 32) __syncthreads(); else { y[i] = 0;
         __syncthreads(); } }"""),
+    "an asynchronous copy that is read before it is waited for": ("uninitialised|race", """if (i < 16)
+        copy_later(s + 4 * i, x + 4 * i, true); __syncthreads(); y[i] = s[i]; wait_for_copies(); }"""),
+    "one that is waited for without a barrier": ("uninitialised|race", """if (i < 16)
+        copy_later(s + 4 * i, x + 4 * i, true); wait_for_copies(); y[i] = s[63 - i]; }"""),
+    "one into a place that is still read": ("race", """s[i] = x[i]; __syncthreads(); y[i] = s[63 - i]; if (i < 16)
+        copy_later(s + 4 * i, x + 4 * i, true); wait_for_copies(); }"""),
+    "one that nobody waits for": ("asynchronous", """if (i < 16) copy_later(s + 4 * i, x + 4 * i, true);
+        y[i] = x[i]; }"""),
+    "an asynchronous copy from past the end": ("out-of-bounds", """if (i < 16) copy_later(s + 4 * i, x + 4 * i + 4,
+        true); wait_for_copies(); y[i] = 0; }"""),
+    "an asynchronous copy to an address that 16 does not divide": ("misaligned", """if (i < 15)
+        copy_later(s + 4 * i + 1, x + 4 * i, true); wait_for_copies(); y[i] = 0; }"""),
     "a shuffle that not all lanes reach": ("deadlock|warp op", """float v = x[i];
         if (i < 16) v += __shfl_down_sync(0xffffffffu, v, 8); y[i] = v; }"""),
 }

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pyconv import backends, ops
 from pyconv.backends.cuda import CUDABackend, driver
-from pyconv.backends.cuda.depthwise import fast, plan
+from pyconv.backends.cuda.depthwise import plan
+from pyconv.backends.cuda.geometry import fast
 from pyconv.graph import REGISTRY, limits, trace
 from tests.cuda.emulator import standin
 

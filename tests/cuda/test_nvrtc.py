@@ -50,6 +50,8 @@ INSTANCES = {
     "copy": [f"{k}<{t}, {i}>" for k in ("copy", "fill") for t in ("unsigned char", "unsigned", "u64")
              for i in ("int", "i64")] + ["no_error"],
     "depthwise": depthwise_instances(),
+    "implicit": [f"implicit<{m}, {k}, {s}, {tile}>" for m in MODES for k, s in ((1, 1), (1, 2), (3, 1), (3, 2), (5, 1))
+                 for tile in ("64, 64, 16, 4, 4", "128, 128, 8, 8, 8", "128, 32, 16, 4, 4", "128, 16, 16, 2, 4")],
     "indexing": ["check<unsigned char>", "check<int>", "check<i64>", "take<unsigned>", "take<u64>",
                  *(f"take_gradient<{t}>" for t in FLOATS)],
     "matmul": [f"matmul<{t}, {a}, {b}>" for t in FLOATS for a in BOOLS for b in BOOLS],
@@ -163,7 +165,7 @@ def test_epilogues(architecture):
     specs = [((32, 56, 56, 128), "float32"), ((3, 3, 128, 128), "float32"), ((3, 3, 128, 1), "float32"),
              ((128,), "float32"), ((128,), "float32"), ((32, 56, 56, 128), "float32")]
     Planner(trace(function, specs)[0], recorder, LOWERING).plan()
-    assert {e[1].split("<")[0] for e in recorder.epilogues} == {"tiled", "depthwise"}
+    assert {e[1].split("<")[0] for e in recorder.epilogues} == {"implicit", "depthwise"}
     for family, expression, before in recorder.epilogues:
         usage = nvrtc.compiled(before + nvrtc.source_of(family), [expression], architecture)[expression]
         assert usage.registers <= 128 and not usage.spilled

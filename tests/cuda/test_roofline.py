@@ -33,7 +33,7 @@ def test_least_time(roofline):
 def test_bytes_and_operations(roofline):
     rows = {row[0]: row for row in roofline.launches() if row[0]}
     title, (family, name), blocks, threads, traffic, work = rows["3×3 convolution, 56×56, 64 to 64 channels"]
-    assert (family, name) == ("convolution", "tiled<float, FORWARD, true, 64, 64, 16, 4>")
+    assert (family, name) == ("implicit", "implicit<FORWARD, 3, 1, 64, 64, 16, 4, 4>")
     assert (blocks, threads) == (32 * 56 * 56 // 64, 256)
     assert traffic == 4 * (2 * 32 * 56 * 56 * 64 + 9 * 64 * 64) and work == 2 * 32 * 56 * 56 * 9 * 64 * 64
 

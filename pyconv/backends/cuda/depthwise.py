@@ -9,9 +9,10 @@ import numpy as np
 
 from ...graph import is_half
 from .elementwise import TYPES
+from .geometry import fast, table_of
 from .sums import PARTS, split
 
-__all__ = ["Plan", "fast", "plan"]
+__all__ = ["Plan", "plan"]
 
 FORWARD, INPUT, KERNEL = range(3)
 
@@ -24,13 +25,6 @@ class Plan(NamedTuple):
     work: int | tuple
     numbers: tuple
     parts: int = 1
-
-
-def fast(by) -> list:
-    """The struct Fast of kernels/convolution.cu: n // by is (high half of n * factor + n) >> shift, for n < 2**31."""
-    shift = (by - 1).bit_length()
-    factor = ((1 << 32) * ((1 << shift) - by)) // by + 1
-    return [by, factor - (factor >> 31 << 32), shift]         # in 32 bits, with a sign
 
 
 def tile(mode, window, stride, last, dtype) -> tuple:
@@ -55,7 +49,7 @@ def tile(mode, window, stride, last, dtype) -> tuple:
 def plan(mode, numbers, dtype) -> Plan | None:
     """How to compute a depthwise convolution, or None if these kernels do not.
 
-    numbers: the Geometry of kernels/convolution.cu, see lowering.py.
+    numbers: see `geometry.geometry`.
     """
     batch, groups, depth, each, last = numbers[:5]
     size, out, window, stride, dilation, pad = (numbers[i:i + 3] for i in range(5, 23, 3))
@@ -78,7 +72,7 @@ def plan(mode, numbers, dtype) -> Plan | None:
     before = [p % s if mode == INPUT else 0 for p, s in zip(pad, stride, strict=True)]
     patches = [target[0], -(-(target[1] + before[1]) // ty), -(-(target[2] + before[2]) // tx)]
     vectors = (groups if mode == INPUT else filters) // v
-    table = [batch, groups, depth, each, last, *size, *out, *window, *stride, *dilation, *pad]
+    table = table_of([batch, groups, depth, each, last, *size, *out, *window, *stride, *dilation, *pad])
     table += [n for by in (vectors, patches[2], patches[1], patches[0]) for n in fast(by)]
     constants = f"{str(bool(last)).lower()}, {window[1]}, {window[2]}, {stride[1]}, {stride[2]}, {ty}, {tx}, {v}"
     if mode != KERNEL:

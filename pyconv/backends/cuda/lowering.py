@@ -8,8 +8,9 @@ import numpy as np
 
 from ...graph import is_half
 from ...graph.dtypes import itemsize
-from . import depthwise, halves
+from . import depthwise, halves, implicit
 from .elementwise import BLOCK, TYPES
+from .geometry import geometry, table_of, three
 from .memory import View, strides
 from .planner import NULL, NUMPY, UNSIGNED, blocks_for
 from .sums import PARTS, joined, power_of_two, shared_out, split, split_axes, sums
@@ -174,20 +175,6 @@ def matmul(planner, node):
 
 # Convolution ----------------------------------------------------------------------------------------------------
 
-def three(values, fill) -> list:
-    return [fill] * (3 - len(values)) + list(values)
-
-
-def geometry(x, y, window, groups, attrs) -> list:
-    """The Geometry of kernels/convolution.cu. x, y: shapes."""
-    last = attrs["channels_last"]
-    size, channels = (x[1:-1], x[-1]) if last else (x[2:], x[1])
-    out, filters = (y[1:-1], y[-1]) if last else (y[2:], y[1])
-    return [x[0], groups, channels // groups, filters // groups, int(last), *three(size, 1), *three(out, 1),
-            *three(window, 1), *three(attrs["strides"], 1), *three(attrs["dilation"], 1),
-            *three([p for p, _ in attrs["padding"]], 0)]
-
-
 def tiles(rows, columns, dtype) -> tuple:
     """The tile (SM, SN, SK) for a product of this size."""
     if columns <= 16:
@@ -211,7 +198,7 @@ def convolve(planner, mode, node, left, right, x, y, kernel):
     small(node, *node.inputs, node.output)
     attrs, batch, dtype = node.attrs, x[0], node.output.dtype
     groups, c_type, count = attrs["groups"], TYPES[dtype], math.prod(node.output.shape)
-    args, numbers = (planner.view(left), planner.view(right)), geometry(x, y, kernel[:-2], groups, attrs)
+    args, numbers = (planner.view(left), planner.view(right)), geometry(x, y, kernel[:-2], attrs)
     _, _, depth, each, last, *spatial = numbers
     sizes, outs, window = (math.prod(spatial[i:i + 3]) for i in (0, 3, 6))
     own = depthwise.plan(mode, numbers, dtype)
@@ -223,7 +210,15 @@ def convolve(planner, mode, node, left, right, x, y, kernel):
             planner.hosting("depthwise", own.kernel, (-(-own.work // BLOCK),), (BLOCK,),
                             (*args, NULL, table, np.int32(own.work)), node, 2)
         return
-    table = planner.constant(numbers, "int32")
+    table = planner.constant(table_of(numbers), "int32")
+    own = implicit.plan(mode, numbers, dtype)
+    if own is not None:
+        share = np.int32(own.part_size)
+        if mode == 2:
+            in_parts(planner, node, "implicit", own.kernel, own.grid, (*args, None, table, share), own.parts)
+        else:
+            planner.hosting("implicit", own.kernel, own.grid, (BLOCK,), (*args, NULL, table, share), node, 2)
+        return
     if groups > 1 and min(depth, each) < 8:
         if mode != 2:
             planner.hosting("convolution", f"{('direct_forward', 'direct_input')[mode]}<{c_type}>", blocks_for(count),

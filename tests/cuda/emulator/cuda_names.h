@@ -68,6 +68,12 @@ extern struct Warp {
     unsigned arrived, gen, mask, epoch;
 } *cur_warp;
 int cur_tid_();
+struct Copy {
+    int4 *to;
+    const int4 *from;
+};
+void later(Copy c);
+bool next_copy(Copy &c);
 void note_atomic(const volatile void *p, unsigned n);
 void fence();
 template <class T> SHIM_NOSAN T xchg_lane(unsigned mask, T v, int src, int line) {
@@ -133,6 +139,17 @@ template <bool TRANSPOSED> static inline void ldmatrix(unsigned (&r)[4], const i
         }
         r[j] = half[0] | (unsigned)half[1] << 16;
     }
+}
+// Asynchronous copies of kernels/implicit.cu: the place is written when they begin, so that a thread that still reads
+// it is found, and again, with the numbers, when the thread waits for them. null: zeros.
+static inline void copy_later(void *to, const void *from, bool valid) {
+    std::memset(to, 0xff, 16);
+    shim::later({(int4 *)to, valid ? (const int4 *)from : nullptr});
+}
+static inline void wait_for_copies() {
+    shim::Copy c;
+    while (shim::next_copy(c))
+        *c.to = c.from ? *c.from : int4{0, 0, 0, 0};
 }
 template <class T> SHIM_NOSAN void mma(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1, T) {
     const int lane = shim::cur_tid_() & 31, g = lane / 4, q = lane % 4;

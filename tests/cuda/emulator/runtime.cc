@@ -85,6 +85,7 @@ struct RT {
     // A block is released when it counts itself by an atomic operation and none of its threads has written since its
     // last fence. What released blocks have written may be read by a block after an atomic operation of its own.
     std::vector<char> dirty, released, acquired;
+    std::vector<std::vector<Copy>> copies; // that each thread has begun and not waited for
 };
 static RT *rt = reinterpret_cast<RT *>(1); // non-zero init: .data, not .bss
 Warp *cur_warp = reinterpret_cast<Warp *>(1);
@@ -107,6 +108,15 @@ NS void fail(const char *fmt, ...) {
     __builtin_unreachable();
 }
 NS int cur_tid_() { return rt->cur->tid; }
+NS void later(Copy c) { rt->copies[rt->cur->tid].push_back(c); }
+NS bool next_copy(Copy &c) {
+    auto &mine = rt->copies[rt->cur->tid];
+    if (mine.empty())
+        return false;
+    c = mine.front();
+    mine.erase(mine.begin());
+    return true;
+}
 NS void *dyn_shared() { return rt->dyn; }
 NS void shared_decl(volatile void *p, size_t n, const char *name) {
     for (auto &s : rt->sh)
@@ -162,6 +172,8 @@ NS static void fiber_main() {
             set_tid(f->tid);
             cur_warp = &rt->warps[f->tid >> 5];
             rt->body.call(rt->body.fn, rt->body.args);
+            if (!rt->copies[f->tid].empty())
+                fail("ends before its asynchronous copies");
             rt->live--;
         }
         f->st = FREE;
@@ -228,6 +240,7 @@ NS static void run_block() {
     rt->next = 0;
     rt->live = rt->n;
     rt->epoch = 0;
+    rt->copies.assign(rt->n, {});
     for (auto &w : rt->warps)
         w = Warp{};
     if (rt->mode == 2)

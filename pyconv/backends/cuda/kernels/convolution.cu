@@ -2,8 +2,8 @@
 //
 // x: (batch, *size, channels), or (batch, channels, *size) unless `last`; y alike with `out` and filters; w: (*window,
 // depth, filters), where depth = channels / groups, and `each` = filters / groups. `table` is a Geometry as 32-bit
-// numbers; axes that a convolution does not have come first, with one element and a window of one. All arrays have
-// fewer than 2**31 elements.
+// numbers, with what divides by its own; axes that a convolution does not have come first, with one element and a
+// window of one. All arrays have fewer than 2**31 elements.
 //
 // `tiled`: each of the three is a matrix product per group, whose left matrix is gathered from an image while it is
 // loaded (implicit GEMM; Chetlur et al., cuDNN: Efficient primitives for deep learning, 2014):
@@ -42,6 +42,7 @@ template <int N, typename T, typename W> INLINE void store(T* at, const W (&valu
     *(Some<T, N>*)at = some;
 }
 
+
 // Division by a number that is known before the launch, of numbers below 2**31 (Granlund, Montgomery: Division by
 // invariant integers using multiplication, 1994).
 struct Fast {
@@ -61,6 +62,8 @@ struct Geometry {
     int batch, groups, depth, each, last;
     int size[3], out[3];
     int window[3], stride[3], dilation[3], pad[3];
+    Fast by_size[3], by_out[3], by_window[3];       // [0]: by all elements
+    Fast by_stride[3], by_depth, by_each, by_channels, by_filters;
 };
 
 enum { FORWARD, INPUT, KERNEL };
@@ -72,13 +75,11 @@ struct Three {
 INLINE int volume(const int* n) { return n[0] * n[1] * n[2]; }
 INLINE int flat(const int* at, const int* n) { return (at[0] * n[1] + at[1]) * n[2] + at[2]; }
 
-INLINE Three split(int i, const int* n)
+// The coordinates of element i of axes with these sizes.
+INLINE Three split(int i, const Fast* by)
 {
     Three p;
-    p.v[2] = i % n[2];
-    i /= n[2];
-    p.v[1] = i % n[1];
-    p.v[0] = i / n[1];
+    p.v[0] = by[1].split(by[2].split(i, p.v[2]), p.v[1]);
     return p;
 }
 
@@ -107,9 +108,10 @@ INLINE int meeting(const Geometry& g, const Three& i, const Three& tap)
 #pragma unroll
     for (int k = 0; k < 3; ++k) {
         const int q = i.v[k] + g.pad[k] - tap.v[k] * g.dilation[k];
-        if (q < 0 || q % g.stride[k]) return -1;
-        at[k] = q / g.stride[k];
-        if (at[k] >= g.out[k]) return -1;
+        int rest;
+        if (q < 0) return -1;
+        at[k] = g.by_stride[k].split(q, rest);
+        if (rest || at[k] >= g.out[k]) return -1;
     }
     return flat(at, g.out);
 }
@@ -123,22 +125,20 @@ struct Spot {
 
 template <int MODE> INLINE Spot pixel_spot(int i, const Geometry& g)
 {
-    const int* size = MODE == INPUT ? g.size : g.out;
+    const Fast* by = MODE == INPUT ? g.by_size : g.by_out;
     Spot s;
-    s.n = i / volume(size);
-    s.index = i % volume(size);
-    const Three p = split(s.index, size);
+    s.n = by[0].split(i, s.index);
+    const Three p = split(s.index, by);
 #pragma unroll
     for (int k = 0; k < 3; ++k) s.at[k] = MODE == INPUT ? p.v[k] + g.pad[k] : p.v[k] * g.stride[k] - g.pad[k];
     return s;
 }
 
-INLINE Spot tap_spot(int i, const Geometry& g, int own)
+template <int MODE> INLINE Spot tap_spot(int i, const Geometry& g)
 {
     Spot s;
-    s.n = i % own;
-    s.index = i / own;
-    const Three p = split(s.index, g.window);
+    s.index = (MODE == INPUT ? g.by_each : g.by_depth).split(i, s.n);
+    const Three p = split(s.index, g.by_window);
 #pragma unroll
     for (int k = 0; k < 3; ++k) s.at[k] = p.v[k] * g.dilation[k];
     return s;
@@ -155,8 +155,9 @@ INLINE int gathered_at(const Geometry& g, const Spot& pixel, const Spot& tap, in
         at[k] = MODE == INPUT ? pixel.at[k] - tap.at[k] : pixel.at[k] + tap.at[k];
         if (at[k] < 0) return -1;
         if (MODE == INPUT && g.stride[k] != 1) {
-            if (at[k] % g.stride[k]) return -1;
-            at[k] /= g.stride[k];
+            int rest;
+            at[k] = g.by_stride[k].split(at[k], rest);
+            if (rest) return -1;
         }
         if (at[k] >= size[k]) return -1;
     }
@@ -218,10 +219,10 @@ __global__ void __launch_bounds__(256, Blocks<T, SM, SN>::least) tiled(
     const int first = part * part_size, last = first + part_size < inner ? first + part_size : inner;
     const int row0 = blockIdx.x * SM, column0 = blockIdx.y * SN;
 
-    if (t < SM && row0 + t < rows) row_spots[t] = MODE == KERNEL ? tap_spot(row0 + t, g, own)
+    if (t < SM && row0 + t < rows) row_spots[t] = MODE == KERNEL ? tap_spot<MODE>(row0 + t, g)
                                                                  : pixel_spot<MODE>(row0 + t, g);
     if (t < SK && first + t < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(first + t, g)
-                                                                    : tap_spot(first + t, g, own);
+                                                                    : tap_spot<MODE>(first + t, g);
     Some<T, V> next_a[LA], next_b[LB];
     T sum[TM][TN];
 #pragma unroll
@@ -293,7 +294,7 @@ __global__ void __launch_bounds__(256, Blocks<T, SM, SN>::least) tiled(
                 else *(Some<T, V>*)&b[e / SN][e % SN] = next_b[l];
             }
             const int k = k0 + SK + t;
-            if (t < SK && k < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(k, g) : tap_spot(k, g, own);
+            if (t < SK && k < last) inner_spots[t] = MODE == KERNEL ? pixel_spot<MODE>(k, g) : tap_spot<MODE>(k, g);
             __syncthreads();
         }
     }
@@ -324,21 +325,13 @@ struct Place {
     Three at;
 };
 
-INLINE Place locate(int i, const Geometry& g, const int* size, int channels)
+INLINE Place locate(int i, const Geometry& g, const Fast* by, const Fast& by_channels)
 {
-    const int pixels = volume(size);
     Place p;
     int pixel;
-    if (g.last) {
-        p.c = i % channels;
-        pixel = i / channels % pixels;
-        p.n = i / channels / pixels;
-    } else {
-        pixel = i % pixels;
-        p.c = i / pixels % channels;
-        p.n = i / pixels / channels;
-    }
-    p.at = split(pixel, size);
+    if (g.last) p.n = by[0].split(by_channels.split(i, p.c), pixel);
+    else p.n = by_channels.split(by[0].split(i, pixel), p.c);
+    p.at = split(pixel, by);
     return p;
 }
 
@@ -350,8 +343,8 @@ __global__ void __launch_bounds__(256, 4) direct_forward(const T* __restrict__ x
     const Geometry& g = *(const Geometry*)table;
     const int filters = g.each * g.groups, channels = g.depth * g.groups, sizes = volume(g.size);
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
-        const Place p = locate(i, g, g.out, filters);
-        const int c0 = p.c / g.each * g.depth;
+        const Place p = locate(i, g, g.by_out, g.by_filters);
+        const int c0 = g.by_each.quotient(p.c) * g.depth;
         typename Wide<T>::type sum = 0;
         EACH_TAP(g) {
             const int at = met(g, p.at, Three{{t0, t1, t2}});
@@ -369,10 +362,11 @@ __global__ void __launch_bounds__(256, 4) direct_input(const T* __restrict__ dy,
                                                       EPILOGUE_PARAMETERS)
 {
     const Geometry& g = *(const Geometry*)table;
-    const int filters = g.each * g.groups, channels = g.depth * g.groups, outs = volume(g.out);
+    const int filters = g.each * g.groups, outs = volume(g.out);
     for (int i = blockIdx.x * 256 + threadIdx.x; i < n; i += gridDim.x * 256) {
-        const Place p = locate(i, g, g.size, channels);
-        const int f0 = p.c / g.depth * g.each, d = p.c % g.depth;
+        const Place p = locate(i, g, g.by_size, g.by_channels);
+        int d;
+        const int f0 = g.by_depth.split(p.c, d) * g.each;
         typename Wide<T>::type sum = 0;
         EACH_TAP(g) {
             const int at = meeting(g, p.at, Three{{t0, t1, t2}});
@@ -396,12 +390,13 @@ __global__ void __launch_bounds__(256, 4) direct_kernel(const T* __restrict__ x,
     const Geometry& g = *(const Geometry*)table;
     const int filters = g.each * g.groups, channels = g.depth * g.groups, outs = volume(g.out), sizes = volume(g.size);
     const int t = threadIdx.x, lane = t % lanes, f = blockIdx.x * lanes + lane, d = blockIdx.y % g.depth;
-    const Three tap = split(blockIdx.y / g.depth, g.window);
+    const Three tap = split(blockIdx.y / g.depth, g.by_window);
     const int c = f / g.each * g.depth + d, all = g.batch * outs;
     const int first = blockIdx.z * part_size, last = first + part_size < all ? first + part_size : all;
     W sum = 0;
     for (int i = f < filters ? first + t / lanes : last; i < last; i += 256 / lanes) {
-        const int n = i / outs, o = i % outs, at = met(g, split(o, g.out), tap);
+        int o;
+        const int n = g.by_out[0].split(i, o), at = met(g, split(o, g.by_out), tap);
         if (at >= 0) sum += x[element(g, n, at, sizes, c, channels)] * dy[element(g, n, o, outs, f, filters)];
     }
     for (int o = 16; o >= lanes; o /= 2) sum += __shfl_down_sync(0xffffffffu, sum, o);

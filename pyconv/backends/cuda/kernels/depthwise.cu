@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(256, 2) depthwise(const T* __restrict__ source
         const int zt = met_first<MODE>(g, z, t);
         if (zt < 0) continue;
         for (int m = 0; m < each; ++m) {
-            const int f = MODE == INPUT ? c * each + m : c, cf = MODE == INPUT || g.each == 1 ? f : c / g.each;
+            const int f = MODE == INPUT ? c * each + m : c, cf = MODE == INPUT ? f : g.by_each.quotient(c);
             const int plane = LAST ? i * from[0] + zt : (i * channels_from + cf) * from[0] + zt;
             Some<T, V> k[KY][KX];
 #pragma unroll
@@ -136,7 +136,7 @@ __global__ void __launch_bounds__(256, 2) depthwise_kernel(const T* __restrict__
     const Depthwise& d = *(const Depthwise*)table;
     const Geometry& g = d.g;
     const int filters = g.each * g.groups, t = threadIdx.x, lane = t % lanes, wide = lanes * V;
-    const int f = (blockIdx.x * lanes + lane) * V, c = g.each == 1 ? f : f / g.each;
+    const int f = (blockIdx.x * lanes + lane) * V, c = g.by_each.quotient(f);
     const int step = LAST ? g.groups : 1, step_y = LAST ? filters : 1;
     const int first = blockIdx.z * part_size, last = first + part_size < patches ? first + part_size : patches;
 

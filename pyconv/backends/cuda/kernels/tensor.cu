@@ -204,7 +204,7 @@ template <typename T, int MODE, int SM, int SN, bool VA, bool VB> struct Gather 
     {
         const int t = threadIdx.x;
         if (t < INNER && k0 + t < last) inner_spots[slot][t] = MODE == KERNEL ? pixel_spot<MODE>(k0 + t, g)
-                                                                              : tap_spot(k0 + t, g, own);
+                                                                              : tap_spot<MODE>(k0 + t, g);
     }
 
     INLINE int left_place(int slot, int k, int m) const
@@ -276,7 +276,7 @@ __global__ void __launch_bounds__(256, RESIDENT) convolve(const T* __restrict__ 
     const int inner = MODE == KERNEL ? g.batch * outs : taps * own;
     const int first = part * part_size, last = first + part_size < inner ? first + part_size : inner;
     const int row0 = blockIdx.x * SM, column0 = blockIdx.y * SN;
-    if (t < SM && row0 + t < rows) row_spots[t] = MODE == KERNEL ? tap_spot(row0 + t, g, own)
+    if (t < SM && row0 + t < rows) row_spots[t] = MODE == KERNEL ? tap_spot<MODE>(row0 + t, g)
                                                                  : pixel_spot<MODE>(row0 + t, g);
     Gather<T, MODE, SM, SN, VA, VB> load = {left, right, g, row_spots, inner_spots, rows, columns, row0, column0, last,
                                             group, own, filters, outs};
