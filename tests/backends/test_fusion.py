@@ -102,6 +102,23 @@ def test_batch_normalization_passes_over_memory_few_times():
     assert len(large) <= 9, [n.op for n in large]
 
 
+@pytest.mark.parametrize("make", [layers.BatchNormalization, lambda: layers.LayerNormalization((1, 2, 3)),
+                                  layers.InstanceNormalization, lambda: layers.GroupNormalization(2)])
+def test_gradients_of_normalizations_add_up_in_one_pass(make):
+    """All sums over the incoming gradient wait for those that need the statistics; these alone have their own pass."""
+    shape, layer = (32, 12, 12, 6), make()
+    layer.build(shape)
+
+    def function(x, g):
+        y = layer(in_lanes(x), training=True)
+        return gradients(y, [x, *(v.read() for v in layer.trainable_variables)], in_lanes(g))
+    arrays = draw(shape, "float32"), draw(shape, "float32", 1)
+    program = compare(function, *arrays, training=True)
+    alone = [r.node.op for r in program.profile(arrays)
+             if r.blocks and {n.op for n in r.nodes} <= {"sum", "variance"} and r.node.inputs[0].shape == shape]
+    assert len(alone) == 1, alone
+
+
 @settings(max_examples=30)
 @given(st.sampled_from([8, 17, 33]), st.tuples(st.integers(1, 9), st.integers(1, 7), st.integers(1, 40)),
        st.sets(st.integers(1, 3)), st.booleans(), st.sampled_from(["float32", "float64"]))

@@ -145,7 +145,7 @@ class Chains:
             if id(x) in self.of:
                 return False
             level = self._level(node, x, layout)
-            chain = self._beside([x], x.dtype, x.shape, layout, level)
+            chain = self._beside([x], x.dtype, x.shape, layout, level, 2 * NEAR)
             if chain is None or len(chain.sums) >= planner.kernels.elementwise.MAX_SUMS:
                 chain = self._new(x.dtype, x.shape, layout, level)
         if id(x) not in self.of:
@@ -221,7 +221,7 @@ class Chains:
             self._merge(found, other)
         return found
 
-    def _beside(self, tensors, dtype, shape, layout, level):
+    def _beside(self, tensors, dtype, shape, layout, level, near=NEAR):
         """A chain that reads one of the large tensors too, close by and independently, so that they are read once."""
         planner = self.planner
         if planner.twice is None or layout is None:
@@ -231,7 +231,7 @@ class Chains:
                 continue
             for chain in reversed(dict.fromkeys(self.by_index[-2 * NEAR:])):
                 if (chain.dtype, chain.shape, chain.layout, chain.level) == (dtype, shape, layout, level) \
-                        and planner.now - chain.latest <= NEAR and len(chain.nodes) < 24 and len(chain.outside) < 16 \
+                        and planner.now - chain.latest <= near and len(chain.nodes) < 24 and len(chain.outside) < 16 \
                         and any(tensor is t for t in chain.outside) \
                         and not any(self._closure(self.after(t)) & chain.bits for t in tensors):
                     return chain

@@ -4,6 +4,7 @@ A node's *level* counts the sums over large arrays that it comes after. Nodes of
 what a later level reads has to lie in memory until then. The output of a normalization, for example, is
 needed by the next layer at once, and by that layer's gradients much later. By then it is computed again, from the
 convolution's output, which is kept anyway: that takes less time than to write and read it, and half the memory.
+Sums whose array is read at a later level anyway wait for that.
 """
 
 from __future__ import annotations
@@ -38,14 +39,58 @@ class Recompute:
         return len(tensor.shape) > 1 and tensor.shape[0] == self.batch and tensor.size >= SMALLEST
 
     def _find_levels(self):
+        self._assign_levels({})
+        late = self._late_sums()
+        if late:
+            self._assign_levels(late)
+
+    def _assign_levels(self, least):
+        """Each node as early as it can be, but not before its level in `least`, by id."""
         self.furthest: dict = {}      # id of a tensor -> the highest level of those that read it
         for node in self.nodes:
             level = max((self.level[id(t.node)] + self._couples(t.node) for t in node.inputs), default=0)
+            level = max(level, least.get(id(node), 0))
             self.level[id(node)] = level
             for tensor in node.inputs:
                 self.furthest[id(tensor)] = max(level, self.furthest.get(id(tensor), 0))
         for tensor in self.graph.results:
             self.furthest[id(tensor)] = len(self.nodes)
+
+    def _late_sums(self) -> dict:
+        """Sums over an array that at a later level is read anyway, where nobody waits for the sum yet, and that is not
+        at theirs: id -> that level. So one pass does for all sums that the gradient of a normalization needs."""
+        readers, waits, seen, late = {}, {}, {}, {}
+        for node in self.nodes:
+            for tensor in node.inputs:
+                readers.setdefault(id(tensor), []).append(node)
+        for node in reversed(self.nodes):        # waits: id of a node -> the first level at which its result is needed
+            waits[id(node)] = min((self.level[id(n)] if self._couples(n) or any(map(self.large, n.outputs))
+                                   else waits[id(n)] for t in node.outputs for n in readers.get(id(t), ())),
+                                  default=len(self.nodes))
+
+        def sources(tensor):
+            return [t for t in tensor.node.inputs if self.large(t)] if tensor.node.op in CHEAP else []
+
+        def levels(tensor):
+            """Where the tensor is read by chains, but for sums; what is cheap is computed where it is wanted."""
+            if id(tensor) not in seen:
+                seen[id(tensor)] = set()
+                for node in readers.get(id(tensor), ()):
+                    if node.op in CHEAP and len(sources(node.output)) == 1:
+                        seen[id(tensor)] |= levels(node.output)
+                    elif node.op in CHEAP | SUMS - {"sum"}:
+                        seen[id(tensor)].add(self.level[id(node)])
+            return seen[id(tensor)]
+
+        for node in self.nodes:
+            if node.op == "sum" and self._couples(node):
+                x, level = node.inputs[0], self.level[id(node)]
+                while len(sources(x)) == 1:
+                    (x,) = sources(x)
+                later = [n for n in levels(x) if level < n < waits[id(node)]]
+                if x.node.op not in CHEAP and later and level not in levels(x):
+                    late[id(node)] = min(later)
+        return late
 
     def _couples(self, node) -> bool:
         """Whether what follows from the node waits for a pass over a large array: it brings samples, or a sample's

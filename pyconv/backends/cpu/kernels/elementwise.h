@@ -106,11 +106,13 @@ static void NAME(totals)(T *out, const T *in, long count, long n) {
 
 /* Each of `count` numbers of any type, `step` elements apart, in all lanes of a vector of its own. */
 static void NAME(spread)(T *out, const char *src, int type, long step, long count) {
+    const int own = FLOAT ? sizeof(T) == 4 ? TYPE_F32 : TYPE_F64 : TYPE_I64;
     T some[64];
     for (long i = 0; i < count; i += 64) {
         const long n = count - i < 64 ? count - i : 64;
-        NAME(load)(some, src, type, step, n);
-        for (long k = 0; k < n; k++, out += LANES) *(V *)out = (V){0} + some[k];
+        const T *from = (const T *)src;
+        if (type != own || step != 1) NAME(load)(some, src, type, step, n), from = some;
+        _Pragma("GCC unroll 4") for (long k = 0; k < n; k++, out += LANES) *(V *)out = (V){0} + from[k];
         src += 64 * step * type_bytes(type);
     }
 }
