@@ -50,6 +50,8 @@ BACKENDS, MISSING = available_backends()
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "peers: compares with another library, where that is installed")
+    config.addinivalue_line("markers", "gpu: runs on an NVIDIA GPU, through CuPy; skipped, with the reason, without")
+    config.addinivalue_line("markers", "devices: runs on the emulator of CUDA, and as a test marked gpu on a GPU")
 
 
 def pytest_collection_modifyitems(items):
@@ -69,7 +71,8 @@ def pytest_report_header(config):
 def pytest_generate_tests(metafunc):
     """Tests with an argument `backend_name` run once for each backend that loads here."""
     if "backend_name" in metafunc.fixturenames:
-        metafunc.parametrize("backend_name", BACKENDS)
+        metafunc.parametrize("backend_name", [pytest.param(n, marks=pytest.mark.gpu) if n == "cuda" else n
+                                              for n in BACKENDS])
 
 
 @pytest.fixture

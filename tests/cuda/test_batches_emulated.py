@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import pyconv
 from pyconv import layers
 from pyconv.models.data import BatchData
+from tests.cuda import devices
 from tests.cuda.emulator import standin, streams
 
 X = np.random.default_rng(0).integers(0, 256, (60, 4)).astype("uint8")
@@ -85,8 +86,12 @@ class Stop(pyconv.callbacks.Callback):
         self.seen.append(-1.0 - epoch)
 
 
-@functools.cache
 def model_on(backend):
+    return model_of(backend, devices.current)
+
+
+@functools.cache
+def model_of(backend, device):
     model = pyconv.Sequential([pyconv.Input((4,)), layers.Rescaling(1 / 255), layers.Dense(1)])
     model.compile(pyconv.optimizers.SGD(0.05), "mse")
     return model
@@ -110,6 +115,7 @@ def session(backend, kind, sizes, epochs, steps, stop_after, error_at):
         return out, model.get_weights()
 
 
+@pytest.mark.devices
 @settings(max_examples=40)
 @given(st.sampled_from(sorted(SOURCES)), st.lists(st.sampled_from([3, 3, 3, 2]), min_size=1, max_size=6),
        st.integers(1, 3), st.sampled_from([None, None, 1, 2, 4]), st.sampled_from([None, None, 1, 2, 3]),
@@ -128,9 +134,9 @@ def test_every_step_is_that_of_the_cpu(kind, sizes, epochs, steps, stop_after, e
         if isinstance(a, tuple):
             assert a == b
         else:
-            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+            np.testing.assert_allclose(a, b, rtol=devices.near(1e-4, 1e-3), atol=devices.near(1e-7, 1e-5))
     for a, b in zip(weights, others, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=devices.near(1e-4, 1e-3), atol=devices.near(1e-6, 1e-4))
 
 
 @pytest.mark.parametrize("kind", ["list", "generator", "dataset", "threads"])
@@ -152,27 +158,24 @@ def test_batches_are_copied_while_the_one_before_is_computed(kind, monkeypatch):
             assert arrived == [256 if call == model.predict else 512] * 6
 
 
+@pytest.mark.devices
 def test_batches_on_the_device():
     there = []
     for arrays in batches([3] * 4):
-        made = [standin.empty(a.shape, a.dtype) for a in arrays]
-        for target, a in zip(made, arrays, strict=True):
-            target.set(np.ascontiguousarray(a))
-        there.append(tuple(made))
+        there.append(tuple(map(devices.put, arrays)))
     model = model_on("cpu")
     expected, weights = model.predict(batches([3] * 4), verbose=0), model.get_weights()
-    crossed = len(standin.crossed)
-    found = model.predict(iter(there), verbose=0)
-    assert type(found) is standin.ndarray
-    assert max(n for way, n in standin.crossed[crossed:] if way == "D2H") <= 256
-    np.testing.assert_allclose(found.get(), expected, rtol=1e-5)
+    found, _, to_host = devices.crossings(lambda: model.predict(iter(there), verbose=0))
+    assert devices.lies_there(found) and max(to_host or [0]) <= 256
+    np.testing.assert_allclose(found.get(), expected, rtol=devices.near(1e-5, 1e-3))
     losses = []
     for source in (there, batches([3] * 4)):
         model.layers[-1].set_weights(weights)
         losses.append(model.fit(source, epochs=2, verbose=0).history["loss"])
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    np.testing.assert_allclose(*losses, rtol=devices.near(1e-5, 1e-3))
 
 
+@pytest.mark.devices
 def test_the_iterable_s_code_may_use_the_model():
     """It runs while a step is under way: it may predict, read and write weights, also in threads of its own."""
     def run(backend):
@@ -204,7 +207,7 @@ def test_the_iterable_s_code_may_use_the_model():
         return notes, model.get_weights()
     (found, weights), (expected, others) = run("cuda"), run("cpu")
     for a, b in zip([*found, *weights], [*expected, *others], strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=devices.near(1e-4, 1e-3), atol=devices.near(1e-6, 1e-4))
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
@@ -224,6 +227,7 @@ def test_ctrl_c_in_the_iterable_s_code(monkeypatch):
     assert len(seen.seen) == 2
 
 
+@pytest.mark.devices
 def test_bad_batches_are_errors_in_their_turn():
     model, seen = model_on("cuda"), Stop(None)
     good = batches([3] * 3)

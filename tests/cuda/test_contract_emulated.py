@@ -28,6 +28,7 @@ def test_there_is_a_kernel(name):
     assert backends.get("cuda").supports(name)
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("name", OPS)
 @settings(max_examples=6)
 @given(data=st.data())

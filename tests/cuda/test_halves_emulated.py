@@ -21,6 +21,7 @@ HALVES = ("float16", "bfloat16")
 RNG = np.random.default_rng(6)
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("name", HALF_OPS)
 @settings(max_examples=3)
 @given(data=st.data())
@@ -76,6 +77,7 @@ CASES = {       # batch, sizes, window, depth, each, groups, strides, padding, d
 }
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("case", CASES)
 def test_convolutions(case, dtype):
@@ -90,6 +92,7 @@ def test_convolutions(case, dtype):
         assert instances("convolve")
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("dtype", HALVES)
 def test_sums_in_parts_and_the_largest_tile(dtype):
     x, w, dy = floats(16, 32, 32, 8), floats(1, 1, 8, 72), floats(16, 32, 32, 72)
@@ -101,6 +104,7 @@ def test_sums_in_parts_and_the_largest_tile(dtype):
     assert instances(f"convolve<{c_type}, KERNEL, true, true, 64, 64, 32, 16, float>")
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("ta", [False, True])
 @pytest.mark.parametrize("tb", [False, True])
@@ -113,6 +117,7 @@ def test_products_of_matrices(dtype, ta, tb):
         both(dtype, function, a[0], b[0])
 
 
+@pytest.mark.devices
 def test_sums_read_halves():
     """Nothing is stored in float32 for a mean of halves: the arena holds the partial sums alone."""
     def function(x):
@@ -124,6 +129,7 @@ def test_sums_read_halves():
     assert program([x])[0].dtype == "float16" and program.arena_size < x.nbytes
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("dtype", HALVES)
 def test_what_follows_a_convolution_is_its_epilogue(dtype):
     """Bias and activation take no launch of their own, and the convolution's result is rounded before them."""
@@ -167,6 +173,7 @@ def test_the_tensor_cores_kernels_have_no_races(monkeypatch):
     both("bfloat16", ops.matmul, floats(2, 9, 70), floats(2, 70, 18), backend=device)
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_lenet_trains_like_the_reference_and_close_to_float32(policy, images):  # noqa: F811
     x, y = images
@@ -184,6 +191,7 @@ def test_lenet_trains_like_the_reference_and_close_to_float32(policy, images):  
     np.testing.assert_allclose(found[policy, "cuda"], found["float32", "cpu"], rtol=5 * close)
 
 
+@pytest.mark.devices
 def test_a_step_that_overflows_is_skipped():
     def run(backend):
         with pyconv.device(backend):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import pyconv
 from pyconv import backends, layers, ops
+from pyconv.backends.cuda import driver
 from tests.cuda.emulator import standin
 
 X = np.random.default_rng(0).normal(size=(22, 6, 6, 2)).astype("float32")
@@ -76,6 +77,34 @@ def test_every_allocation_fails_in_turn():
 def test_several_fail(fails):
     found, _, _ = session(fails)
     assert all(np.array_equal(a, b) for a, b in zip(found, undisturbed()[0], strict=True))
+
+
+@pytest.mark.devices
+def test_a_model_can_be_used_on():
+    """What is too large for the memory is an error that helps; smaller batches go on as if nothing had been."""
+    x = np.random.default_rng(2).normal(size=(4000, 100)).astype("float32")
+
+    def run(wanted):
+        pyconv.random.set_random_seed(3)
+        model = pyconv.Sequential([pyconv.Input((100,)), layers.Dense(200, "relu"), layers.Dense(1)])
+        model.compile("adam", "mse")
+        with pyconv.device("cuda"):
+            out = [model.train_on_batch(x[:8], x[:8, :1])]
+            if wanted:
+                pool = driver.cupy().get_default_memory_pool()
+                pool.free_all_blocks()
+                pool.set_limit(size=pool.used_bytes() + (1 << 20))
+                try:
+                    for call in (model.train_on_batch, lambda x, y: model.evaluate(x, y, 4000, verbose=0),
+                                 lambda x, y: model.predict(x, 4000, verbose=0)):
+                        with pytest.raises(MemoryError, match=r"cuda:0 has no .* MiB left.*smaller batch_size.*"
+                                                              r"Nothing has changed: the model can be used as before"):
+                            call(x, x[:, :1])
+                finally:
+                    pool.set_limit(size=0)
+            return [*out, *(model.train_on_batch(x[i:i + 8], x[i:i + 8, :1]) for i in (8, 16)), *model.get_weights()]
+    for a, b in zip(run(True), run(False), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def failing_twice(monkeypatch):

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from pyconv import ops
@@ -25,6 +26,7 @@ def compare(function, case, times, rtol, training=False):
                    programs.run("reference", graph, case, times=times), rtol)
 
 
+@pytest.mark.devices
 @settings(max_examples=4)
 @given(graphs(dtypes=("float64",)))
 def test_graphs_and_their_gradients(case):
@@ -35,6 +37,7 @@ def test_graphs_and_their_gradients(case):
     compare(function, case, 1, 1e-9)
 
 
+@pytest.mark.devices
 @settings(max_examples=4)
 @given(case=training_steps())
 def test_training(case):
@@ -42,6 +45,7 @@ def test_training(case):
     compare(case.function, case, 3, 1e-8, training=True)
 
 
+@pytest.mark.devices
 @settings(max_examples=2)
 @given(case=training_steps(dtype="float32"))
 def test_same_bits_in_every_run(case):

@@ -8,6 +8,7 @@ import pytest
 import pyconv
 from pyconv import backends, layers, ops
 from pyconv.graph import Variable, trace
+from tests.cuda.devices import events, near
 from tests.cuda.emulator import standin, streams
 
 X = np.random.default_rng(0).integers(0, 256, (40, 6)).astype("uint8")
@@ -52,6 +53,7 @@ def wrong(found, expected) -> bool:
     return any(not np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("which", SCHEDULES)
 def test_any_order_gives_the_same(which, order, expected):
     order(which)
@@ -87,6 +89,7 @@ def test_the_copy_comes_while_the_batch_before_is_computed(order):
     assert "dghrdghrdghr" in runs and runs.endswith("dgrr")
 
 
+@pytest.mark.devices
 def test_another_batch_than_the_one_that_was_announced(order):
     program = backends.get("cuda").compile(trace(lambda x: ops.cast(x, "float32") + 1, [((4, 6), "uint8")])[0])
     rows, arrays = [np.arange(i, i + 4) for i in range(0, 20, 4)], [X]
@@ -103,6 +106,7 @@ def test_another_batch_than_the_one_that_was_announced(order):
     np.testing.assert_array_equal(program(arrays, rows[2])[0], X[rows[2]].astype("float32") + 1)
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("which", ["late", 1])
 def test_fit_evaluate_and_predict_look_ahead(which, order):
     order(which)
@@ -118,8 +122,7 @@ def test_fit_evaluate_and_predict_look_ahead(which, order):
             model.fit(x, y, batch_size=8, epochs=2, verbose=0)
             return [*model.get_weights(), model.evaluate(x, y, batch_size=8, verbose=0),
                     model.predict(x, batch_size=8, verbose=0)]
-    start = len(standin.log)
-    found = run("cuda")
-    assert standin.log[start:].count("D2D") >= 2 * 3 + 3 + 3
+    found, seen = events(lambda: run("cuda"))
+    assert seen is None or seen.count("D2D") >= 2 * 3 + 3 + 3
     for a, b in zip(found, run("cpu"), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=near(1e-5, 1e-3), atol=near(1e-6, 1e-4))

@@ -16,6 +16,7 @@ def adding(v, backend):
 ONES = np.ones(3, "float32")
 
 
+@pytest.mark.devices
 def test_programs_of_all_backends_see_each_other():
     v = Variable(np.zeros(3, "float32"))
     programs = {name: adding(v, name) for name in ("cpu", "cuda", "reference")}
@@ -57,6 +58,7 @@ def test_values_stay_on_the_device_until_they_are_asked_for():
     assert standin.log[start:].count("D2H") == 5
 
 
+@pytest.mark.devices
 def test_two_variables_change_places():
     a, b = Variable(np.arange(3.0)), Variable(np.full(3, 7.0))
 
@@ -71,6 +73,7 @@ def test_two_variables_change_places():
     np.testing.assert_array_equal([a.numpy(), b.numpy()], [np.full(3, 7.0), np.arange(3.0)])
 
 
+@pytest.mark.devices
 def test_updates_see_old_values_only():
     """New values that are written at once must not be seen by what reads the old ones: spread, in other chains, given
     away, twice, or as an output."""
@@ -113,6 +116,7 @@ def test_an_update_is_one_launch():
     np.testing.assert_allclose(w.numpy(), 1 - 0.1 * (1 + 1.9 + 2.71), rtol=1e-6)
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize("run", [1, 2, 3])      # launched one by one, captured, replayed
 def test_a_failed_run_changes_nothing(run):
     w = Variable(np.ones(3, "float32"))

@@ -37,6 +37,8 @@ class OutOfMemoryError(MemoryError):
 def _allocate(nbytes, error=OutOfMemoryError):
     global failing, allocations
     allocations += 1
+    if MemoryPool._limit and error is OutOfMemoryError and nbytes > MemoryPool._limit - TOTAL // 4:
+        raise error(f"Out of memory allocating {nbytes:,} bytes")
     if failing is not None:
         failing -= 1
         if failing < 0:
@@ -269,8 +271,13 @@ class Device:
 
 
 class MemoryPool:
+    _limit = 0
+
     def used_bytes(self):
         return TOTAL // 4
+
+    def set_limit(self, size=None):
+        MemoryPool._limit = size or 0
 
     def free_all_blocks(self, stream=None):
         log.append("free")
