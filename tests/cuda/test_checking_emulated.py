@@ -29,6 +29,13 @@ PLANTED = {
     "an index past the end of shared memory": ("out of bounds|out-of-bounds", "s[i + 1] = x[i]; y[i] = x[i]; }"),
     "a barrier at two places": ("divergent", """if (i < 32) __syncthreads(); else { y[i] = 0;
         __syncthreads(); } }"""),
+    "sums of warps that are read without a barrier": ("race|uninitialised", """float v = x[i];
+        for (int o = 16; o > 0; o /= 2) v += __shfl_down_sync(0xffffffffu, v, o); if (i % 32 == 0) s[i / 32] = v;
+        if (i == 0) y[0] = s[0] + s[1]; }"""),
+    "a shuffle with lanes outside its mask": ("outside mask|not in the mask", """float v = x[i];
+        y[i] = __shfl_down_sync(0xffffu, v, 1); }"""),
+    "a shuffle whose masks differ": ("differs|deadlock", """float v = x[i];
+        y[i] = i % 2 ? __shfl_down_sync(0xffffffffu, v, 1) : __shfl_down_sync(0x55555555u, v, 2); }"""),
     "an asynchronous copy that is read before it is waited for": ("uninitialised|race", """if (i < 16)
         copy_later(s + 4 * i, x + 4 * i, true); __syncthreads(); y[i] = s[i]; wait_for_copies(); }"""),
     "one that is waited for without a barrier": ("uninitialised|race", """if (i < 16)

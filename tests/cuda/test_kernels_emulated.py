@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyconv import backends, ops
 from pyconv.graph import trace
@@ -63,6 +65,27 @@ def test_long_reductions(shape, axes):
     x[tuple(n // 2 for n in shape)] = np.nan
     found = backends.get("cuda").execute("max", [x], {"axes": axes, "keepdims": False})
     np.testing.assert_array_equal(found, x.max(axes))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from([1, 2, 3, 5, 8, 31, 33, 64, 130]), min_size=1, max_size=3), st.data())
+def test_reductions_of_any_shape(shape, data):
+    """Each way in which threads share results: in a warp, across warps, along rows or columns."""
+    axes = tuple(data.draw(st.lists(st.integers(0, len(shape) - 1), min_size=1, unique=True).map(sorted)))
+    x = RNG.integers(-9, 9, shape).astype("float32")
+    device = backends.get("cuda")
+    for name in ("sum", "max", "min"):
+        found = device.execute(name, [x], {"axes": axes, "keepdims": False})
+        np.testing.assert_array_equal(found, getattr(np, name)(x, axes))
+    np.testing.assert_array_equal(device.execute("argmin", [x], {"axis": axes[0]}), x.argmin(axes[0]))
+
+
+@pytest.mark.parametrize("shape, axes", [((70, 9, 11, 4), (0, 1, 2)), ((8, 5000), (1,))])
+def test_variances_far_from_zero(shape, axes):
+    """Squares are summed about the mean: the digits that a mean of 1000 takes of each number are all that is lost."""
+    x = (1000 + RNG.normal(size=shape)).astype("float32")
+    found = backends.get("cuda").execute("variance", [x], {"axes": axes, "keepdims": False})
+    np.testing.assert_allclose(found, x.astype("float64").var(axes), rtol=2e-6)
 
 
 @pytest.mark.parametrize("count", [1, 31, 257, 3000])

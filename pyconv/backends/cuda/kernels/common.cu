@@ -160,3 +160,25 @@ template <typename T, int N> struct alignas(N * sizeof(T)) Some {
     T v[N];
 };
 template <typename T> using Four = Some<T, 4>;
+
+// v of the lane that is `o` lanes further in the warp (all of whose lanes call this); the last o lanes get their own.
+template <typename T> INLINE T from_lane(T v, int o)
+{
+    if constexpr (sizeof(T) < 4) return (T)__shfl_down_sync(0xffffffffu, (int)v, o);
+    else return __shfl_down_sync(0xffffffffu, v, o);
+}
+
+// How threads that share one result join what they have: `lanes` of them (a power of two), neighbours, or 256 / lanes
+// threads apart if `columns`. First those in a warp, `span` of them, as a tree of shuffles; then the first thread joins
+// the warps' in order, through shared memory.
+struct Shared {
+    int lane, mine, step, span, lanes;          // this thread's place among them, and which of the block's results
+    INLINE Shared(int lanes, bool columns) : lanes(lanes)
+    {
+        const int results = 256 / lanes, t = threadIdx.x;
+        lane = columns ? t / results : t % lanes;
+        mine = columns ? t % results : t / lanes;
+        step = columns ? results : 1;
+        span = step > 16 ? 1 : lanes < 32 / step ? lanes : 32 / step;
+    }
+};

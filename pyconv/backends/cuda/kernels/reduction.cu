@@ -1,7 +1,7 @@
 // Sums, maxima and minima over axes, and the places of extrema along one axis.
 //
 // A block of 256 threads computes 256 / lanes results; the `lanes` threads (a power of two) of one result take every
-// lanes-th element each, and their partial results are joined as a tree in shared memory. So the order of the sums
+// lanes-th element each, and their partial results are joined as `Shared` in common.cu says. So the order of the sums
 // depends on sizes alone, and the bits of the result are the same in every run. With COLUMNS, neighbouring threads have
 // neighbouring results (the innermost axis stays), otherwise neighbouring elements (it is reduced): either way a warp
 // reads neighbouring memory.
@@ -30,60 +30,71 @@ __global__ void __launch_bounds__(256) reduce(const X* __restrict__ x, Y* __rest
                                               I outputs, I count, I each, int lanes)
 {
     __shared__ T part[256];
-    const int results = 256 / lanes, t = threadIdx.x;
-    const int lane = COLUMNS ? t / results : t % lanes, mine = COLUMNS ? t % results : t / lanes;
-    const I o = (I)blockIdx.x * results + mine;
+    const Shared by(lanes, COLUMNS);
+    const int t = threadIdx.x;
+    const I o = (I)blockIdx.x * (256 / lanes) + by.mine;
     const I first = (I)blockIdx.y * each, last = first + each < count ? first + each : count;
+    T sum = (T)0;
     if (o < outputs) {
         const X* from = x + place(o, kept, kept_rank);
-        T sum = F::start((T)from[place(first, reduced, reduced_rank)]);
-        for (I i = first + lane; i < last; i += lanes) sum = F::join(sum, (T)from[place(i, reduced, reduced_rank)]);
-        part[t] = sum;
+        sum = F::start((T)from[place(first, reduced, reduced_rank)]);
+        for (I i = first + by.lane; i < last; i += lanes)
+            sum = F::join(sum, (T)from[place(i, reduced, reduced_rank)]);
     }
-    const int step = COLUMNS ? results : 1;
-    for (int half = lanes / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (o < outputs && lane < half) part[t] = F::join(part[t], part[t + half * step]);
-    }
-    if (o < outputs && lane == 0) y[(I)blockIdx.y * outputs + o] = (Y)part[t];
+    for (int n = by.span / 2; n > 0; n /= 2) sum = F::join(sum, from_lane(sum, n * by.step));
+    if (by.lane % by.span == 0) part[t] = sum;
+    __syncthreads();
+    if (o >= outputs || by.lane > 0) return;
+    for (int l = by.span; l < lanes; l += by.span) sum = F::join(sum, part[t + l * by.step]);
+    y[(I)blockIdx.y * outputs + o] = (Y)sum;
 }
 
 // Whether b comes before a: a larger number (or smaller, for Min), and NaN before all numbers.
 template <typename T> INLINE bool beats(Max, T b, T a) { return b > a || (is_nan(b) && !is_nan(a)); }
 template <typename T> INLINE bool beats(Min, T b, T a) { return b < a || (is_nan(b) && !is_nan(a)); }
 
+// An element and its place; `take` changes to another pair if that comes first.
+template <typename F, typename T, typename I> struct Best {
+    T value;
+    I at;
+    INLINE void take(T other, I where)
+    {
+        if (beats(F(), other, value) || (where < at && !beats(F(), value, other))) {
+            value = other;
+            at = where;
+        }
+    }
+};
+
 // x: (outer, count, inner); y: (outer, inner), the first place of the extremum. `lanes` threads a result, as above.
 template <typename F, typename T, typename I>
 __global__ void __launch_bounds__(256) arg(const T* __restrict__ x, int* __restrict__ y, I outputs, I count, I inner,
                                            int lanes)
 {
-    __shared__ T value[256];
-    __shared__ I where[256];
-    const int t = threadIdx.x, lane = t % lanes;
-    const I o = (I)blockIdx.x * (256 / lanes) + t / lanes;
+    __shared__ T values[256];
+    __shared__ I places[256];
+    const Shared by(lanes, false);
+    const int t = threadIdx.x;
+    const I o = (I)blockIdx.x * (256 / lanes) + by.mine;
+    Best<F, T, I> best = {(T)0, 0};
     if (o < outputs) {
         const T* from = x + o / inner * count * inner + o % inner;
-        I best = lane < count ? lane : 0;
-        T top = from[best * inner];
-        for (I i = lane; i < count; i += lanes)
-            if (beats(F(), from[i * inner], top)) {
-                top = from[i * inner];
-                best = i;
-            }
-        value[t] = top;
-        where[t] = best;
+        best.at = by.lane < count ? by.lane : 0;
+        best.value = from[best.at * inner];
+        for (I i = by.lane; i < count; i += lanes)
+            if (beats(F(), from[i * inner], best.value)) best = {from[i * inner], i};
     }
-    for (int half = lanes / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (o < outputs && lane < half) {
-            const T b = value[t + half];
-            const I at = where[t + half];
-            const bool earlier = at < where[t] && !beats(F(), value[t], b);
-            if (beats(F(), b, value[t]) || earlier) {
-                value[t] = b;
-                where[t] = at;
-            }
-        }
+    for (int n = by.span / 2; n > 0; n /= 2) {
+        const T value = from_lane(best.value, n);
+        const I at = from_lane(best.at, n);
+        best.take(value, at);
     }
-    if (o < outputs && lane == 0) y[o] = (int)where[t];
+    if (by.lane % by.span == 0) {
+        values[t] = best.value;
+        places[t] = best.at;
+    }
+    __syncthreads();
+    if (o >= outputs || by.lane > 0) return;
+    for (int l = by.span; l < lanes; l += by.span) best.take(values[t + l], places[t + l]);
+    y[o] = (int)best.at;
 }

@@ -9,7 +9,7 @@
 //     RESULT      statements for result i, which has the sums `total`
 //
 // Threads share the work as in reduction.cu: 256 threads compute 256 / lanes results, `lanes` threads take every
-// lanes-th element of one result, and partial sums are joined as a tree in shared memory; so the order of the sums
+// lanes-th element of one result, and partial sums are joined as `Shared` in common.cu says; so the order of the sums
 // depends on sizes alone. With `columns`, neighbouring threads have neighbouring results, else neighbouring elements.
 //
 // blockIdx.y: the part of the elements, `each` of them. Partial sums go to `parts` (SUMS, gridDim.y, outputs), and the
@@ -22,10 +22,9 @@ extern "C" __global__ void __launch_bounds__(256) NAME(PARAMETERS volatile T* pa
 {
     __shared__ T part[SUMS][256];
     __shared__ int last;
-    const int results = 256 / lanes, t = threadIdx.x;
-    const int lane = columns ? t / results : t % lanes, mine = columns ? t % results : t / lanes;
-    const int step = columns ? results : 1;
-    const I o = (I)blockIdx.x * results + mine;
+    const Shared by(lanes, columns);
+    const int t = threadIdx.x, lane = by.lane;
+    const I o = (I)blockIdx.x * (256 / lanes) + by.mine;
     const I begin = (I)blockIdx.y * each, end = begin + each < count ? begin + each : count;
     T sum[SUMS];
 #pragma unroll
@@ -42,17 +41,19 @@ extern "C" __global__ void __launch_bounds__(256) NAME(PARAMETERS volatile T* pa
     }
     for (int round = 0; round < 2; ++round) {
 #pragma unroll
-        for (int s = 0; s < SUMS; ++s) part[s][t] = sum[s];
-        for (int half = lanes / 2; half > 0; half /= 2) {
-            __syncthreads();
-            if (lane < half)
-#pragma unroll
-                for (int s = 0; s < SUMS; ++s) part[s][t] = op_add(part[s][t], part[s][t + half * step]);
+        for (int s = 0; s < SUMS; ++s) {
+            for (int n = by.span / 2; n > 0; n /= 2) sum[s] = op_add(sum[s], from_lane(sum[s], n * by.step));
+            if (lane % by.span == 0) part[s][t] = sum[s];
         }
+        __syncthreads();
+        if (lane == 0)
+#pragma unroll
+            for (int s = 0; s < SUMS; ++s)
+                for (int l = by.span; l < lanes; l += by.span) sum[s] = op_add(sum[s], part[s][t + l * by.step]);
         if (round == 1 || gridDim.y == 1) break;
         if (o < outputs && lane == 0)
 #pragma unroll
-            for (int s = 0; s < SUMS; ++s) parts[((I)s * gridDim.y + blockIdx.y) * outputs + o] = part[s][t];
+            for (int s = 0; s < SUMS; ++s) parts[((I)s * gridDim.y + blockIdx.y) * outputs + o] = sum[s];
         __threadfence();                // what this block has written comes before its count
         __syncthreads();
         if (t == 0) last = atomicAdd(&arrived[blockIdx.x], 1u) == gridDim.y - 1;
@@ -71,7 +72,7 @@ extern "C" __global__ void __launch_bounds__(256) NAME(PARAMETERS volatile T* pa
     if (o < outputs && lane == 0) {
         T total[SUMS];
 #pragma unroll
-        for (int s = 0; s < SUMS; ++s) total[s] = part[s][t];
+        for (int s = 0; s < SUMS; ++s) total[s] = sum[s];
         const I i = o;
         RESULT
     }
