@@ -56,6 +56,30 @@ def test_sum_and_variance(shape, axes, keepdims, dtype):
             draw(shape, dtype))
 
 
+def pattern(draw):
+    """A function of x, y and a row that is made of sums, differences, products and relu, some of them used twice."""
+    steps = draw(st.lists(st.tuples(st.sampled_from(["add", "subtract", "multiply", "relu", "gate"]), st.integers(0, 5),
+                                    st.integers(0, 5)), min_size=1, max_size=8))
+    wanted = draw(st.sets(st.integers(0, 9), max_size=3))
+
+    def function(x, y, row):
+        values = [in_lanes(x), in_lanes(y), row]
+        for op, i, j in steps:
+            a, b = values[-1 - i % len(values)], values[-1 - j % len(values)]
+            values.append(ops.relu(a) if op == "relu" else ops.where(a > 0, b, 0.0) if op == "gate"
+                          else getattr(ops, op)(a, b))
+        made = [v + x for v in values[3:]]
+        return [values[-1], ops.sum(made[-1], (0, 2, 3)), *(made[i % len(made)] for i in wanted)]
+    return function
+
+
+@settings(max_examples=150)
+@given(st.composite(pattern)(), st.sampled_from([1, 17, 32]), st.sampled_from([1, 3, 20]),
+       st.sampled_from(["float32", "float64"]))
+def test_sums_differences_and_products_of_each_other(function, batch, size, dtype):
+    compare(function, *(draw(shape, dtype, i) / 2 for i, shape in enumerate([(batch, 4, size, 5)] * 2 + [(5,)])))
+
+
 @pytest.mark.parametrize("batch", [16, 37])
 def test_variance_of_large_numbers(batch):
     """Differences from the mean are squared. What is left is the rounding of the blocks' means, here 5e-4 each."""

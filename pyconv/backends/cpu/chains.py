@@ -62,7 +62,7 @@ class ChainSum(NamedTuple):
 
 def chain_operations(kernels) -> set:
     """The ops that chains can take."""
-    return {*kernels.elementwise.OPERATIONS, "cast"} - {"copy", "truth", "gate", "multiply_add"}
+    return {*kernels.elementwise.OPERATIONS, "cast"}
 
 
 class Chains:
@@ -71,7 +71,7 @@ class Chains:
     def __init__(self, planner):
         self.planner = planner
         codes = planner.kernels.elementwise
-        self.codes = codes.OPERATIONS
+        self.codes = {**codes.OPERATIONS, **codes.FUSED}
         self.OPS = chain_operations(planner.kernels)
         self.by_index: list[Chain] = []
         self.of: dict = {}            # id of a tensor -> its chain
@@ -336,7 +336,7 @@ class Chains:
             if key not in where:
                 where[key] = free.pop() if free else count
                 count += where[key] == count
-            sources += [sources[0]] * (3 - len(sources))
+            sources += [sources[0]] * (4 - len(sources))
             code.append((self.codes[op], where[key], *sources))
         return code, count, (where, zero)
 
@@ -373,7 +373,7 @@ class Chains:
         positions, twice = math.prod(chain.shape), planner.twice
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
         chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks,
-                                 cost=positions * (len(code) // 5 + len(operands)) / 10)
+                                 cost=positions * (len(code) // 6 + len(operands)) / 10)
         chain.work.sliced = sliced(chain, [b for t, (b, _) in loads if t.shape == chain.shape] + writes)
         chain.work.lazy = twice is not None and bool(blocks) and not chain.sums \
             and all(id(n) in twice.lazy for n in chain.nodes)
@@ -389,24 +389,30 @@ def sliced(chain, buffers):
 def fused(chain) -> list:
     """The chain's instructions as (operation, result, operands), with some pairs of nodes made one.
 
-    A product that is only added to something becomes `multiply_add`. The mask of relu's gradient becomes `gate`, and
-    looks at what relu read, so that relu itself is left out where only the mask needed it.
+    A product that is only added to something becomes `multiply_add`; sums and differences that are only factors become
+    part of the products; relu becomes part of what only it reads. The mask of relu's gradient becomes `gate`, and looks
+    at what relu read, so that relu itself is left out where only the mask needed it.
     """
     lines = [(n.op, n.output, list(n.inputs)) for n in chain.nodes]
     made = {id(out): (op, sources) for op, out, sources in lines}
     wanted = {*chain.stored, *(id(s.tensor) for s in chain.sums)}
 
-    def counted():
+    def counted(lines):
         uses = {}
         for _, _, sources in lines:
             for t in sources:
                 uses[id(t)] = uses.get(id(t), 0) + 1
         return uses
 
+    def alive(lines):
+        uses = counted(lines)
+        kept = [line for line in lines if id(line[1]) in wanted or id(line[1]) in uses or line[0] == "check_finite"]
+        return kept if len(kept) == len(lines) else alive(kept)
+
     def is_zero(tensor):
         return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
 
-    uses = counted()
+    uses = counted(lines)
     for k, (op, out, sources) in enumerate(lines):
         if op == "where" and is_zero(sources[2]):
             below, operands = made.get(id(sources[0]), (None, None))
@@ -422,12 +428,28 @@ def fused(chain) -> list:
                 if below == "multiply" and single:
                     lines[k] = ("multiply_add", out, [*operands, other])
                     break
-    while True:
-        uses = counted()
-        kept = [line for line in lines if id(line[1]) in wanted or id(line[1]) in uses or line[0] == "check_finite"]
-        if len(kept) == len(lines):
-            return lines
-        lines = kept
+    lines = alive(lines)
+    readers = {}
+    for k, (_, _, sources) in enumerate(lines):
+        for t in sources:
+            readers.setdefault(id(t), []).append(k)
+
+    def is_factor(k, tensor, products):
+        op, _, sources = lines[k]
+        return op in products and sum(t is tensor for t in sources) == 1 and any(t is tensor for t in sources[:2])
+
+    for op, out, terms in list(lines):
+        products = {"add": {"multiply"}, "subtract": {"multiply", "multiply_add"}}.get(op)
+        if products and id(out) not in wanted and all(is_factor(k, out, products) for k in readers[id(out)]):
+            for k in readers[id(out)]:
+                product, result, (a, b, *rest) = lines[k]
+                lines[k] = (f"{op}_{product}", result, [*terms, b if a is out else a, *rest])
+    for op, out, sources in list(lines):
+        if op in ("add", "subtract_multiply_add") and id(out) not in wanted and len(readers[id(out)]) == 1:
+            (k,) = readers[id(out)]
+            if lines[k][0] == "relu":
+                lines[k] = (f"{op}_relu", lines[k][1], sources)
+    return alive(lines)
 
 
 PERIODIC = -1          # as a step: the same vector again and again; PERIODIC - s: one number a vector, s elements apart

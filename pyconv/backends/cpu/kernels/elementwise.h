@@ -1,7 +1,7 @@
 /* The arithmetic of fused elementwise chains: a small machine whose registers are strips of numbers.
  *
  * Included once per type, with T, V (vector), M (mask vector), LANES, NAME(x), FLOAT and, for floats, DIGITS (binary
- * ones of the mantissa) defined. An instruction is five ints: operation, destination, and up to three sources.
+ * ones of the mantissa) defined. An instruction is six ints: operation, destination, and up to four sources.
  * Registers are whole vectors long: what lies after the last number is computed too and never used. */
 
 /* Loads from an array of any type, `stride` elements apart. */
@@ -141,19 +141,22 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
     const V one = (V){0} + 1, zero = (V){0};
     int bad = 0;
     long f = 0;
-    for (long k = 0; k < count; k++, code += 5) {
+    for (long k = 0; k < count; k++, code += 6) {
         for (; f * count < fetched * (k + 1); f++)
             if (r[f] != own + f * STRIP) fetch((const char *)(r[f] + ahead), n * sizeof(T));
         T *d = r[code[1]];
-        const T *a = r[code[2]], *b = r[code[3]], *c = r[code[4]];
-        (void)c;
+        const T *a = r[code[2]], *b = r[code[3]], *c = r[code[4]], *e = r[code[5]];
+        (void)e;
 #define EACH(CODE, EXPR) case CODE: for (long i = 0; i < n; i += LANES) { \
             const V x = *(const V *)(a + i), y = *(const V *)(b + i); (void)y; *(V *)(d + i) = EXPR; } break;
-/* Of the commonest, which take little longer than their loop. */
-#define SHORT(CODE, EXPR) case CODE: _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES) { \
-            const V x = *(const V *)(a + i), y = *(const V *)(b + i); (void)y; *(V *)(d + i) = EXPR; } break;
+/* Of the commonest, which take little longer than their loop; then those of more operands, read by AT. */
+#define SHORT(CODE, EXPR) LONG(CODE, const V x = AT(a); const V y = AT(b); (void)y, EXPR)
+#define LONG(CODE, READ, EXPR) case CODE: _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES) { \
+            READ; *(V *)(d + i) = EXPR; } break;
+#define AT(p) (*(const V *)((p) + i))
 #define SCALAR(CODE, EXPR) case CODE: for (long i = 0; i < n; i++) { \
             const T x = a[i], y = b[i]; (void)y; d[i] = EXPR; } break;
+#define RELU NAME(pick)(x <= 0, zero, x)
 #define TRUTH(MASK) NAME(pick)(MASK, one, zero)
         switch (code[0]) {
             EACH(OP_COPY, x)
@@ -161,7 +164,7 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             SHORT(OP_SQUARE, x * x)
             EACH(OP_ABSOLUTE, NAME(pick)(x < 0, -x, NAME(pick)(x == 0, zero, x)))
             EACH(OP_SIGN, NAME(pick)(x > 0, one, NAME(pick)(x < 0, -one, x)))
-            SHORT(OP_RELU, NAME(pick)(x <= 0, zero, x))
+            SHORT(OP_RELU, RELU)
             EACH(OP_NOT, TRUTH(x == 0))
             SHORT(OP_ADD, x + y)
             SHORT(OP_SUBTRACT, x - y)
@@ -177,15 +180,14 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             EACH(OP_AND, TRUTH((x != 0) & (y != 0)))
             EACH(OP_OR, TRUTH((x != 0) | (y != 0)))
             SHORT(OP_GATE, (V)((M)(x > 0) & (M)y))
-            case OP_MULTIPLY_ADD:
-                _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES)
-                    *(V *)(d + i) = *(const V *)(a + i) * *(const V *)(b + i) + *(const V *)(c + i);
-                break;
-            case OP_WHERE:
-                _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES)
-                    *(V *)(d + i) = NAME(pick)(*(const V *)(a + i) != 0, *(const V *)(b + i), *(const V *)(c + i));
-                break;
+            LONG(OP_WHERE, , NAME(pick)(AT(a) != 0, AT(b), AT(c)))
 #if FLOAT
+            LONG(OP_MULTIPLY_ADD, , AT(a) * AT(b) + AT(c))
+            LONG(OP_ADD_MULTIPLY, , (AT(a) + AT(b)) * AT(c))
+            LONG(OP_SUBTRACT_MULTIPLY, , (AT(a) - AT(b)) * AT(c))
+            LONG(OP_SUBTRACT_MULTIPLY_ADD, , (AT(a) - AT(b)) * AT(c) + AT(e))
+            LONG(OP_SUBTRACT_MULTIPLY_ADD_RELU, const V x = (AT(a) - AT(b)) * AT(c) + AT(e), RELU)
+            LONG(OP_ADD_RELU, const V x = AT(a) + AT(b), RELU)
             EACH(OP_DIVIDE, x / y)
             EACH(OP_SIGMOID, one / (one + NAME(vexp)(-x)))
             EACH(OP_EXP, NAME(vexp)(x))
@@ -225,6 +227,9 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
         }
 #undef EACH
 #undef SHORT
+#undef LONG
+#undef AT
+#undef RELU
 #undef SCALAR
 #undef TRUTH
     }

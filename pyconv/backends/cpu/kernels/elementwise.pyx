@@ -44,7 +44,8 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
     const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
     const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS
-    const int OP_ARCTAN2, OP_ROUND, OP_ROUND_F16, OP_ROUND_BF16
+    const int OP_ARCTAN2, OP_ROUND, OP_ROUND_F16, OP_ROUND_BF16, OP_ADD_MULTIPLY, OP_SUBTRACT_MULTIPLY
+    const int OP_SUBTRACT_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_ADD_RELU, OP_ADD_RELU
 
 ctypedef fused number:
     float
@@ -70,8 +71,14 @@ OPERATIONS = {
     "sqrt": OP_SQRT, "floor": OP_FLOOR, "tanh": OP_TANH, "erf": OP_ERF, "power": OP_POWER, "isfinite": OP_ISFINITE,
     "sin": OP_SIN, "cos": OP_COS, "arctan2": OP_ARCTAN2, "round": OP_ROUND,
     "round_float16": OP_ROUND_F16, "round_bfloat16": OP_ROUND_BF16,
-    "check_finite": OP_CHECK, "copy": OP_COPY, "truth": OP_NOT_EQUAL, "gate": OP_GATE,
-    "multiply_add": OP_MULTIPLY_ADD,
+    "check_finite": OP_CHECK,
+}
+# What chains make of casts, and of several operations.
+FUSED = {
+    "copy": OP_COPY, "truth": OP_NOT_EQUAL, "gate": OP_GATE, "multiply_add": OP_MULTIPLY_ADD,
+    "add_multiply": OP_ADD_MULTIPLY, "subtract_multiply": OP_SUBTRACT_MULTIPLY,
+    "subtract_multiply_add": OP_SUBTRACT_MULTIPLY_ADD,
+    "subtract_multiply_add_relu": OP_SUBTRACT_MULTIPLY_ADD_RELU, "add_relu": OP_ADD_RELU,
 }
 TYPES = {name: code for code, name in enumerate(
     ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
@@ -311,7 +318,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     again and again, and -1 - s one number for each vector, s elements from the next).
     stores: (operand, type, register, whether a load reads the same array). Each has a register of its own; loads and
     stores have the first ones.
-    code: five ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
+    code: six ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
     sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
     axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums. Results None: each
@@ -355,7 +362,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
         results += count
         for d in range(p.dims):
             p.sum[i].strides[d] = strides[d]
-    p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 5
+    p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 6
     p.chunk = chunk
     cdef long tasks = blocks
     if p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4:

@@ -4,6 +4,9 @@
 #ifndef PYCONV_VECTOR_MATH_H
 #define PYCONV_VECTOR_MATH_H
 #include "vector.h"
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #define PICK_F32(mask, a, b) ((vf32)(((mask) & (vi32)(a)) | (~(mask) & (vi32)(b))))
 #define ALL_F32(x) ((vf32){0} + (x))
@@ -20,8 +23,39 @@ INLINE int any_f32(vi32 mask) {
     return any != 0;
 }
 
-/* 2**k for -126 <= k <= 127 */
-INLINE vf32 power_of_two(vi32 k) { return (vf32)((k + 127) << 23); }
+/* What the vector extension has no word for. AT_MOST, AT_LEAST: x, but not above or below a number; NaN stays.
+ * scaled: x 2**n for a whole n from -252 to 254. picked: of a table's 16 numbers one for each lane. */
+#if defined(__AVX512F__)
+#  define AT_MOST(most, x) ((vf32)_mm512_min_ps((__m512)ALL_F32(most), (__m512)(x)))
+#  define AT_LEAST(least, x) ((vf32)_mm512_max_ps((__m512)ALL_F32(least), (__m512)(x)))
+INLINE vf32 scaled(vf32 x, vf32 n) { return (vf32)_mm512_scalef_ps((__m512)x, (__m512)n); }
+INLINE vf32 picked(const float *table, vi32 k) {
+    return (vf32)_mm512_permutexvar_ps((__m512i)k, _mm512_loadu_ps(table));
+}
+#else
+#  if defined(__AVX2__)
+#    define AT_MOST(most, x) ((vf32)_mm256_min_ps((__m256)ALL_F32(most), (__m256)(x)))
+#    define AT_LEAST(least, x) ((vf32)_mm256_max_ps((__m256)ALL_F32(least), (__m256)(x)))
+INLINE vf32 picked(const float *table, vi32 k) {
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)k);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), (__m256i)k);
+    return (vf32)_mm256_blendv_ps(low, high, (__m256)(k << 28));
+}
+#  else
+#    define AT_MOST(most, x) PICK_F32((x) > (most), ALL_F32(most), x)
+#    define AT_LEAST(least, x) PICK_F32((x) < (least), ALL_F32(least), x)
+INLINE vf32 picked(const float *table, vi32 k) {
+    vf32 v = {0};
+    for (int l = 0; l < LANES_F32; l++) v[l] = table[k[l] & 15];
+    return v;
+}
+#  endif
+/* In two halves, so that results below the smallest normal number come out right. */
+INLINE vf32 scaled(vf32 x, vf32 n) {
+    const vi32 k = __builtin_convertvector(n, vi32), half = k >> 1;       /* anything, for NaN */
+    return x * (vf32)((half + 127) << 23) * (vf32)((k - half + 127) << 23);
+}
+#endif
 
 /* x from above as n ln 2 + r with |r| <= ln 2 / 2: returns r, and n. */
 INLINE vf32 reduce_exp(vf32 x, vf32 *n) {
@@ -39,29 +73,18 @@ INLINE vf32 small_expm1(vf32 r) {
     return q * r * r + r;
 }
 
-/* 2**n is applied in two halves, so that results below the smallest normal number come out right. */
 INLINE vf32 vexp_f32(vf32 x) {
-    x = PICK_F32(x < -104.0f, ALL_F32(-104.0f), x);
-    x = PICK_F32(x > 89.0f, ALL_F32(89.0f), x);
-    vf32 n, p = small_expm1(reduce_exp(x, &n)) + 1.0f;
-    const vi32 k = __builtin_convertvector(n, vi32), half = k >> 1;       /* anything, for NaN */
-    return p * power_of_two(half) * power_of_two(k - half);
+    vf32 n, r = reduce_exp(AT_MOST(89.0f, AT_LEAST(-104.0f, x)), &n);
+    return scaled(small_expm1(r) + 1.0f, n);
 }
 
-/* exp(x) - 1 as 2**n (exp(r) - 1) + 2**n - 1, with 2**n in two halves, so that it does not overflow before the result
- * does. */
+/* exp(x) - 1 as 2**n (exp(r) - 1 + (1 - 2**-n)) */
 INLINE vf32 expm1_within(vf32 x) {          /* -20 <= x <= 89 */
-    vf32 n, p = small_expm1(reduce_exp(x, &n));
-    const vi32 k = __builtin_convertvector(n, vi32), half = k >> 1;
-    const vf32 h = power_of_two(k - half);
-    return power_of_two(half) * (p * h + (h - power_of_two(-half)));
+    vf32 n, r = reduce_exp(x, &n);
+    return scaled(small_expm1(r) + (1.0f - scaled(ALL_F32(1.0f), -n)), n);
 }
 
-INLINE vf32 vexpm1_f32(vf32 x) {
-    vf32 v = PICK_F32(x < -20.0f, ALL_F32(-20.0f), x);
-    v = PICK_F32(v > 89.0f, ALL_F32(89.0f), v);
-    return PICK_F32(x == 0, x, expm1_within(v));
-}
+INLINE vf32 vexpm1_f32(vf32 x) { return PICK_F32(x == 0, x, expm1_within(AT_MOST(89.0f, AT_LEAST(-20.0f, x)))); }
 
 /* x = m 2**e with m between the roots of 1/2 and of 2; log(m) by a series in m - 1. */
 INLINE vf32 vlog_f32(vf32 x) {
@@ -93,35 +116,42 @@ INLINE vf32 vlog1p_f32(vf32 x) {
 
 INLINE vf32 vtanh_f32(vf32 x) {
     const vi32 sign = (vi32)x & INT32_MIN;
-    vf32 a = (vf32)((vi32)x ^ sign);
-    a = PICK_F32(a > 10.0f, ALL_F32(10.0f), a);
-    const vf32 t = expm1_within(a + a);
+    const vf32 a = AT_MOST(10.0f, (vf32)((vi32)x ^ sign)), t = expm1_within(a + a);
     return (vf32)((vi32)(t / (t + 2.0f)) | sign);
 }
 
-/* x times a polynomial in x**2 below 0.92; above, 1 - exp(-q(x)). */
+/* x times a polynomial about the middle of each quarter between 0 and 4; it reaches 1 just before FULL. */
+#define FULL 3.92f
+static const float MIDDLES[16] = {0.125f, 0.375f, 0.625f, 0.875f, 1.125f, 1.375f, 1.625f, 1.875f,
+                                  2.125f, 2.375f, 2.625f, 2.875f, 3.125f, 3.375f, 3.625f, 3.875f};
+static const float ERF[6][16] = {          /* the highest power first */
+    {-0.0194441974f, -0.0462021083f, -0.0464203209f, -0.0255043153f, -0.000650151749f, 0.0143846422f,
+     0.016899446f, 0.0120439455f, 0.00591294467f, 0.0016779548f, -0.000305615104f, -0.000863714959f,
+     -0.00081475859f, -0.000612894539f, -0.000427390245f, -0.000293173827f},
+    {0.106054433f, 0.0626983568f, 0.00198034174f, -0.0444001444f, -0.0603374988f, -0.0504389629f,
+     -0.0297867022f, -0.0112713967f, -0.000127361098f, 0.00437602447f, 0.00504130777f, 0.00421293033f,
+     0.00313142198f, 0.00223550061f, 0.00158987381f, 0.00114451093f},
+    {0.0553772375f, 0.142984897f, 0.17534402f, 0.151600838f, 0.0962298885f, 0.0390333869f,
+     -0.0013737675f, -0.0213114228f, -0.0262708496f, -0.0236383229f, -0.018693205f, -0.0140004568f,
+     -0.0103348251f, -0.00767579395f, -0.00578537956f, -0.00443425542f},
+    {-0.365642309f, -0.288495272f, -0.16526486f, -0.0397309475f, 0.0541918091f, 0.104267411f,
+     0.117074728f, 0.107401393f, 0.0888634846f, 0.069871515f, 0.0539598949f, 0.0417536981f,
+     0.0326962695f, 0.0259983577f, 0.020990666f, 0.0171860252f},
+    {-0.0931549445f, -0.259446084f, -0.373897403f, -0.424389422f, -0.419026196f, -0.377613425f,
+     -0.32101351f, -0.264274955f, -0.215058103f, -0.175459579f, -0.144657627f, -0.120876245f,
+     -0.102378264f, -0.0877875611f, -0.0760992467f, -0.0665972009f},
+    {1.12252963f, 1.07764506f, 0.997185409f, 0.896085799f, 0.789678454f, 0.689578235f,
+     0.602119207f, 0.529061377f, 0.469339281f, 0.420722961f, 0.380874157f, 0.347809434f,
+     0.319996834f, 0.296295762f, 0.275861979f, 0.258064508f}
+};
 INLINE vf32 verf_f32(vf32 x) {
-    const vi32 sign = (vi32)x & INT32_MIN;
-    vf32 a = (vf32)((vi32)x ^ sign);
-    a = PICK_F32(a > 4.0f, ALL_F32(4.0f), a);
-    const vf32 z = a * a;
-    vf32 p = z * 8.31677535e-05f - 0.000813001243f;
-    p = p * z + 0.00519990688f;
-    p = p * z - 0.0268589407f;
-    p = p * z + 0.112836875f;
-    p = p * z - 0.376126319f;
-    p = p * z + 0.128379226f;
-    p = p * a + a;
-    vf32 q = a * 2.10949638e-05f - 0.00043446169f;
-    q = q * a + 0.00417105854f;
-    q = q * a - 0.0251194164f;
-    q = q * a + 0.10828007f;
-    q = q * a + 0.633346915f;
-    q = q * a + 1.12951493f;
-    q = q * a - 0.000174683184f;
-    vf32 n, e = small_expm1(reduce_exp(-q, &n)) + 1.0f;
-    const vf32 far = 1.0f - e * power_of_two(__builtin_convertvector(n, vi32));
-    return (vf32)((vi32)PICK_F32(a > 0.92f, far, p) | sign);
+    x = AT_MOST(FULL, AT_LEAST(-FULL, x));
+    const vf32 a = (vf32)((vi32)x & INT32_MAX);
+    const vi32 k = __builtin_convertvector(a * 4.0f, vi32);
+    const vf32 t = a - picked(MIDDLES, k);
+    vf32 p = picked(ERF[0], k);
+    for (int i = 1; i < 6; i++) p = p * t + picked(ERF[i], k);
+    return p * x;
 }
 
 /* Sine (turn 0) or cosine (turn 1): x less a multiple of pi / 2, in parts of few bits, so that products are exact. */
@@ -208,4 +238,7 @@ INLINE vf64 vpow_f64(vf64 x, vf64 y) {
 #undef ALL_F32
 #undef MAGIC
 #undef WIDEST
+#undef FULL
+#undef AT_MOST
+#undef AT_LEAST
 #endif
