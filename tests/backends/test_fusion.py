@@ -225,3 +225,25 @@ def test_moments_of_hard_data(batch, channels, rows, cols, axes, offset, kind, l
     assert (spread >= 0).all()
     np.testing.assert_allclose(spread, wide.var(axes), rtol=2e-4, atol=1e-12 * offset ** 2)
     np.testing.assert_allclose(mean, wide.mean(axes), rtol=1e-6, atol=1e-5 * (kind != "constant"))
+
+
+@settings(max_examples=40)
+@given(st.sampled_from([1, 5, 16, 19]), st.lists(st.integers(1, 6), min_size=3, max_size=3),
+       st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=4, max_size=4), st.booleans(), st.booleans(),
+       st.sampled_from(["float32", "float64", "int8"]), st.sampled_from([0, 3]))
+def test_padding_of_any_axes(batch, sizes, pads, whole, lanes, dtype, value):
+    """In a program of many arrays, the others of which must stay as they are; a large one is filled only around."""
+    from pyconv.backends.cpu import lowering
+    pads = [(0, 0) if whole else pads[0], *pads[1:]]
+    x = draw((batch, *sizes), "float32").astype(dtype)
+    before, lowering.BIG_PAD = lowering.BIG_PAD, 0
+    try:
+        program = CPU.compile(simplify(trace(lambda x, image: [
+            ops.pad(x + x, pads, "constant", value), ops.pad(ops.pad(x, pads, "constant", 1), pads, "constant", value),
+            in_lanes(image) if lanes else image], [(x.shape, dtype), ((batch, 3, 3, 2), "float32")])[0]))
+    finally:
+        lowering.BIG_PAD = before
+    found = program([x, draw((batch, 3, 3, 2), "float32")])
+    np.testing.assert_array_equal(found[0], np.pad(x + x, pads, constant_values=value))
+    np.testing.assert_array_equal(found[1], np.pad(np.pad(x, pads, constant_values=1), pads, constant_values=value))
+    np.testing.assert_array_equal(found[2], draw((batch, 3, 3, 2), "float32"))

@@ -16,6 +16,7 @@ from .lowering_winograd import idle
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
+BIG_PAD = 1 << 16               # bytes; above, only what is around is filled
 
 
 # Shapes ---------------------------------------------------------------------------------------------------------
@@ -45,26 +46,40 @@ def transpose(planner, node):
                  [step[a] for a in axes], memory.strides(out.shape, None))
 
 
-def _moved(planner, out, parts, untouched, fill=None):
+def _moved(planner, out, parts, untouched, fill=None, around=False):
     """Fill `out` from parts: (tensor, sizes, first and step per axis in the tensor, and the same in out).
 
-    untouched: whether the batch axis is whole everywhere, so that blocks can stay blocks.
+    untouched: whether the batch axis is whole everywhere, so that blocks can stay blocks. fill: what stands where no
+    part is; around: which is only around the one part.
     """
     layout = None
     if untouched and out.shape:
         layout = next((planner.layout(p[0]) for p in parts if planner.layout(p[0]) is not None), None)
     target = planner.define(out, layout)
-    if fill is not None:
+    item, skip, lanes = np.dtype(out.dtype).itemsize, 0 if layout is None else 1, layout.lanes if layout else 0
+    b = memory.strides(out.shape, layout)
+    if fill is not None and (not around or target.nbytes < BIG_PAD):
         planner.fill(target, out.dtype, fill)
-    item, skip = np.dtype(out.dtype).itemsize, 0 if layout is None else 1
+    elif fill is not None:
+        (_, sizes, _, _, first, _), = parts
+        number = planner.number(fill, out.dtype)
+        for axis in range(skip, len(out.shape)):      # inside of the part along the axes before, all along those after
+            end = first[axis] + sizes[axis]
+            for low, count in ((0, first[axis]), (end, out.shape[axis] - end)):
+                if not count:
+                    continue
+                box = [*sizes[skip:axis], count, *out.shape[axis + 1:]]
+                at = [*first[skip:axis], low, *(0 for _ in out.shape[axis + 1:])]
+                planner.copy(number, target, item, box, [0] * len(box), b, lanes=lanes, spread=True,
+                             target_start=sum(s * k for s, k in zip(b, at, strict=True)))
+                planner.work[-1].lazy = bool(lanes)
     for x, sizes, x_first, x_step, y_first, y_step in parts:
-        a, b = memory.strides(x.shape, layout), memory.strides(out.shape, layout)
+        a = memory.strides(x.shape, layout)
         sizes, x_first, x_step = sizes[skip:], x_first[skip:], x_step[skip:]
         y_first, y_step = y_first[skip:], y_step[skip:]
         planner.copy(planner.rep(x, layout), target, item, sizes,
                      [s * k for s, k in zip(a, x_step, strict=True)], [s * k for s, k in zip(b, y_step, strict=True)],
-                     lanes=layout.lanes if layout else 0,
-                     source_start=sum(s * k for s, k in zip(a, x_first, strict=True)),
+                     lanes=lanes, source_start=sum(s * k for s, k in zip(a, x_first, strict=True)),
                      target_start=sum(s * k for s, k in zip(b, y_first, strict=True)))
 
 
@@ -73,7 +88,7 @@ def pad(planner, node):
     x, out, pads = node.inputs[0], node.output, node.attrs["pads"]
     zero, one = (0,) * len(pads), (1,) * len(pads)
     _moved(planner, out, [(x, x.shape, zero, one, tuple(a for a, _ in pads), one)],
-           bool(pads) and pads[0] == (0, 0) and 0 not in x.shape, node.attrs["value"])
+           bool(pads) and pads[0] == (0, 0) and 0 not in x.shape, node.attrs["value"], around=True)
 
 
 @lowers("slice")

@@ -235,31 +235,38 @@ class Planner:
                  [source], [target], blocks=blocked.blocks, cost=blocked.nbytes / 4)
         return target
 
-    def copy(self, source, target, item, sizes, a, b, *, lanes=0, source_start=0, target_start=0):
-        """Copy elements between strides (in elements) a and b; with `lanes`, within each block."""
+    def copy(self, source, target, item, sizes, a, b, *, lanes=0, source_start=0, target_start=0, spread=False):
+        """Copy elements between strides (in elements) a and b; with `lanes`, within each block.
+
+        spread: the source is one number, for all lanes too.
+        """
         sizes, a, b = list(sizes), [s * item for s in a], [s * item for s in b]
         if lanes:
-            sizes, a, b = [*sizes, lanes], [*a, item], [*b, item]
+            sizes, a, b = [*sizes, lanes], [*a, 0 if spread else item], [*b, item]
         if 0 in sizes:
             return
 
         def make():
             def shifted(operand, start):
                 return (operand[0] + start * item, *operand[1:])
-            x, y = (source.at(), target.at()) if lanes else (source.whole(), target.whole())
+            x, y = source.at() if lanes and not spread else source.whole(), target.at() if lanes else target.whole()
             return self.kernels.layout.copy(item, shifted(x, source_start), shifted(y, target_start), sizes, a, b,
                                             blocks=target.blocks if lanes else 0)
         self.add(make, [source], [target], blocks=target.blocks if lanes else 0,
                  cost=float(np.prod(sizes)) / 2 * (target.blocks if lanes else 1))
 
+    def number(self, value, dtype) -> Buffer:
+        """A number in memory."""
+        array = aligned_empty((), dtype)
+        array[...] = value
+        self.arrays.append(array)
+        return Buffer.of_array(array)
+
     def fill(self, target, dtype, value=0):
         """Set a whole buffer to a number."""
         if not target.nbytes:
             return
-        number = aligned_empty((), dtype)
-        number[...] = value
-        self.arrays.append(number)
-        source, item = Buffer.of_array(number), np.dtype(dtype).itemsize
+        source, item = self.number(value, dtype), np.dtype(dtype).itemsize
         count = (target.block_bytes if target.blocks else target.nbytes) // item
 
         def make():
