@@ -82,6 +82,56 @@ def test_convolutions_with_pooling_behind(batch, sizes, channels, filters, windo
     assert batch > 1 or not any(entry[1].op == "max_pool" for entry in program.listing)
 
 
+@st.composite
+def gradients(draw):
+    """(input's shape, kernel's shape, attributes as the ops have them)"""
+    rank = draw(st.integers(1, 3))
+    window, strides, dilation = (tuple(draw(st.integers(1, n)) for _ in range(rank)) for n in (5 - rank // 2, 3, 2))
+    reach = [d * (k - 1) for k, d in zip(window, dilation, strict=True)]
+    padding = tuple((draw(st.integers(0, r + 1)), draw(st.integers(0, r + 1))) for r in reach)
+    sizes = [max(draw(SIZES[rank]), r + 1 - sum(p)) for r, p in zip(reach, padding, strict=True)]
+    groups, channels, filters = draw(st.integers(1, 3)), draw(st.integers(1, 19)), draw(st.integers(1, 35))
+    batch, last = draw(st.integers(1, 7)), draw(st.booleans())
+    shape = (batch, *sizes, channels * groups) if last else (batch, channels * groups, *sizes)
+    return shape, (*window, channels, filters * groups), dict(
+        strides=strides, padding=padding, dilation=dilation, groups=groups, channels_last=last)
+
+
+@settings(max_examples=60)
+@given(gradients(), st.sampled_from(["auto", "direct", "winograd"]), st.sampled_from(["float32", "float64"]),
+       st.booleans())
+def test_gradients_of_convolutions(case, algorithm, dtype, prepared):
+    shape, window, attrs = case
+    rng = np.random.default_rng(shape[-1])
+    x, kernel = rng.normal(size=shape).astype(dtype), rng.normal(size=window).astype(dtype)
+    grad = rng.normal(size=backends.get("reference").execute("conv", [x, kernel], attrs).shape).astype(dtype)
+    weights = Variable(kernel)
+    config.set_conv_algorithm(algorithm)
+    compare(lambda g, k: ops.base.apply("conv_input_gradient", g, weights.read() if prepared else k, shape=shape,
+                                        **attrs), grad, kernel, rtol=1e-4)
+    compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad, rtol=1e-4)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_a_transposed_convolution_takes_bias_and_relu(strides):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(1, 9, 11, 20)).astype("float32"), rng.normal(size=(3, 3, 17, 20)).astype("float32")
+    bias = Variable(rng.normal(size=17).astype("float32"))
+    program = compare(lambda x, w: ops.relu(ops.conv_transpose(x, w, strides=strides, padding="same") + bias), x,
+                      weights, rtol=1e-4)
+    assert not any(entry[1].op in ("add", "relu") for entry in program.listing)
+
+
+def test_large_maps_go_by_in_parts():
+    """More pixels than a table has: rows of a part repeat, in each sample and slice."""
+    rng = np.random.default_rng(0)
+    shape, window = (2, 3, 60, 90, 3), (2, 3, 3, 3, 5)
+    attrs = dict(strides=(1, 2, 1), padding=((1, 0), (1, 1), (0, 1)), dilation=(1, 1, 1), groups=1, channels_last=True)
+    x, kernel = rng.normal(size=shape), rng.normal(size=window)
+    grad = rng.normal(size=backends.get("reference").execute("conv", [x, kernel], attrs).shape)
+    compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad, rtol=1e-9)
+
+
 def test_a_map_that_is_read_besides_is_pooled_by_itself():
     x, weights = np.ones((1, 9, 9, 1), "float32"), Variable(np.ones((3, 3, 1, 8), "float32"))
 

@@ -38,6 +38,16 @@ class Geometry:
         same.groups, same.filters = self.groups * self.filters, 1
         return same
 
+    def turned(self):
+        """The gradient for the input as a convolution, of the gradient with strides - 1 zeros between its pixels."""
+        same = copy.copy(self)
+        same.channels, same.filters, same.outputs, same.strides = self.filters, self.channels, self.sizes, (1, 1, 1)
+        same.sizes = tuple((o - 1) * s + 1 for o, s in zip(self.outputs, self.strides, strict=True))
+        reach = [d * (k - 1) for k, d in zip(self.window, self.dilation, strict=True)]
+        same.padding = tuple((r - p, n - o + p) for r, (p, _), n, o in
+                             zip(reach, self.padding, self.sizes, same.sizes, strict=True))
+        return same
+
     def forward(self):
         """Per axis: phases (first output, count, output step, taps as (k, offset in the input)), input step."""
         return [([(0, o, 1, [(i, i * d - p) for i in range(k)])], s) for o, k, s, (p, _), d in

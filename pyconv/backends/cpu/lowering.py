@@ -11,6 +11,7 @@ from . import buffers as memory
 from . import lowering_sampling as _lowering_sampling  # noqa: F401  (adds to the table)
 from .buffers import NOWHERE, Buffer, Lanes
 from .lowering_conv import LOWERING, lowers, pack_rows
+from .lowering_plain import gemm_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
 from .lowering_winograd import idle
 
@@ -207,18 +208,24 @@ def product(planner, node, lanes_of_a=0):
     batch = node.output.shape[:-2]
     tensor, bias, relu = planner.epilogue(node, len(node.output.shape) - 1)
     bias_buffer = None if bias is None else planner.rep(bias, None)
-    right = planner.rep(b, None)
-    if tb:          # rows of B lie in the lanes
+    right, item = planner.rep(b, None), np.dtype(dtype).itemsize
+    # For few rows B is packed: ahead if it stays the same, or while it is turned (in squares, which short rows lack).
+    few, settled = m < lanes and len(b.shape) == 2, planner.settled(b)
+    turned_at_once = few and tb and not settled and k >= 64
+    if turned_at_once:
+        plain, right = right, Buffer(lanes * k * item, -(-n // lanes))
+        planner.add(lambda: kernels.layout.to_lanes(item, plain.whole(), right.at(), samples=n, features=k,
+                                                    lanes=lanes), [plain], [right], cost=right.nbytes / 8)
+    elif tb:
         turned = Buffer(right.nbytes)
         step = memory.strides(b.shape, None)
         sizes = b.shape[:-2] + (b.shape[-1], b.shape[-2])
-        planner.copy(right, turned, np.dtype(dtype).itemsize, sizes, [*step[:-2], step[-1], step[-2]],
-                     memory.strides(sizes, None))
+        planner.copy(right, turned, item, sizes, [*step[:-2], step[-1], step[-2]], memory.strides(sizes, None))
         right = turned
     if lanes_of_a:
         left = planner.rep(a, Lanes((0,), lanes))
         samples = np.arange(k)
-        a_taps = planner.table(samples // lanes * (left.block_bytes // np.dtype(dtype).itemsize) + samples % lanes)
+        a_taps = planner.table(samples // lanes * (left.block_bytes // item) + samples % lanes)
         a_row = lanes
         left.shared = True
     else:
@@ -232,15 +239,17 @@ def product(planner, node, lanes_of_a=0):
         return planner.table(np.broadcast_to(grid, batch).ravel(), np.int64)
     a_batch, b_batch = starts(a.shape, m * k), starts(b.shape, k * n)
     vectors = -(-n // lanes)
-    cb, xb = _gemm_tile(kernels.strided, m, vectors)
+    cb, xb = gemm_tile(kernels.strided, m, vectors)
     rows = min(m, max(cb, 64 // cb * cb))
     cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb else max(xb, -(-vectors // 8))
-    packed = m < lanes and len(b.shape) == 2 and planner.settled(b)
+    packed = few and settled or turned_at_once
     if packed:
-        cb, xb = _gemm_tile({t for t in kernels.strided if t[1] <= max(1, min(4, vectors // 2))}, m, vectors)
+        most = max(1, min(4, vectors // 2)) if settled else 1
+        cb, xb = gemm_tile({t for t in kernels.strided if t[1] <= most}, m, vectors)
         cols, wide = xb, xb * lanes
         rows, b_taps = cb, planner.table(np.arange(k) * wide)
-        right = _packed(planner, right, k, n, wide, np.dtype(dtype).itemsize)
+        if settled:
+            right = _packed(planner, right, k, n, wide, item)
     target = planner.define(tensor)
 
     def make():
@@ -260,16 +269,6 @@ def _packed(planner, source, k, n, wide, item):
     planner.copy(source, target, item, [k, n - whole * wide], [n, 1], [wide, 1], source_start=whole * wide,
                  target_start=whole * k * wide)
     return target
-
-
-def _gemm_tile(tiles, rows, vectors):
-    def cost(tile):
-        cb, xb = min(tile[0], rows), min(tile[1], vectors)
-        return (-(-rows // tile[0]) * cb * -(-vectors // tile[1]) * xb
-                * max(1.0, (cb + xb) / (2 * cb * xb), 6 / (cb * xb)))
-    usable = [t for t in tiles if t[0] <= max(1, rows) and t[1] <= vectors
-              and all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
-    return min(sorted(usable, reverse=True), key=cost)
 
 
 # Loss and random numbers ----------------------------------------------------------------------------------------

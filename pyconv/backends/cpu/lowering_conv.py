@@ -7,14 +7,15 @@ import math
 
 import numpy as np
 
-from . import buffers as memory
 from . import lowering_depthwise as depthwise
+from . import lowering_plain as plain
 from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
+from .lowering_plain import parts_of, permuted
 from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
-from .lowering_winograd import (CACHE, FINE, add_partial_sums, fits_chain, run_kernel_gradient, run_plain, run_winograd,
-                                split_kernel_gradient, transposed_sizes, use_for_kernel, use_plain, use_winograd)
+from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_winograd,
+                                split_kernel_gradient, transposed_sizes, use_for_kernel, use_winograd)
 
 LOWERING: dict = {}
 GROUPS = 16                     # of so many at most, each is a Winograd convolution of its own
@@ -131,7 +132,7 @@ def conv(planner, node):
     channels_last = node.attrs["channels_last"]
     lanes = planner.kernels.lanes[x.dtype]
     if not planner.fills(x.shape[0], lanes):
-        return conv_plain(planner, node, geometry)
+        return plain.conv(planner, node, geometry)
     layout = planner.channels_first(len(x.shape), channels_last, lanes)
     source, weights = planner.rep(x, layout), planner.rep(kernel, None)
     tensor, bias, relu = planner.epilogue(node, len(x.shape) - 1 if channels_last else 1)
@@ -177,6 +178,8 @@ def input_gradient(planner, node):
     attrs = {k: v for k, v in node.attrs.items() if k != "shape"}
     g, all_filters = Geometry(node.output.shape, kernel.shape, **attrs), kernel.shape[-1]
     layout = planner.channels_first(len(grad.shape), attrs["channels_last"], planner.kernels.lanes[grad.dtype])
+    if not planner.fills(g.batch, layout.lanes) and plain.input_gradient(planner, node, g):
+        return
     if depthwise.applies(g):
         depthwise.run(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
                       target=planner.define(node.output, layout), weights=planner.rep(kernel, None), axes=g.backward(),
@@ -223,6 +226,8 @@ def kernel_gradient(planner, node):
     layout = planner.channels_first(len(x.shape), attrs["channels_last"], lanes)
     if spotted(planner, node):
         return run_spotted(planner, g, node, layout)
+    if not planner.fills(g.batch, lanes) and plain.kernel_gradient(planner, node, g):
+        return
     source, gradient = planner.rep(x, layout), planner.rep(grad, layout)
     if depthwise.applies(g):
         depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
@@ -321,153 +326,9 @@ def dot_tile(tiles, taps, filters):
     def cost(tile):
         tb, cb = tile
         return sum(max(t * c, (t + c) / 2, 6) + 2
-                   for t, c in itertools.product(_split(taps, tb), _split(filters, cb)))
+                   for t, c in itertools.product(parts_of(taps, tb), parts_of(filters, cb)))
     usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
-
-
-def _split(n, most):
-    """n in as few parts of at most `most` as possible, each as large as the others (within 1)."""
-    parts = -(-n // most)
-    if parts > 64:
-        return [n / parts] * parts
-    return [n * (i + 1) // parts - n * i // parts for i in range(parts)]
-
-
-def conv_plain(planner, node, geometry):
-    """The forward convolution of a small batch: filters in the lanes."""
-    x, kernel = node.inputs
-    g, dtype = geometry, x.dtype
-    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
-    channels_last = node.attrs["channels_last"]
-    rank = len(x.shape)
-    to_last = (0, *range(2, rank), 1)
-    all_channels, all_filters = g.channels * g.groups, kernel.shape[-1]
-    depth = depthwise.applies(g)
-    tensor, bias, relu, other = planner.epilogue_and_sum(node, rank - 1 if channels_last else 1,
-                                                         channels_last and not depth)
-    source, weights = planner.rep(x, None), planner.rep(kernel, None)
-    if not channels_last:
-        source = _permuted(planner, source, x.shape, to_last, item)
-    bias_buffer, other_buffer = (None if t is None else planner.rep(t, None) for t in (bias, other))
-    extra = [b for b in (bias_buffer, other_buffer) if b]
-    out_shape = tensor.shape if channels_last else tuple(tensor.shape[a] for a in to_last)
-
-    def finish(target):
-        if not channels_last:
-            back = (0, rank - 1, *range(1, rank - 1))
-            planner.define(tensor, None, _permuted(planner, target, out_shape, back, item))
-    if depth:
-        target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
-        if g.filters > 1:
-            source = _repeated(planner, source, math.prod(g.sizes) * g.batch, g.groups, g.filters, item)
-            g = g.repeated()
-        depthwise.run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer,
-                            relu=relu)
-        return finish(target)
-    if use_plain(g, dtype, lanes, planner.settled(kernel)):
-        target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
-        run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias_buffer,
-                  other=other_buffer, relu=relu)
-        return finish(target)
-    axes = g.forward()
-    low, padded = border(axes, g.sizes)
-    if tuple(padded) != tuple(g.sizes):
-        wide = Buffer(g.batch * math.prod(padded) * all_channels * item)
-        small = math.prod(g.sizes) * all_channels * item
-        flat = source
-
-        def add_border():
-            return planner.kernels.convolution.add_border(
-                (flat.base, small, flat.place), (wide.base, wide.nbytes // g.batch, wide.place), samples=g.batch,
-                sizes=g.sizes, low=low, padded=padded, pixel=all_channels * item)
-        planner.add(add_border, [flat], [wide], cost=wide.nbytes / 16)
-        source = wide
-    row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
-    taps_x, taps_w = [], []
-    for k in itertools.product(*map(range, g.window)):
-        q = [axes[i][0][0][3][k[i]][1] + low[i] for i in range(3)]
-        for c in range(g.channels):
-            taps_x.append(q[0] * depth + q[1] * row + q[2] * all_channels + c)
-            taps_w.append((tap_number(k, g.window) * g.channels + c) * all_filters)
-    taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
-    vectors = -(-g.filters // lanes)
-    macs, outputs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors, g.outputs
-    pooled = pooling_of(planner, tensor, in_lanes=False) if channels_last and other is None else None
-    pooled = bool(pooled) and planner.only_consumer(tensor) is pooled[0]
-    if pooled:
-        pool = planner.only_consumer(tensor)
-        planner.done.add(id(pool))
-        tensor, outputs = pool.output, (1, outputs[1] // 2, outputs[2] // 2)
-    cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors,
-                        4 if pooled else 1)
-    lines = g.batch * outputs[0] * outputs[1]
-    cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
-    target = planner.define(tensor) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
-
-    steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
-    if _in_pairs(g, dtype, lanes) and other is None:
-        _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias_buffer, outputs=outputs,
-                   steps=steps, taps_x=taps_x, relu=relu, pooled=pooled, lanes=lanes)
-        return finish(target)
-
-    def make():
-        return planner.kernels.convolution_plain.conv_plain(
-            dtype, source.whole(), weights.whole(), target.whole(), bias_buffer.whole() if bias_buffer else NOWHERE,
-            other_buffer.whole() if other_buffer else NOWHERE, samples=g.batch, outputs=outputs,
-            steps=steps, groups=g.groups, channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb,
-            xb=xb, cuts=cuts, relu=relu, pooled=pooled)
-    planner.add(make, [source, weights, *extra], [target], cost=macs * 0.35)
-    finish(target)
-
-
-def _in_pairs(g, dtype, lanes) -> bool:
-    """Whether two pixels and half as many filters as there are lanes fill them better."""
-    return dtype == "float32" and g.groups == g.channels == g.strides[2] == 1 and lanes >= 8 \
-        and -(-2 * g.filters // lanes) < 2 * -(-g.filters // lanes) and g.outputs[2] > 1
-
-
-def _run_pairs(planner, g, *, source, target, weights, bias, outputs, steps, taps_x, relu, pooled, lanes):
-    """Add the work of a forward convolution of a single channel, with two pixels side by side in the lanes."""
-    filters, taps = g.filters, math.prod(g.window)
-    wide = -(-2 * filters // lanes) * lanes
-
-    def twice(buffer, count):
-        copy = Buffer(count * wide * 4)
-        planner.copy(buffer, copy, 4, [count, filters, 2], [filters, 1, 0], [wide, 2, 1])
-        return copy
-    w, b = twice(weights, taps), bias and twice(bias, 1)
-
-    def make():
-        return planner.kernels.convolution_plain.conv_pairs(
-            source.whole(), w.whole(), target.whole(), b.whole() if b else NOWHERE, samples=g.batch, outputs=outputs,
-            steps=steps, filters=filters, taps_x=taps_x, relu=relu, pooled=pooled)
-    planner.add(make, [source, w, *([b] if b else [])], [target],
-                cost=g.batch * math.prod(g.outputs) / 2 * taps * wide / lanes * 0.35)
-
-
-def plain_tile(tiles, width, vectors, sums):
-    """(pixels, vectors of filters) of a tile for rows of `width` pixels; sums: how many a pixel has."""
-    def cost(tile):
-        return sum(max(sums * c * v, sums * c + v, 6) + 1
-                   for c, v in itertools.product(_split(width, tile[0]), _split(vectors, tile[1])))
-    usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
-    return min(sorted(usable, reverse=True), key=cost)
-
-
-def _permuted(planner, source, shape, axes, item):
-    """A copy of a plain buffer with its axes in another order."""
-    sizes, step = [shape[a] for a in axes], memory.strides(shape, None)
-    target = Buffer(math.prod(shape) * item)
-    planner.copy(source, target, item, sizes, [step[a] for a in axes], memory.strides(sizes, None))
-    return target
-
-
-def _repeated(planner, source, pixels, channels, times, item):
-    """A copy of a plain buffer, channels last, with each channel several times side by side."""
-    target = Buffer(pixels * channels * times * item)
-    planner.copy(source, target, item, [pixels, channels, times], [channels, 1, 0], [channels * times, times, 1])
-    return target
 
 
 @lowers("max_pool", "max_pool_gradient")
@@ -517,7 +378,7 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
 
     def plain(tensor):
         buffer = planner.rep(tensor, None)
-        return buffer if channels_last else _permuted(planner, buffer, tensor.shape, to_last, item)
+        return buffer if channels_last else permuted(planner, buffer, tensor.shape, to_last, item)
     source, upper = (None if t is None else plain(t) for t in (x, grad))
     out_shape = node.output.shape if channels_last else tuple(node.output.shape[a] for a in to_last)
     target = planner.define(node.output) if channels_last else Buffer.for_tensor(out_shape, dtype, None)
@@ -542,4 +403,4 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
                                tasks=shape[0] * bands, in_lanes=False, **options),
                 [b for b in (source, upper) if b is not None], [target], cost=cost / 4)
     if not channels_last:
-        planner.define(node.output, None, _permuted(planner, target, out_shape, to_first, item))
+        planner.define(node.output, None, permuted(planner, target, out_shape, to_first, item))

@@ -177,8 +177,11 @@ def _read(vectors, lanes):
     return vectors * (1 if vectors * lanes * 4 < CACHE else 5)
 
 
-def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
-    """Add the work of a forward convolution in the plain layout, channels last."""
+def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, turned=False):
+    """Add the work of a forward convolution in the plain layout, channels last.
+
+    turned: it is the gradient for the input, and the weights are those of the convolution that it belongs to.
+    """
     lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
     _note(planner, g, g.outputs)
     tiles, values, rows = _tiles(g, g.outputs, g.batch), _values(g), g.channels * g.window[0]
@@ -187,7 +190,8 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu):
     kernels = planner.kernels.winograd
     sizes = dict(channels=g.channels, filters=g.filters, window=g.window, width=width)
     packed = Buffer(kernels.plain_weights_size(lanes=lanes, **sizes) * item)
-    planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), **sizes), [weights], [packed],
+    planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), turned=turned, **sizes),
+                [weights], [packed],
                 cost=of_weights * 0.3)
     reads = 1.7 * _read(values * rows * -(-g.filters // lanes), lanes)
     split = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE, (1, 2, 2, 4))

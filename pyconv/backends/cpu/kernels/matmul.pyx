@@ -153,6 +153,8 @@ cdef struct Gemm:
     const int32_t *b_taps
     const int64_t *a_batch           # where the matrices of each product begin
     const int64_t *b_batch
+    const int64_t *sections          # k in parts, each of `period`: where those of a begin
+    long period, b_section           # elements from one to the next in b
     long rows, cols                  # of a task; cols are vectors
     long b_col                       # vectors from one column's part of B to the next: 1, or k where it is packed
     long cb, xb
@@ -170,29 +172,33 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
     cdef real *c = <real *>address(&p.c, 0, context) + batch * p.m * p.n
     cdef real *bias = <real *>address(&p.bias, 0, context)
     cdef long nr = ceil_div(r1 - r0, p.cb), nv = ceil_div(v1 - v0, p.xb)
-    cdef long k = 0, i, j, i0, i1, j0, j1
+    cdef long k = 0, i, j, i0, i1, j0, j1, part, within
+    cdef const real *a_part
+    cdef const real *b_part
     cdef Outer t
     memset(&t, 0, sizeof(t))
     t.wc, t.yc = p.a_row, p.n
     while True:
-        t.taps = min(DEPTH, p.k - k)
+        part, within = k // p.period, k % p.period
+        a_part, b_part = a + p.sections[part], b + part * p.b_section
+        t.taps = min(DEPTH, p.period - within)
         t.accumulate = k > 0
         t.relu = p.relu and k + t.taps == p.k
-        t.xo, t.wo = p.b_taps + k, p.a_taps + k
+        t.xo, t.wo = p.b_taps + within, p.a_taps + within
         for j in range(nv):
             j0, j1 = v0 + (v1 - v0) * j // nv, v0 + (v1 - v0) * (j + 1) // nv
             t.last = min(lanes, p.n - (j1 - 1) * lanes)
-            t.x = b + j0 * lanes * p.b_col
+            t.x = b_part + j0 * lanes * p.b_col
             t.bias = NULL if bias == NULL or k > 0 else bias + j0 * lanes
             for i in range(nr):
                 i0, i1 = r0 + (r1 - r0) * i // nr, r0 + (r1 - r0) * (i + 1) // nr
-                t.w = a + i0 * p.a_row
+                t.w = a_part + i0 * p.a_row
                 t.y = c + i0 * p.n + j0 * lanes
                 if real is float:
                     strided_tiles_f32[i1 - i0][j1 - j0](&t)
                 else:
                     strided_tiles_f64[i1 - i0][j1 - j0](&t)
-        k += DEPTH
+        k += t.taps
         if k >= p.k:
             break
 
@@ -214,12 +220,15 @@ cdef void row_f32(const void *params, long task, const Context *context) noexcep
                           min(LANES_F32, p.n - (v1 - 1) * LANES_F32))
 
 
+cdef int64_t START = 0
+
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
-         b_batch, rows, cols, cb, xb, relu, packed=False, row=False):
+         b_batch, rows, cols, cb, xb, relu, packed=False, row=False, sections=None, b_section=0):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
 
     packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order. row: besides, a is a
-    single row that lies side by side, and cols at most 4.
+    single row that lies side by side, and cols at most 4. sections: the taps repeat; a's begin at these places, b's
+    b_section apart.
     """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -228,8 +237,11 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     p.a_taps, p.b_taps = <const int32_t *>elements(a_taps, 4), <const int32_t *>elements(b_taps, 4)
     p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
     p.rows, p.cols, p.cb, p.xb, p.relu, p.b_col = rows, cols, cb, xb, relu, k if packed else 1
+    p.sections, p.period, p.b_section = &START, k, b_section
+    if sections is not None:
+        p.sections, p.period = <const int64_t *>elements(sections, 8), k // sections.shape[0]
     tasks = a_batch.shape[0] * ceil_div(m, rows) * ceil_div(ceil_div(n, lanes), cols)
     cdef Kernel kernel = gemm_f32 if dtype == "float32" else gemm_f64
     if row and dtype == "float32":
         kernel = row_f32
-    return instruction(kernel, &p, sizeof(p), tasks, 0, (a_taps, b_taps, a_batch, b_batch))
+    return instruction(kernel, &p, sizeof(p), tasks, 0, (a_taps, b_taps, a_batch, b_batch, sections))

@@ -359,7 +359,7 @@ cdef struct Plain:
     long groups, width                     # ranges of `width` filters that are multiplied together; of those, tasks
     long line                              # room for the rows of a tile, which are written by whole vectors
     long v_step, u_step, m_step            # elements from one of the values to the next
-    int relu
+    int relu, turned
 
 cdef void plain_weights_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
     """U[group][36][slice, channel][filter] for one group, and as many channels as there are lanes."""
@@ -367,15 +367,25 @@ cdef void plain_weights_task(const Plain *p, long task, const Context *context, 
     cdef long blocks = ceil_div(p.channels, lanes), g = task // (blocks * p.depth)
     cdef long s = task // blocks % p.depth, c = task % blocks * lanes, n = min(lanes, p.channels - c)
     cdef long f0 = g * p.width, filters = min(p.width, p.filters - f0), k, t, f
-    cdef const real *w = <const real *>address(&p.w, 0, context) + (s * p.taps * p.channels + c) * p.filters + f0
+    cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *u = <real *>address(&p.u, 0, context) + g * p.tiles.values * p.u_step + (s * p.channels + c) * p.width
     cdef real square[25 * 16 * MOST_GROUP]      # as in transform_weights
+    cdef long all_taps = p.depth * p.taps, plane = p.channels * p.filters
     for k in range(p.taps):
-        if real is float:
-            copy_rows_f32(w + k * p.channels * p.filters, p.filters, n, ceil_div(filters, lanes),
+        if p.turned:
+            # From the last tap on, filters (which are what is read here) side by side.
+            for f from 0 <= f < filters by lanes:
+                if real is float:
+                    transposed_f32(w + (all_taps - 1 - s * p.taps - k) * plane + (f0 + f) * p.channels + c, p.channels,
+                                   filters - f, square + k * lanes * p.width + f, p.width, 0)
+                else:
+                    transposed_f64(w + (all_taps - 1 - s * p.taps - k) * plane + (f0 + f) * p.channels + c, p.channels,
+                                   filters - f, square + k * lanes * p.width + f, p.width, 0)
+        elif real is float:
+            copy_rows_f32(w + (s * p.taps + k) * plane + c * p.filters + f0, p.filters, n, ceil_div(filters, lanes),
                           square + k * lanes * p.width, p.width, lanes * p.filters)
         else:
-            copy_rows_f64(w + k * p.channels * p.filters, p.filters, n, ceil_div(filters, lanes),
+            copy_rows_f64(w + (s * p.taps + k) * plane + c * p.filters + f0, p.filters, n, ceil_div(filters, lanes),
                           square + k * lanes * p.width, p.width, lanes * p.filters)
     for t in range(n):
         for f from 0 <= f < filters by lanes:
@@ -462,11 +472,14 @@ def plain_weights_size(channels, filters, window, width, lanes):
     cdef Plain p = plain_for(channels, filters, window, width, lanes)
     return ceil_div(filters, width) * p.tiles.values * p.u_step
 
-def plain_weights(dtype, w, u, *, channels, filters, window, width):
-    """The transformed weights of `winograd_plain`. One task a group of filters, slice and vector of channels."""
+def plain_weights(dtype, w, u, *, channels, filters, window, width, turned):
+    """The transformed weights of `winograd_plain`. One task a group of filters, slice and vector of channels.
+
+    turned: w is [position][filter][channel] and taken from its last position on.
+    """
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef Plain p = plain_for(channels, filters, window, width, lanes)
-    p.w, p.u = operand(w), operand(u)
+    p.w, p.u, p.turned = operand(w), operand(u), turned
     return instruction(plain_weights_f32 if dtype == "float32" else plain_weights_f64, &p, sizeof(p),
                        ceil_div(filters, width) * p.depth * ceil_div(channels, lanes), 0, None)
 

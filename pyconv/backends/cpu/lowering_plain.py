@@ -1,0 +1,283 @@
+"""Convolutions of batches too small to fill the lanes: the plain layout, channels last, with filters in the lanes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from . import buffers as memory
+from . import lowering_depthwise as depthwise
+from .buffers import NOWHERE, Buffer
+from .geometry import border, tap_number
+from .lowering_pooled import pooling_of
+from .lowering_winograd import FINE, run_plain, use_plain
+
+MOST_SPREAD = 4                 # of so many inputs the gradient for the input may have one that is not zero
+
+
+def conv(planner, node, g):
+    """The forward convolution."""
+    x, kernel = node.inputs
+    dtype, rank, channels_last = x.dtype, len(x.shape), node.attrs["channels_last"]
+    depth = depthwise.applies(g)
+    tensor, bias, relu, other = planner.epilogue_and_sum(node, rank - 1 if channels_last else 1,
+                                                         channels_last and not depth)
+    source, weights = channels_at_end(planner, x, channels_last), planner.rep(kernel, None)
+    bias, other = (None if t is None else planner.rep(t, None) for t in (bias, other))
+    if depth:
+        with Result(planner, tensor, channels_last) as target:
+            if g.filters > 1:
+                source = _repeated(planner, source, math.prod(g.sizes) * g.batch, g.groups, g.filters,
+                                   np.dtype(dtype).itemsize)
+                g = g.repeated()
+            depthwise.run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias,
+                                relu=relu)
+        return
+    winograd, pooled = use_plain(g, dtype, planner.kernels.lanes[dtype], planner.settled(kernel)), False
+    if not winograd and channels_last and other is None and pooling_of(planner, tensor, in_lanes=False):
+        pool = planner.only_consumer(tensor)
+        if pool is not None and pool.op == "max_pool":
+            planner.done.add(id(pool))
+            tensor, pooled = pool.output, True
+    with Result(planner, tensor, channels_last) as target:
+        run = run_plain if winograd else _run_direct
+        run(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias, other=other, relu=relu,
+            **({} if winograd else dict(pooled=pooled)))
+
+
+def input_gradient(planner, node, g) -> bool:
+    """The gradient for the input, or a transposed convolution; False where samples in the lanes are better.
+
+    It is a convolution too, of the gradient with zeros between its pixels where the strides are larger than one, by the
+    kernel turned around with channels and filters exchanged.
+    """
+    grad, kernel = node.inputs
+    dtype, channels_last, item = grad.dtype, node.attrs["channels_last"], np.dtype(grad.dtype).itemsize
+    turned = g.turned()
+    if math.prod(g.strides) > MOST_SPREAD or depthwise.applies(g) or min(map(min, turned.padding)) < 0:
+        return False
+    tensor, bias, relu = planner.epilogue(node, len(grad.shape) - 1 if channels_last else 1)
+    source, weights = channels_at_end(planner, grad, channels_last), planner.rep(kernel, None)
+    bias = None if bias is None else planner.rep(bias, None)
+    all_filters, all_channels, taps = kernel.shape[-1], g.channels * g.groups, math.prod(g.window)
+    if turned.sizes != g.outputs:
+        spread = Buffer(g.batch * math.prod(turned.sizes) * all_filters * item)
+        planner.fill(spread, dtype)
+        sizes, apart = [g.batch, *g.outputs, all_filters], (1, *g.strides, 1)
+        steps = memory.strides((g.batch, *turned.sizes, all_filters), None)
+        planner.copy(source, spread, item, sizes, memory.strides(sizes, None),
+                     [s * n for s, n in zip(apart, steps, strict=True)])
+        source = spread
+    winograd = use_plain(turned, dtype, planner.kernels.lanes[dtype], planner.settled(kernel))
+    with Result(planner, tensor, channels_last) as target:
+        if winograd:
+            run_plain(planner, turned, dtype=dtype, source=source, target=target, weights=weights, bias=bias,
+                      other=None, relu=relu, turned=True)
+            return True
+        exchanged, line = Buffer(taps * g.filters * all_channels * item), g.channels * all_filters
+        planner.copy(weights, exchanged, item, [taps, g.groups, g.channels, g.filters],
+                     [-line, g.filters, all_filters, 1], [g.filters * all_channels, g.channels, 1, all_channels],
+                     source_start=(taps - 1) * line)
+        _run_direct(planner, turned, dtype=dtype, source=source, target=target, weights=exchanged, bias=bias,
+                    other=None, relu=relu)
+    return True
+
+
+def kernel_gradient(planner, node, g) -> bool:
+    """The gradient for the kernel; False where samples in the lanes are better.
+
+    For each row of the kernel a product of matrices: all its columns and channels times the pixels that they meet,
+    times the pixels' gradients. The pixels go by in parts of some rows, all of the same form.
+    """
+    x, grad = node.inputs
+    dtype, channels_last, item = x.dtype, node.attrs["channels_last"], np.dtype(x.dtype).itemsize
+    if depthwise.applies(g):
+        return False
+    all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
+    source, padded, low = _with_border(planner, g, channels_at_end(planner, x, channels_last), item)
+    gradient = channels_at_end(planner, grad, channels_last)
+    row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
+    steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels]
+    rows = max(n for n in range(1, g.outputs[1] + 1) if g.outputs[1] % n == 0 and (n * g.outputs[2] <= 512 or n == 1))
+    pixels = rows * g.outputs[2]
+    sections = planner.table(np.add.outer(np.add.outer(
+        np.arange(g.batch, dtype=np.int64) * padded[0] * depth, np.arange(g.outputs[0]) * steps[0]),
+        np.arange(0, g.outputs[1], rows) * steps[1]).ravel(), np.int64)
+    a_taps = planner.table(np.add.outer(np.arange(rows) * steps[1], np.arange(g.outputs[2]) * steps[2]))
+    b_taps = planner.table(np.arange(pixels) * all_filters)
+    # Columns and channels are one axis if they lie side by side.
+    together = g.groups == 1 and g.dilation[2] == 1
+    offsets = [(low[i] - g.padding[i][0] + np.arange(g.window[i]) * g.dilation[i]) * step
+               for i, step in enumerate((depth, row, all_channels))]
+    columns = offsets[2][:1] if together else offsets[2]
+    taps = np.add.outer(np.add.outer(*offsets[:2]), columns).ravel()
+    a_batch = planner.table(np.add.outer(np.arange(g.groups) * g.channels, taps).ravel(), np.int64)
+    b_batch = planner.table(np.repeat(np.arange(g.groups) * g.filters, len(taps)), np.int64)
+    m = g.channels * (g.window[2] if together else 1)
+    vectors = -(-g.filters // planner.kernels.lanes[dtype])
+    cb, xb = gemm_tile(planner.kernels.strided, m, vectors)
+    target = planner.define(node.output)
+    sums = target if g.groups == 1 else Buffer(target.nbytes)
+    k = pixels * len(sections)
+
+    def make():
+        return planner.kernels.matmul.gemm(
+            dtype, source.whole(), gradient.whole(), sums.whole(), NOWHERE, m=m, n=g.filters, k=k, a_row=1,
+            a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=max(cb, 32 // cb * cb),
+            cols=max(xb, 4 // xb * xb), cb=cb, xb=xb, relu=False, sections=sections, b_section=pixels * all_filters)
+    planner.add(make, [source, gradient], [sums], cost=len(taps) * g.groups * m * k * vectors * 0.35)
+    if g.groups > 1:
+        count = math.prod(g.window) * g.channels
+        planner.copy(sums, target, item, [g.groups, count, g.filters], [count * g.filters, g.filters, 1],
+                     [g.filters, all_filters, 1])
+    return True
+
+
+class Result:
+    """Within it a buffer for a tensor with its channels last; afterwards the tensor is known in its own order."""
+
+    def __init__(self, planner, tensor, channels_last):
+        self.planner, self.tensor, self.channels_last = planner, tensor, channels_last
+
+    def __enter__(self):
+        shape = self.tensor.shape
+        if self.channels_last:
+            return self.planner.define(self.tensor)
+        self.shape = (shape[0], *shape[2:], shape[1])
+        self.buffer = Buffer.for_tensor(shape, self.tensor.dtype, None)
+        return self.buffer
+
+    def __exit__(self, *error):
+        if not self.channels_last and error[0] is None:
+            axes = (0, len(self.shape) - 1, *range(1, len(self.shape) - 1))
+            self.planner.define(self.tensor, None, permuted(self.planner, self.buffer, self.shape, axes,
+                                                            np.dtype(self.tensor.dtype).itemsize))
+
+
+def channels_at_end(planner, tensor, channels_last):
+    """The plain tensor with its channels last."""
+    buffer, rank = planner.rep(tensor, None), len(tensor.shape)
+    return buffer if channels_last else permuted(planner, buffer, tensor.shape, (0, *range(2, rank), 1),
+                                                 np.dtype(tensor.dtype).itemsize)
+
+
+def _with_border(planner, g, source, item):
+    """The input with zeros around it, its sizes then, and how many are before it."""
+    low, padded = border(g.forward(), g.sizes)
+    if tuple(padded) == tuple(g.sizes):
+        return source, padded, low
+    pixel = g.channels * g.groups * item
+    small, wide = math.prod(g.sizes) * pixel, Buffer(g.batch * math.prod(padded) * pixel)
+
+    def add_border():
+        return planner.kernels.convolution.add_border(
+            (source.base, small, source.place), (wide.base, wide.nbytes // g.batch, wide.place), samples=g.batch,
+            sizes=g.sizes, low=low, padded=padded, pixel=pixel)
+    planner.add(add_border, [source], [wide], cost=wide.nbytes / 16)
+    return wide, padded, low
+
+
+def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled=False):
+    """Add the work of a convolution by its definition."""
+    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
+    source, padded, low = _with_border(planner, g, source, item)
+    axes = g.forward()
+    row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
+    taps_x, taps_w = [], []
+    for k in itertools.product(*map(range, g.window)):
+        q = [axes[i][0][0][3][k[i]][1] + low[i] for i in range(3)]
+        for c in range(g.channels):
+            taps_x.append(q[0] * depth + q[1] * row + q[2] * all_channels + c)
+            taps_w.append((tap_number(k, g.window) * g.channels + c) * all_filters)
+    taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
+    vectors = -(-g.filters // lanes)
+    macs, outputs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors, g.outputs
+    if pooled:
+        outputs = (1, outputs[1] // 2, outputs[2] // 2)
+    cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors,
+                        4 if pooled else 1)
+    lines = g.batch * outputs[0] * outputs[1]
+    cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
+    steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
+    if _in_pairs(g, dtype, lanes) and other is None:
+        return _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias, outputs=outputs,
+                          steps=steps, taps_x=taps_x, relu=relu, pooled=pooled, lanes=lanes)
+
+    def make():
+        return planner.kernels.convolution_plain.conv_plain(
+            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE,
+            other.whole() if other else NOWHERE, samples=g.batch, outputs=outputs, steps=steps, groups=g.groups,
+            channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb, cuts=cuts, relu=relu,
+            pooled=pooled)
+    planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], cost=macs * 0.35)
+
+
+def _in_pairs(g, dtype, lanes) -> bool:
+    """Whether two pixels and half as many filters as there are lanes fill them better."""
+    return dtype == "float32" and g.groups == g.channels == g.strides[2] == 1 and lanes >= 8 \
+        and -(-2 * g.filters // lanes) < 2 * -(-g.filters // lanes) and g.outputs[2] > 1
+
+
+def _run_pairs(planner, g, *, source, target, weights, bias, outputs, steps, taps_x, relu, pooled, lanes):
+    """Add the work of a forward convolution of a single channel, with two pixels side by side in the lanes."""
+    filters, taps = g.filters, math.prod(g.window)
+    wide = -(-2 * filters // lanes) * lanes
+
+    def twice(buffer, count):
+        copy = Buffer(count * wide * 4)
+        planner.copy(buffer, copy, 4, [count, filters, 2], [filters, 1, 0], [wide, 2, 1])
+        return copy
+    w, b = twice(weights, taps), bias and twice(bias, 1)
+
+    def make():
+        return planner.kernels.convolution_plain.conv_pairs(
+            source.whole(), w.whole(), target.whole(), b.whole() if b else NOWHERE, samples=g.batch, outputs=outputs,
+            steps=steps, filters=filters, taps_x=taps_x, relu=relu, pooled=pooled)
+    planner.add(make, [source, w, *([b] if b else [])], [target],
+                cost=g.batch * math.prod(g.outputs) / 2 * taps * wide / lanes * 0.35)
+
+
+def plain_tile(tiles, width, vectors, sums):
+    """(pixels, vectors of filters) of a tile for rows of `width` pixels; sums: how many a pixel has."""
+    def cost(tile):
+        return sum(max(sums * c * v, sums * c + v, 6) + 1
+                   for c, v in itertools.product(parts_of(width, tile[0]), parts_of(vectors, tile[1])))
+    usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+def gemm_tile(tiles, rows, vectors):
+    """(rows, vectors) of a strided tile for a product of matrices."""
+    def cost(tile):
+        cb, xb = min(tile[0], rows), min(tile[1], vectors)
+        return (-(-rows // tile[0]) * cb * -(-vectors // tile[1]) * xb
+                * max(1.0, (cb + xb) / (2 * cb * xb), 6 / (cb * xb)))
+    usable = [t for t in tiles if t[0] <= max(1, rows) and t[1] <= vectors
+              and all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
+    return min(sorted(usable, reverse=True), key=cost)
+
+
+def parts_of(n, most):
+    """n in as few parts of at most `most` as possible, each as large as the others (within 1)."""
+    parts = -(-n // most)
+    if parts > 64:
+        return [n / parts] * parts
+    return [n * (i + 1) // parts - n * i // parts for i in range(parts)]
+
+
+def permuted(planner, source, shape, axes, item):
+    """A copy of a plain buffer with its axes in another order."""
+    sizes, step = [shape[a] for a in axes], memory.strides(shape, None)
+    target = Buffer(math.prod(shape) * item)
+    planner.copy(source, target, item, sizes, [step[a] for a in axes], memory.strides(sizes, None))
+    return target
+
+
+def _repeated(planner, source, pixels, channels, times, item):
+    """A copy of a plain buffer, channels last, with each channel several times side by side."""
+    target = Buffer(pixels * channels * times * item)
+    planner.copy(source, target, item, [pixels, channels, times], [channels, 1, 0], [channels * times, times, 1])
+    return target
