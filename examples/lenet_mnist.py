@@ -8,6 +8,7 @@ data nor network, the 1,797 small digits that come with scikit-learn take its pl
 
 import argparse
 import io
+import os
 import sys
 import time
 from contextlib import redirect_stderr
@@ -93,12 +94,16 @@ def main():
     parser.add_argument("--form", choices=("1998", "lecture"), default="1998",
                         help="6-16-120-84-10 as in the paper, or 20-50-500-10 as in lectures")
     parser.add_argument("--seed", type=int, default=0, help="decides weights and order: equal seeds, equal bits")
-    parser.add_argument("--backend", choices=pyconv.backends.NAMES, default="cpu", help="where to compute")
+    parser.add_argument("--backend", metavar="NAME", default=argparse.SUPPRESS,
+                        help="where to compute: cpu, cuda, cuda:1, reference; default: PYCONV_BACKEND, else cpu")
     parser.add_argument("--assert-accuracy", type=float, metavar="FRACTION", default=argparse.SUPPRESS,
                         help="fail if the accuracy on the test images is below this")
     args = parser.parse_args()
 
-    pyconv.set_backend(args.backend)
+    try:
+        pyconv.set_backend(getattr(args, "backend", None) or os.environ.get("PYCONV_BACKEND") or "cpu")
+    except (ValueError, ImportError, RuntimeError) as error:        # one that is not known, or cannot be used here
+        sys.exit(str(error))
     pyconv.utils.set_random_seed(args.seed)
     name, (x_train, y_train), (x_test, y_test) = load_data()
     epochs = getattr(args, "epochs", 5 if name == "MNIST" else 30)

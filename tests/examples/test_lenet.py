@@ -72,6 +72,15 @@ def test_options(args, tmp_path):
     assert ("1,256,080" if "lecture" in args else "61,706") in done.stdout
 
 
+def test_the_backend_is_that_of_the_environment(tmp_path):
+    hidden = {"CUDA_VISIBLE_DEVICES": "", **offline(tmp_path)}
+    for more, environment, text in (([], {"PYCONV_BACKEND": "cuda"}, "The backend 'cuda' needs"),
+                                    (["--backend", "cuda:1"], {}, "The backend 'cuda' needs"),
+                                    (["--backend", "gpu"], {}, "backend 'gpu' is not known")):
+        done = run("--epochs", "1", *more, **hidden, **environment)
+        assert done.returncode == 1 and text in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 def test_unknown_options_are_told():
     done = run("--form", "1999")
     assert done.returncode == 2

@@ -1,11 +1,14 @@
 """Whether the CUDA backend works on this machine: one command, one report.
 
-    python -m pyconv.backends.cuda.check                # everything, in less than ten minutes
-    python -m pyconv.backends.cuda.check --sanitizer    # and the kernels once more under NVIDIA's compute-sanitizer
+    python -m pyconv.backends.cuda.check                        # everything, in less than ten minutes
+    python -m pyconv.backends.cuda.check --only ops sanitizer   # some parts
 
 The exit status is 0 if all went well, 1 if something is wrong, and 2 if the backend cannot run here at all; the report
-says what is missing. It needs ``pip install 'pyconv-nn[cuda13,testing]'`` (or cuda12), and takes PyTorch for comparison
-where that is installed with CUDA.
+says what is missing. It needs ``pip install 'pyconv-nn[cuda13,testing]'`` (or cuda12). Parts whose means are missing
+are passed over, and the table at the end says why: the examples, which a wheel does not have, unless the command is run
+in a copy of the repository or --checkout names one; NVIDIA's compute-sanitizer; PyTorch with CUDA, to compare times.
+
+Each part has a share of the time, and what the parts before it have not used.
 """
 
 from __future__ import annotations
@@ -14,9 +17,6 @@ import argparse
 import fnmatch
 import os
 import platform
-import shutil
-import statistics
-import subprocess
 import sys
 import time
 import traceback
@@ -24,14 +24,14 @@ import traceback
 import numpy as np
 
 from ... import __version__, applications, backends, losses, optimizers, ops, random
-from ...graph import Variable, gradients, simplify, trace
-from . import driver
+from ...graph import gradients, simplify, trace
+from . import check_programs, driver
+from .check_programs import MODULE, Skipped
 
 __all__ = ["main"]
 
 # Rules that differ between element types: rounding, signs, wrapping. Each is a kernel to be compiled.
 TYPES = ("float32", "float64", "bool", "uint8", "int32", "int64")
-MODULE = "pyconv.backends.cuda.check"
 
 
 class Check:
@@ -41,9 +41,11 @@ class Check:
         self.options = options
         self.name = f"cuda:{options.device}" if options.device else "cuda"
         self.batch = 4 if options.small else 64
-        self.start, self.failures = time.monotonic(), []
+        self.start, self.failures, self.left_out, self.said = time.monotonic(), [], [], []
+        self.deadline = self.start + 60 * options.minutes
 
     def say(self, text):
+        self.said.append(text.strip())
         print(text, flush=True)
 
     def fail(self, what, error):
@@ -57,17 +59,24 @@ class Check:
         """Run a part; whatever it raises is a failure. Gives its result, None if there is none."""
         try:
             return function(*args)
+        except Skipped:
+            raise
         except Exception as error:
             if self.options.traceback:
                 traceback.print_exc()
             self.fail(what, error)
             return None
 
+    def left(self) -> float:
+        """The seconds that the part under way still has."""
+        return self.deadline - time.monotonic()
+
     def in_time(self, what) -> bool:
-        """Whether there is time left; if not, what was left out counts as a failure, as nobody knows about it."""
-        if time.monotonic() - self.start < 60 * self.options.minutes:
+        """Whether there is time left; if not, what was left out is in the report, as nobody knows about it."""
+        if self.left() > 0:
             return True
-        self.fail(what, f"left out, as {self.options.minutes:g} minutes were over (see --minutes)")
+        self.left_out.append(what)
+        self.say(f"  LEFT OUT {what}: the time of this part is over (see --minutes)")
         return False
 
     def chosen(self, names):
@@ -284,6 +293,35 @@ def check_graphs(check):
 
 # Arrays on the device -------------------------------------------------------------------------------------------
 
+def check_training_there(check, device):
+    """Steps on arrays of the device, and batches of a generator, give what arrays of the host give."""
+    rng, size = np.random.default_rng(7), check.batch
+    x, y = rng.random((3 * size, 28, 28), "float32"), rng.integers(0, 10, 3 * size).astype("int32")
+    with device.device:
+        there = []
+        for host in (x, y):
+            there.append(device.array(host.shape, host.dtype))
+            there[-1].set(host)
+
+    def losses_of(run):
+        random.set_random_seed(6)
+        model = applications.lenet5()
+        model.compile(optimizers.SGD(0.02), losses.SparseCategoricalCrossentropy(from_logits=True))
+        with backends.device(check.name):
+            return run(model)
+
+    def batches(a, b):
+        return ((a[i:i + size], b[i:i + size]) for i in range(0, len(x), size))
+    expected = losses_of(lambda m: m.fit(x, y, size, shuffle=False, verbose=0).history["loss"])
+    for what, run in {
+            "fit on arrays of the device": lambda m: m.fit(*there, size, shuffle=False, verbose=0).history["loss"],
+            "fit on batches of a generator": lambda m: m.fit(batches(x, y), verbose=0).history["loss"],
+            "fit on batches of the device": lambda m: m.fit(batches(*there), verbose=0).history["loss"]}.items():
+        found = losses_of(run)
+        if found != expected:
+            raise AssertionError(f"{what} gives the loss {found}; arrays of the host give {expected}")
+
+
 def check_arrays(check):
     """Arrays that lie on the device are computed with there; batches that are copied ahead are the right ones."""
     device, rng = backends.get(check.name).driver, np.random.default_rng(2)
@@ -319,105 +357,37 @@ def check_arrays(check):
                              [0]) for rows, after in zip(parts, ahead, strict=True)])
     if losses[0] != losses[1]:
         raise AssertionError("batches that were copied ahead give other losses")
+    check_training_there(check, device)
     check.say(f"  {len(cases)} functions gave CuPy arrays; {len(parts)} steps with batches copied ahead gave the same "
               f"bits")
 
 
-# Times ----------------------------------------------------------------------------------------------------------
+# The report -----------------------------------------------------------------------------------------------------
 
-def timed(run, least=5, seconds=1.0) -> float:
-    """The median time of a call, in seconds, after three that are not counted."""
-    for _ in range(3):
-        run()
-    times, start = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - start < seconds and len(times) < 200:
-        before = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - before)
-    return statistics.median(times)
+# part -> (function, share of the time)
+SECTIONS = {"ops": (check_ops, 4), "halves": (check_halves, 3), "gradients": (check_gradients, 3),
+            "training": (check_training, 1), "graphs": (check_graphs, 0.5), "arrays": (check_arrays, 0.5),
+            "benchmarks": (check_programs.check_benchmarks, 2), "examples": (check_programs.check_examples, 3),
+            "sanitizer": (check_programs.check_sanitizer, 3)}
 
 
-def peer(check):
-    """PyTorch, if it is there with CUDA, with TF32 off as here; else None."""
-    try:
-        import torch
-    except ImportError:
-        check.say("  PyTorch is not installed: nothing to compare with")
-        return None
-    if not torch.cuda.is_available():
-        check.say(f"  PyTorch {torch.__version__} is installed without CUDA: nothing to compare with")
-        return None
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = True
-    return torch
-
-
-def check_benchmarks(check):
-    """Convolutions and products in float32 (the arrays stay on the device), and LeNet's step with its copies."""
-    torch, small = peer(check), check.options.small
-    cases = [((32, 56, 56, 64), (3, 3, 64, 64)), ((32, 28, 28, 128), (3, 3, 128, 128)),
-             ((32, 14, 14, 256), (3, 3, 256, 256)), ((32, 56, 56, 64), (1, 1, 64, 256))]
-    sizes = [1024, 4096]
-    if small:
-        cases, sizes = [((1, 6, 6, 4), (3, 3, 4, 4))], [16]
-    rng = np.random.default_rng(0)
-
-    def program(function, *arrays):
-        variables = [Variable(a) for a in arrays]
-        graph, _ = trace(lambda: ops.sum(function(*[v.read() for v in variables])), [])
-        made = backends.get(check.name).compile(simplify(graph))
-        return lambda: made([])
-
-    def rival(function, *arrays):
-        if torch is None:
-            return None
-        tensors = [torch.from_numpy(a).to(f"cuda:{check.options.device}") for a in arrays]
-        return timed(lambda: function(*tensors).sum().item())
-
-    def report(what, seconds, flops, other):
-        against = f", PyTorch {1e3 * other:.3f} ms: {seconds / other:.2f} of its time" if other else ""
-        check.say(f"  {what}: {1e3 * seconds:.3f} ms, {flops / seconds / 1e12:.2f} TFLOP/s{against}")
-    for x_shape, k_shape in cases:
-        x, k = rng.random(x_shape, "float32"), rng.random(k_shape, "float32")
-        flops = 2 * np.prod(x_shape[:3]) * np.prod(k_shape)
-        report(f"convolution of {x_shape} with {k_shape}, and a sum",
-               timed(program(lambda a, b: ops.conv(a, b, padding="same"), x, k)), flops,
-               rival(lambda a, b: torch.nn.functional.conv2d(a.permute(0, 3, 1, 2), b.permute(3, 2, 0, 1),
-                                                             padding="same"), x, k))
-    for n in sizes:
-        a, b = rng.random((2, n, n), "float32")
-        report(f"product of two matrices of {n} by {n}, and a sum", timed(program(ops.matmul, a, b)), 2 * n**3,
-               rival(lambda p, q: p @ q, a, b))
-    batch = 4 if small else 128
-    graph, _ = training_step(batch)
-    step = backends.get(check.name).compile(graph)
-    x, y = rng.random((batch, 28, 28), "float32"), rng.integers(0, 10, batch).astype("int32")
-    seconds = timed(lambda: step([x, y]))
-    check.say(f"  LeNet, a training step of {batch} images: {1e3 * seconds:.3f} ms, {batch / seconds:,.0f} images/s")
-
-
-# The sanitizer --------------------------------------------------------------------------------------------------
-
-def check_sanitizer(check):
-    """Ops and their gradients in processes of their own, under two of compute-sanitizer's tools."""
-    tool = shutil.which("compute-sanitizer")
-    if tool is None:
-        raise RuntimeError("compute-sanitizer is not installed, or not on PATH; it comes with the CUDA toolkit")
-    for kind in ("memcheck", "racecheck"):
-        left = 60 * check.options.minutes - (time.monotonic() - check.start)
-        command = [tool, "--tool", kind, "--error-exitcode", "99", sys.executable, "-m", MODULE, "--device",
-                   str(check.options.device), "--only", "ops", "gradients", "--examples", "3", "--minutes",
-                   f"{max(left, 60) / 60 / 2:.2f}", "--ops", *check.options.ops]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYCONV_CUDA_GRAPHS": "0"})
-        if done.returncode:
-            tail = "\n".join((done.stdout + done.stderr).splitlines()[-6:])
-            check.fail(f"compute-sanitizer --tool {kind}", f"exit status {done.returncode}\n{tail}")
-        else:
-            check.say(f"  {kind}: no errors")
-
-
-SECTIONS = {"ops": check_ops, "halves": check_halves, "gradients": check_gradients, "training": check_training,
-            "graphs": check_graphs, "arrays": check_arrays, "benchmarks": check_benchmarks}
+def run_section(check, name, share) -> tuple:
+    """Run a part within its share of the time that is left; gives its line of the table."""
+    function, start = SECTIONS[name][0], time.monotonic()
+    check.say(f"\n{name}: {function.__doc__.splitlines()[0]}")
+    check.deadline = start + share * max(0.0, check.start + 60 * check.options.minutes - start)
+    failed, left_out, said, skipped = len(check.failures), len(check.left_out), len(check.said), ""
+    if check.in_time(name):
+        try:
+            check.attempt(name, function, check)
+        except Skipped as reason:
+            skipped = str(reason)
+            check.say(f"  skipped: {skipped}")
+    bad, missing = len(check.failures) - failed, len(check.left_out) - left_out
+    result = f"{bad} FAILED" if bad else "left out" if missing else "skipped" if skipped else "ok"
+    notes = [f"{missing} left out"] * bool(missing) + [skipped] * bool(skipped)
+    notes += [text for text in check.said[said:] if not text.startswith(("FAILED", "LEFT OUT", "skipped"))][-1:]
+    return name, result, time.monotonic() - start, "; ".join(notes)
 
 
 def parser():
@@ -427,9 +397,9 @@ def parser():
     made.add_argument("--ops", nargs="+", default=["*"], metavar="PATTERN", help="only ops whose names fit")
     made.add_argument("--examples", type=int, default=12, help="examples for each op (default 12)")
     made.add_argument("--steps", type=int, default=20, help="steps of training (default 20)")
-    made.add_argument("--minutes", type=float, default=9, help="what is not reached by then fails (default 9)")
+    made.add_argument("--minutes", type=float, default=9, help="what is not reached by then is left out (default 9)")
+    made.add_argument("--checkout", help="a copy of the repository, for its examples (default: the current folder)")
     made.add_argument("--small", action="store_true", help="small batches and arrays, to try out the command itself")
-    made.add_argument("--sanitizer", action="store_true", help="once more under compute-sanitizer")
     made.add_argument("--traceback", action="store_true", help="show where failures come from")
     return made
 
@@ -441,7 +411,7 @@ def main(arguments=None) -> int:
     check.say(f"pyconv {__version__} with NumPy {np.__version__} and Python {platform.python_version()} on "
               f"{platform.platform()}")
     why = driver.reason_against(options.device)
-    if why is None and {"ops", "gradients"} & set(options.only):
+    if why is None and {"ops", "halves", "gradients"} & set(options.only):
         try:
             import hypothesis  # noqa: F401
         except ImportError:
@@ -451,19 +421,21 @@ def main(arguments=None) -> int:
         return 2
     for key, value in driver.description(options.device).items():
         check.say(f"{key}: {value}")
-    sections = {name: SECTIONS[name] for name in SECTIONS if name in options.only}
-    if options.sanitizer:
-        sections["sanitizer"] = check_sanitizer
-    for name, function in sections.items():
-        check.say(f"\n{name}: {function.__doc__.splitlines()[0]}")
-        before, failed = time.monotonic(), len(check.failures)
-        if check.in_time(name):
-            check.attempt(name, function, check)
-        bad = len(check.failures) - failed
-        check.say(f"  {'ok' if not bad else f'{bad} failed'}, {time.monotonic() - before:.1f} s")
-    check.say(f"\n{'FAILED: ' + ', '.join(check.failures) if check.failures else 'all is well'}, "
-              f"{time.monotonic() - check.start:.0f} s")
-    return 1 if check.failures else 0
+    chosen, table = [name for name in SECTIONS if name in options.only], []
+    for i, name in enumerate(chosen):
+        share = SECTIONS[name][1] / sum(SECTIONS[n][1] for n in chosen[i:])
+        table.append(run_section(check, name, share))
+    check.say("\nin short:")
+    for name, result, seconds, notes in table:
+        check.say(f"  {name:<11}{result:<10}{seconds:>6.1f} s  {notes}")
+    if check.failures:
+        check.say(f"\nFAILED: {', '.join(check.failures)}")
+    if check.left_out:
+        check.say(f"\nLEFT OUT for want of time: {', '.join(check.left_out)}")
+    skipped = [name for name, result, *_ in table if result == "skipped"]
+    fine = "all is well" + (f", but for what was skipped: {', '.join(skipped)}" if skipped else "")
+    check.say(f"\n{'' if check.failures or check.left_out else fine + ', '}{time.monotonic() - check.start:.0f} s")
+    return 1 if check.failures or check.left_out else 0
 
 
 if __name__ == "__main__":
