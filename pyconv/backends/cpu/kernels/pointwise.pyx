@@ -119,13 +119,14 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
     cdef long r0 = p.rows * row_group // p.row_groups, rows = p.rows * (row_group + 1) // p.row_groups - r0
     cdef long c0 = p.width * group, channels = min(p.width, p.channels - c0), vectors = ceil_div(channels, LANES_F32)
     cdef long wide = vectors * LANES_F32, panels = ceil_div(vectors, MOST_VECTORS)
-    cdef long chunk, block, a, n, i, v, v0, v1, k, valid, full, step, line, ahead
+    cdef long chunk, block, a, n, i, v, v0, v1, k, valid, full, step, line, column, ahead
     cdef float *sums = <float *>context.scratch
     cdef float *q = sums + rows * wide
     cdef float *panel
     cdef float *out = <float *>address(&p.out, part, context)
     cdef const float *x
     cdef const float *g
+    cdef const float *at = NULL
     memset(sums, 0, rows * wide * sizeof(float))
     for chunk in range(p.blocks * p.chunks * part // p.parts, p.blocks * p.chunks * (part + 1) // p.parts):
         block, i = chunk // p.chunks, chunk % p.chunks
@@ -141,11 +142,15 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
             v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
             panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
             for v in range(v0, v1):
+                column = p.n[2]
                 for k in range(n):
-                    line = (a + k) // p.n[2]
-                    transposed_f32(x + v * LANES_F32 * p.x_plane + line // p.n[1] * p.xs[0] + line % p.n[1] * p.xs[1]
-                                   + (a + k) % p.n[2] * p.xs[2], p.x_plane, channels - v * LANES_F32,
+                    if column == p.n[2]:
+                        line, column = (a + k) // p.n[2], (a + k) % p.n[2]
+                        at = x + v * LANES_F32 * p.x_plane + line // p.n[1] * p.xs[0] + line % p.n[1] * p.xs[1] \
+                            + column * p.xs[2]
+                    transposed_f32(at, p.x_plane, channels - v * LANES_F32,
                                    panel + k * LANES_F32 * step + (v - v0) * LANES_F32, step, ahead)
+                    at, column = at + p.xs[2], column + 1
         for a from 0 <= a < rows by SWEEP_ROWS:
             for i in range(panels):
                 v0, v1 = vectors * i // panels, vectors * (i + 1) // panels

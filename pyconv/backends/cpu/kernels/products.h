@@ -118,18 +118,30 @@ static void NAME(even_product)(const T *w, long ws, const T *x, long xs, long n,
 }
 #undef MOST_ROWS
 
+/* Of two vectors: elements in turns, and pairs of them in turns, each of the first and of the second half of every
+ * four; and those fours that are first, and second, of two. */
 #if LANES == 16
-#  define LOW_HALVES  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#  define HIGH_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#  define LOW_ONES   0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29
+#  define HIGH_ONES  2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31
+#  define LOW_TWOS   0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29
+#  define HIGH_TWOS  2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31
+#  define EVEN_FOURS 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#  define ODD_FOURS  4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
 #elif LANES == 8
-#  define LOW_HALVES  0, 8, 1, 9, 2, 10, 3, 11
-#  define HIGH_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#  define LOW_ONES   0, 8, 1, 9, 4, 12, 5, 13
+#  define HIGH_ONES  2, 10, 3, 11, 6, 14, 7, 15
+#  define LOW_TWOS   0, 1, 8, 9, 4, 5, 12, 13
+#  define HIGH_TWOS  2, 3, 10, 11, 6, 7, 14, 15
+#  define EVEN_FOURS 0, 1, 2, 3, 8, 9, 10, 11
+#  define ODD_FOURS  4, 5, 6, 7, 12, 13, 14, 15
 #elif LANES == 4
-#  define LOW_HALVES  0, 4, 1, 5
-#  define HIGH_HALVES 2, 6, 3, 7
+#  define LOW_ONES   0, 4, 1, 5
+#  define HIGH_ONES  2, 6, 3, 7
+#  define LOW_TWOS   0, 1, 4, 5
+#  define HIGH_TWOS  2, 3, 6, 7
 #else
-#  define LOW_HALVES  0, 2
-#  define HIGH_HALVES 1, 3
+#  define LOW_ONES   0, 2
+#  define HIGH_ONES  1, 3
 #endif
 #ifdef __clang__
 #  define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
@@ -137,34 +149,49 @@ static void NAME(even_product)(const T *w, long ws, const T *x, long xs, long n,
 #  define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (VI){__VA_ARGS__})
 #endif
 
-/* LANES vectors as the rows of a square, to its columns. A step moves the highest bit of an element's row to the end
- * of its column and that of the column to the end of its row; after all bits have moved, row and column have changed
- * places. */
+/* LANES vectors as the rows of a square, to its columns: squares of four in every four elements first, as processors
+ * have instructions for, then the fours as wholes. */
 INLINE void NAME(transpose)(V *r) {
+#if LANES == 2
+    const V low = SHUFFLE(r[0], r[1], LOW_ONES);
+    r[1] = SHUFFLE(r[0], r[1], HIGH_ONES), r[0] = low;
+#else
+    _Pragma("GCC unroll 4") for (int i = 0; i < LANES; i += 4) {
+        const V a = SHUFFLE(r[i], r[i + 1], LOW_ONES), b = SHUFFLE(r[i], r[i + 1], HIGH_ONES);
+        const V c = SHUFFLE(r[i + 2], r[i + 3], LOW_ONES), d = SHUFFLE(r[i + 2], r[i + 3], HIGH_ONES);
+        r[i] = SHUFFLE(a, c, LOW_TWOS), r[i + 1] = SHUFFLE(a, c, HIGH_TWOS);
+        r[i + 2] = SHUFFLE(b, d, LOW_TWOS), r[i + 3] = SHUFFLE(b, d, HIGH_TWOS); }
+#  if LANES > 4
     V s[LANES];
-    _Pragma("GCC unroll 4") for (int step = 1; step < LANES; step *= 2) {
+    _Pragma("GCC unroll 2") for (int step = 4; step < LANES; step *= 2) {
+        /* Row i begins with the fours of the rows from 2 i on: the lowest bit of their number becomes the highest. */
         _Pragma("GCC unroll 8") for (int i = 0; i < LANES / 2; i++) {
-            s[2 * i] = SHUFFLE(r[i], r[i + LANES / 2], LOW_HALVES);
-            s[2 * i + 1] = SHUFFLE(r[i], r[i + LANES / 2], HIGH_HALVES);
-        }
-        _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) r[i] = s[i];
-    }
+            const int from = i / 4 * 8 + i % 4;
+            s[i] = SHUFFLE(r[from], r[from + 4], EVEN_FOURS);
+            s[i + LANES / 2] = SHUFFLE(r[from], r[from + 4], ODD_FOURS); }
+        _Pragma("GCC unroll 16") for (int i = 0; i < LANES; i++) r[i] = s[i]; }
+#  endif
+#endif
 }
-#undef LOW_HALVES
-#undef HIGH_HALVES
+#undef LOW_ONES
+#undef HIGH_ONES
+#undef LOW_TWOS
+#undef HIGH_TWOS
+#undef EVEN_FOURS
+#undef ODD_FOURS
 #undef SHUFFLE
 
 /* The transpose of LANES vectors `from` elements apart (the last one again where there are fewer `rows`), written
  * `to` elements apart. ahead: where, from the vectors, those of a later call lie; 0 if it is not known. */
 static void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead) {
     V r[LANES];
-    for (long i = 0; i < LANES; i++) {
-        const T *at = x + (i < rows ? i : rows - 1) * from;
-        r[i] = *(const V *)at;
-        if (ahead) __builtin_prefetch(at + ahead);
+    _Pragma("GCC unroll 16") for (long i = 0; i < LANES; i++) {
+        r[i] = *(const V *)x;
+        if (ahead) __builtin_prefetch(x + ahead);
+        if (i + 1 < rows) x += from;
     }
     NAME(transpose)(r);
-    for (long i = 0; i < LANES; i++) *(V *)(y + i * to) = r[i];
+    _Pragma("GCC unroll 16") for (long i = 0; i < LANES; i++) *(V *)(y + i * to) = r[i];
 }
 
 /* A copy of rows of `vectors` vectors, `from` elements apart, to rows `to` apart. ahead: as above. (Weights are copied
