@@ -7,6 +7,7 @@ from pyconv import applications, ops
 from pyconv.backends.cuda.lowering import LOWERING
 from pyconv.backends.cuda.planner import Planner
 from pyconv.graph import fold, simplify, trace
+from pyconv.ops.base import apply
 from tests.cuda.nvrtc import Recorder
 
 
@@ -34,7 +35,7 @@ def launches(model, shape, optimizer, training=True):
 
 # Before chains, sums and updates were put together there were 66 and 14, 616 and 88.
 @pytest.mark.parametrize("make, shape, training, most", [
-    ("lenet5", (28, 28), True, 44), ("lenet5", (28, 28), False, 12), ("resnet20", (32, 32, 3), True, 239),
+    ("lenet5", (28, 28), True, 42), ("lenet5", (28, 28), False, 12), ("resnet20", (32, 32, 3), True, 220),
     ("resnet20", (32, 32, 3), False, 68)])
 def test_upper_bounds(make, shape, training, most):
     found = launches(getattr(applications, make)(), shape, pyconv.optimizers.Adam(1e-3), training)
@@ -46,6 +47,32 @@ def test_all_parameters_are_updated_in_one_launch(optimizer):
     found = launches(applications.resnet20(), (32, 32, 3), optimizer)
     assert sum(name.startswith("together_") for name in found) <= 2       # the updates, and what must be committed
     assert not any("commit" in name for name in found[:-1])
+
+
+def kernel_gradients(channels, count, loss):
+    """The launches after the convolutions of `count` gradients for kernels, of which `loss` makes the results."""
+    x, dy = ((32, 40, 40, channels), "float32"), ((32, 40, 40, channels), "float32")
+    attrs = {"strides": (1, 1), "dilation": (1, 1), "padding": ((1, 1),) * 2, "groups": 1, "channels_last": True}
+
+    def function(*arrays):
+        return loss([apply("conv_kernel_gradient", a, arrays[-1], shape=(3, 3, channels, channels), **attrs)
+                     for a in arrays[:-1]])
+    plan = Planner(trace(function, [x] * count + [dy])[0], Names(), LOWERING).plan()
+    return [launch.kernel for launch in plan.launches if "implicit" not in launch.kernel and "no_error" not in
+            launch.kernel]
+
+
+def test_parts_of_kernel_gradients_are_added_up_where_they_are_used():
+    assert kernel_gradients(16, 3, lambda g: ops.tanh(g[0] + g[1]) * g[2]) == ["chain_add_parts_add_tanh_multiply"]
+    transposed = kernel_gradients(16, 1, lambda g: ops.transpose(ops.reshape(g[0], (48, 48))))
+    assert transposed == ["chain_add_parts", "copy.copy<unsigned, int>"]
+    (name,) = kernel_gradients(16, 2, lambda g: ops.sum(g[0] * g[0]) + 0 * ops.sum(g[0]))
+    assert name.startswith("sums_add_parts_multiply")
+
+
+def test_parts_that_would_leave_the_cache_are_added_up_in_between():
+    """Together, though: 40 gradients, each with 1.8 MB of parts, as many at once as fit into 32 MB."""
+    assert kernel_gradients(16, 40, lambda g: g) == ["together_add_parts"] * 3
 
 
 def test_bias_scale_residual_and_activation_are_part_of_the_convolution():

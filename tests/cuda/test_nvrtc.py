@@ -58,9 +58,9 @@ INSTANCES = {
     "pooling": [f"{k}_pool{g}<{t}>" for k in ("max", "avg") for g in ("", "_gradient")
                 for t in FLOATS + HALVES],
     "random": [f"random_{k}<{t}>" for k in ("uniform", "normal") for t in FLOATS],
-    "reduction": [f"reduce<Sum, {c}, float, int, {x}, {y}>" for c in BOOLS for x, y in (
+    "reduction": [f"reduce<Max, {c}, float, int, {x}, {y}>" for c in BOOLS for x, y in (
         ("f16", "float"), ("bf16", "bf16"), ("float", "f16"))]
-    + [f"reduce<{k}, {c}, {t}, int>" for k in ("Sum", "Max", "Min") for c in BOOLS for t in FLOATS]
+    + [f"reduce<{k}, {c}, {t}, int>" for k in ("Max", "Min") for c in BOOLS for t in FLOATS]
     + [f"arg<{k}, {t}, int>" for k in ("Max", "Min") for t in ("float", "bool", "i64")],
     "sampling": [f"{k}<{t}>" for k in ("sample_images", "sample_images_gradient", "sample_places_gradient")
                  for t in FLOATS],

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ...graph import Tensor, is_half
 from ...graph.halves import EXACT
 
-__all__ = ["BLOCK", "EXPRESSIONS", "FINE", "TYPES", "Body", "Group", "PRELUDE", "epilogue"]
+__all__ = ["BLOCK", "EXPRESSIONS", "FINE", "TYPES", "Body", "Group", "PRELUDE", "Parts", "epilogue"]
 
 PRELUDE = (Path(__file__).parent / "kernels" / "common.cu").read_text() + "\n#line 1\n"
 
@@ -81,6 +81,18 @@ class Access(NamedTuple):
 
     tensor: Tensor
     axes: tuple
+
+
+class Parts(NamedTuple):
+    """In the place of an elementwise node: each element of `output` is the sum of those of the parts, in order.
+
+    inputs: the one tensor that holds the parts, (parts, *output.shape).
+    """
+
+    inputs: tuple
+    output: Tensor
+    op = "add_parts"
+    attrs: dict = {}
 
 
 FINE = "const bool fine = status[0] == 0x7fffffff;"         # no error was reported
@@ -229,9 +241,21 @@ class Group:
                 fetched.append(f"const {c_type} {name} = q{name}.v[lane];")
             else:
                 before.append(loads[-1])
+
+        def add_parts(base):
+            name, k, c_type = f"x{len(accesses)}", len(geometry), TYPES[base.dtype]
+            accesses[id(base)] = name, Access(base, ((self.count, 1),))
+            geometry.extend((base.shape[0], self.count))
+            each = f'_Pragma("unroll 8") for (int part = 0; part < g{k}; ++part)'
+            loads.append(f"{c_type} {name} = 0; {each} {name} += p{name}[part * g{k + 1} + i];")
+            four, place = f"Four<{c_type}>", f"(p{name} + (part * g{k + 1} + i))"
+            before.append(f"{four} q{name} = {{}}; {each} {{ const {four} more = *(const {four}*){place}; "
+                          f"for (int l = 0; l < 4; ++l) q{name}.v[l] += more.v[l]; }}")
+            fetched.append(f"const {c_type} {name} = q{name}.v[lane];")
+            return name
         for node in self.nodes[len(self.seeds):]:
-            words = []
-            for tensor in node.inputs:
+            words = [add_parts(node.inputs[0])] if isinstance(node, Parts) else []
+            for tensor in node.inputs if not words else ():
                 base = self.root(tensor)
                 if id(base) in names:
                     words.append(names[id(base)])
@@ -241,7 +265,8 @@ class Group:
                     access(key, base)
                 words.append(accesses[key][0])
             out = REGISTERS[node.output.dtype]
-            expression = EXPRESSIONS[node.op].format(*words, out=out, code=f"code{place_of[id(node)]}")
+            expression = "{0}" if isinstance(node, Parts) else EXPRESSIONS[node.op]
+            expression = expression.format(*words, out=out, code=f"code{place_of[id(node)]}")
             if is_half(node.output.dtype) and node.op not in EXACT:
                 expression = f"rounded<{TYPES[node.output.dtype]}>((float)({expression}))"
             lines.append(f"const {out} {names[id(node.output)]} = ({out}){expression};")

@@ -185,12 +185,11 @@ def tiles(rows, columns, dtype) -> tuple:
 
 
 def in_parts(planner, node, family, expression, grid, args, parts):
-    """Launch a kernel for a gradient that is the sum of `parts`, and what adds them up. None among args: the result."""
-    count, dtype, out = math.prod(node.output.shape), node.output.dtype, result(planner, node)
-    target = out if parts == 1 else planner.temporary(parts * count, "float32" if is_half(dtype) else dtype)
+    """Launch a kernel for a gradient that is the sum of `parts`. None among args: where these go."""
+    dtype = node.output.dtype
+    target = result(planner, node) if parts == 1 else planner.in_parts(
+        node.output, parts, "float32" if is_half(dtype) else dtype)
     planner.launch(family, expression, grid, (BLOCK,), [target if a is None else a for a in args], [target])
-    if parts > 1:
-        reduce(planner, "Sum", target, out, [(count, 1)], [(parts, count)])
 
 
 def convolve(planner, mode, node, left, right, x, y, kernel):

@@ -14,10 +14,10 @@ import math
 
 import numpy as np
 
-from ...graph import LEAVES, Graph
+from ...graph import LEAVES, Graph, Node, Spec
 from ...graph.dtypes import as_dtype, itemsize
 from . import memory
-from .elementwise import BLOCK, EXPRESSIONS, Body, Group, epilogue
+from .elementwise import BLOCK, EXPRESSIONS, Body, Group, Parts, epilogue
 from .expansion import expand
 from .memory import ARENA, CONSTANT, INPUT, OUTPUT, VARIABLE, Buffer, Table, View
 from .together import Task, together
@@ -27,6 +27,7 @@ __all__ = ["Launch", "Planner", "blocks_for"]
 # Ops whose result has the same elements in the same order as their input: no work at all.
 ALIASES = ("reshape", "stop_gradient")
 MOST_BLOCKS = 1 << 14               # of a kernel that strides over its elements
+MOST_WAITING = 32 << 20             # bytes of parts that wait to be added up: they should still lie in the cache then
 
 
 def blocks_for(n, each=BLOCK) -> tuple:
@@ -67,6 +68,7 @@ class Planner:
         self._roots: dict = {}              # id of a tensor -> the tensor that holds its elements
         self._pending: dict = {}            # id of a tensor -> Group that will compute it
         self._beside: dict = {}             # id of a tensor -> a node of a waiting group whose kernel stores it
+        self._parts: list = []              # groups that add up parts, and the bytes of these
         self._consumers: dict = {}          # id of a root tensor -> nodes that read it; None stands for the results
         self.status = Buffer(8, OUTPUT)     # grows by a number for each message
         for node in self.nodes:
@@ -283,6 +285,26 @@ class Planner:
         self._pending.update({id(n.output): group for n in nodes})
         self._beside.update({id(t): nodes[0] for t in stored})
 
+    def in_parts(self, tensor, parts, dtype) -> View:
+        """Memory for the parts of a tensor, to be written by a kernel that is launched next.
+
+        They are added up by whatever elementwise kernel needs the tensor: the update of all parameters, for gradients.
+        """
+        held = Node("parts", (), {}, [Spec((parts, *tensor.shape), dtype)], None).output
+        view, group = View(self.define(held), dtype), Group(math.prod(tensor.shape), self.root)
+        if sum(n for _, n in self._waiting_parts()) + view.buffer.nbytes > MOST_WAITING:
+            self._launch_together([(g, {}) for g, _ in self._parts])
+        group.add(Parts((held,), tensor))
+        self._pending[id(tensor)] = group
+        self._parts.append((group, view.buffer.nbytes))
+        return view
+
+    def _waiting_parts(self) -> list:
+        """Of the groups that add up parts, those that wait and do nothing else, with the bytes of the parts."""
+        self._parts = [(g, n) for g, n in self._parts
+                       if self._pending.get(id(g.nodes[0].output)) is g and len(g.nodes) == 1]
+        return self._parts
+
     def waiting(self, tensor):
         """The group that will compute the tensor, if it was not launched yet."""
         return self._pending.get(id(self.root(tensor)))
@@ -322,6 +344,16 @@ class Planner:
                   for n in body.outputs]
         return body, views, words
 
+    def _launch_together(self, groups):
+        """Launch waiting groups that do not need each other as one kernel. groups: each with its `through`."""
+        tasks, writes = [], []
+        for group, through in groups:
+            body, views, _ = self.ready(group, through)
+            tasks.append(Task(body, tuple(views), group.count))
+            writes += views[len(body.inputs):] + [View(self._home(v), v.dtype) for v in through.values()]
+        if tasks:
+            self._emit_together(tasks, writes)
+
     def _emit_together(self, tasks, writes):
         """Launch tasks that do not need each other as one kernel. writes: the views that it writes."""
         source, name, table, which, status = together(tasks)
@@ -346,7 +378,7 @@ class Planner:
         for group in reporting:
             self._emit(group)
         waiting = [g for g in waiting if all(g is not r for r in reporting)]
-        written, tasks, writes = set(), [], []
+        written, tasks = set(), []
         for group in waiting:
             inside, through = {id(n) for n in group.nodes}, {}
             for node in group.nodes:
@@ -360,11 +392,8 @@ class Planner:
                 if group.reads_once(variable) and all(v is not variable for v in others):
                     through[id(node)] = variable
                     written.add(id(variable))
-            body, views, _ = self.ready(group, through)
-            tasks.append(Task(body, tuple(views), group.count))
-            writes += views[len(body.inputs):] + [View(self._home(v), v.dtype) for v in through.values()]
-        if tasks:
-            self._emit_together(tasks, writes)
+            tasks.append((group, through))
+        self._launch_together(tasks)
         return written
 
     # The whole ---------------------------------------------------------------------------------------------
@@ -391,6 +420,8 @@ class Planner:
                     self.fill(View(self.define(tensor), tensor.dtype), 0)
             else:
                 self.lowering[node.op](self, node)
+        results = {id(self.root(t)) for t in self.graph.outputs}
+        self._launch_together([(g, {}) for g, _ in self._waiting_parts() if id(g.nodes[0].output) in results])
         self.outputs = [self._kept(t) for t in self.graph.outputs]
         self._updates()
         self._memory()

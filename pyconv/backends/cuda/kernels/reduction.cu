@@ -1,4 +1,4 @@
-// Sums, maxima and minima over axes, and the places of extrema along one axis.
+// Maxima and minima over axes, and their places along one axis. (Sums: see sums.cu.)
 //
 // A block of 256 threads computes 256 / lanes results; the `lanes` threads (a power of two) of one result take every
 // lanes-th element each, and their partial results are joined as `Shared` in common.cu says. So the order of the sums
@@ -9,10 +9,6 @@
 // blockIdx.y: the part of the elements that is reduced, `each` of them; part p of result o goes to y[p * outputs + o],
 // and a second launch joins the parts.
 
-struct Sum {
-    template <typename T> static INLINE T start(T) { return (T)0; }
-    template <typename T> static INLINE T join(T a, T b) { return op_add(a, b); }
-};
 struct Max {
     template <typename T> static INLINE T start(T first) { return first; }
     template <typename T> static INLINE T join(T a, T b) { return op_maximum(a, b); }
