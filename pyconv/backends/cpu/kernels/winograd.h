@@ -9,10 +9,29 @@
  * `points`: 6 or 8; `lines`: as many, or 1. Both are constants where functions are inlined, so that loops unroll. */
 
 #define AT(p, i) (*(const V *)((p) + (i)))
+#define APART static __attribute__((noinline)) void
 #if LANES == LANES_F32
+/* The sizes as constants, and apart from each other, so that none spills registers for another. */
 #  define UNROLL _Pragma("GCC unroll 8")
+#  define SIZED INLINE void
+#  define SQUARES(MAKE) MAKE(6, 6) MAKE(8, 8)
+#  define SIZES(MAKE) MAKE(1, 6) MAKE(1, 8) SQUARES(MAKE)
+#  define BY_SQUARE(name, points, lines, ...) \
+    do { if (points == 6) NAME(name##_6_6)(__VA_ARGS__); else NAME(name##_8_8)(__VA_ARGS__); } while (0)
+#  define BY_SIZE(name, points, lines, ...) \
+    do { \
+        if (lines > 1) BY_SQUARE(name, points, lines, __VA_ARGS__); \
+        else if (points == 6) NAME(name##_1_6)(__VA_ARGS__); \
+        else NAME(name##_1_8)(__VA_ARGS__); \
+    } while (0)
 #else
-#  define UNROLL        /* float64 goes this way only when it is asked to: less code instead */
+/* float64 goes this way only when it is asked to: one function for all sizes, and a tenth of the code. */
+#  define UNROLL _Pragma("GCC unroll 1")
+#  define SIZED APART
+#  define SQUARES(MAKE)
+#  define SIZES(MAKE)
+#  define BY_SIZE(name, points, lines, ...) NAME(name)(points, lines, __VA_ARGS__)
+#  define BY_SQUARE BY_SIZE
 #endif
 
 /* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
@@ -45,16 +64,6 @@ INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
     }
 }
 
-/* The sizes as constants, and apart from each other, so that none spills registers for another. */
-#define APART static __attribute__((noinline)) void
-#define BY_SIZE(name, points, lines, ...) \
-    do { \
-        if (lines == 1) { if (points == 6) NAME(name##_1_6)(__VA_ARGS__); else NAME(name##_1_8)(__VA_ARGS__); } \
-        else if (points == 6) NAME(name##_6_6)(__VA_ARGS__); \
-        else NAME(name##_8_8)(__VA_ARGS__); \
-    } while (0)
-#define SIZES(MAKE) MAKE(1, 6) MAKE(1, 8) MAKE(6, 6) MAKE(8, 8)
-
 /* Part of B' d of column x of a plane with w columns, its lines at `rows`, its pixels `pixel` elements apart; zeros
  * outside. With one line, the pixel itself. */
 INLINE void NAME(column_part)(int points, int lines, int part, const T *const *rows, long pixel, long x, long w, V *p,
@@ -69,7 +78,7 @@ INLINE void NAME(column_part)(int points, int lines, int part, const T *const *r
 
 /* B' d B of n tiles side by side, from column x on: value k of tile t goes to out + k * step + t * tile. Two lines of
  * values at a time, so that the columns that a tile shares with the next one stay in registers. ahead: as below. */
-INLINE void NAME(input_run)(int points, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
+SIZED NAME(input_run)(int points, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
                             long step, long tile, long ahead) {
     V p[8], q[8];
     const int parts = lines == 1 ? 1 : points / 2 + 1;
@@ -121,7 +130,7 @@ INLINE void NAME(output_line)(int points, const V *m, V *o) {
 
 /* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
  * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. */
-INLINE void NAME(output_run)(int points, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
+SIZED NAME(output_run)(int points, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
                              long pixel, long n) {
     const int rows = lines == 1 ? 1 : 4, one = lines == 1 ? 1 : points + 1;
     for (; n > 0; n--, m += tile, y += 4 * pixel) {
@@ -221,7 +230,7 @@ INLINE void NAME(weights_line)(int points, const V *g, V *o) {
 
 /* G g G' of LANES kernels that lie side by side: `step` elements from tap to tap in a row, `line` from row to row.
  * Value k of all of them goes to out + k * to. */
-INLINE void NAME(weights_of)(int points, int lines, const T *g, long line, long step, T *out, long to) {
+SIZED NAME(weights_square)(int points, int lines, const T *g, long line, long step, T *out, long to) {
     V part[5][8], in[5], o[8];
     const int taps = points - 3;
     UNROLL for (int c = 0; c < taps; c++) {
@@ -237,14 +246,14 @@ INLINE void NAME(weights_of)(int points, int lines, const T *g, long line, long 
 }
 
 #define WEIGHTS(lines, points) \
-APART NAME(weights_##lines##_##points)(const T *g, long line, long step, T *out, long to) { \
-    NAME(weights_of)(points, lines, g, line, step, out, to); \
+APART NAME(weights_square_##lines##_##points)(const T *g, long line, long step, T *out, long to) { \
+    NAME(weights_square)(points, lines, g, line, step, out, to); \
 }
 SIZES(WEIGHTS)
 #undef WEIGHTS
 
 INLINE void NAME(weights)(int points, int lines, const T *g, long line, long step, T *out, long to) {
-    BY_SIZE(weights, points, lines, g, line, step, out, to);
+    BY_SIZE(weights_square, points, lines, g, line, step, out, to);
 }
 
 /* A line of A g: 4 gradients to the values of all points. */
@@ -259,7 +268,7 @@ INLINE void NAME(gradient_line)(int points, const V *g, V *o) {
 
 /* For the gradient for the input where that has more tiles than the results: the transpose of all. A g A' of a tile of
  * gradients, rows x cols of which are there, `row` elements from row to row; value k goes to out + k * step. */
-INLINE void NAME(spread_square)(int points, const T *g, long row, T *out, long step) {
+SIZED NAME(spread_square)(int points, int lines, const T *g, long row, T *out, long step) {
     V z[4][8], in[4], o[8];
     UNROLL for (int x = 0; x < 4; x++) {
         UNROLL for (int y = 0; y < 4; y++) in[y] = AT(g, y * row + x * LANES);
@@ -272,8 +281,12 @@ INLINE void NAME(spread_square)(int points, const T *g, long row, T *out, long s
     }
 }
 
-APART NAME(spread_6)(const T *g, long row, T *out, long step) { NAME(spread_square)(6, g, row, out, step); }
-APART NAME(spread_8)(const T *g, long row, T *out, long step) { NAME(spread_square)(8, g, row, out, step); }
+#define SPREAD(lines, points) \
+APART NAME(spread_square_##lines##_##points)(const T *g, long row, T *out, long step) { \
+    NAME(spread_square)(points, lines, g, row, out, step); \
+}
+SQUARES(SPREAD)
+#undef SPREAD
 
 static void NAME(spread_tile)(int points, const T *g, long row, long rows, long cols, T *out, long step) {
     T tile[16 * LANES];
@@ -282,8 +295,7 @@ static void NAME(spread_tile)(int points, const T *g, long row, long rows, long 
             *(V *)(tile + i * LANES) = g && i / 4 < rows && i % 4 < cols ? AT(g, i / 4 * row + i % 4 * LANES) : (V){0};
         g = tile, row = 4 * LANES;
     }
-    if (points == 6) NAME(spread_6)(g, row, out, step);
-    else NAME(spread_8)(g, row, out, step);
+    BY_SQUARE(spread_square, points, points, g, row, out, step);
 }
 
 /* A line of B m. */
@@ -304,7 +316,8 @@ INLINE void NAME(gather_line)(int points, const V *m, V *d) {
 }
 
 /* B m B' of a tile, value k at m + k * step, added to the pixels from (y, x) on that lie inside of a plane of h x w. */
-INLINE void NAME(gather_square)(int points, const T *m, long step, T *plane, long h, long w, long y, long x) {
+SIZED NAME(gather_square)(int points, int lines, const T *m, long step, T *plane, long h, long w, long y,
+                          long x) {
     V z[8][8], in[8], o[8];
     const long left = x < 0 ? -x : 0, right = w - x < points ? w - x : points;
     UNROLL for (int j = 0; j < points; j++) {
@@ -320,21 +333,23 @@ INLINE void NAME(gather_square)(int points, const T *m, long step, T *plane, lon
     }
 }
 
-APART NAME(gather_6)(const T *m, long step, T *plane, long h, long w, long y, long x) {
-    NAME(gather_square)(6, m, step, plane, h, w, y, x);
+#define GATHER(lines, points) \
+APART NAME(gather_square_##lines##_##points)(const T *m, long step, T *plane, long h, long w, long y, long x) { \
+    NAME(gather_square)(points, lines, m, step, plane, h, w, y, x); \
+}
+SQUARES(GATHER)
+#undef GATHER
+
+static void NAME(gather_tile)(int points, const T *m, long step, T *plane, long h, long w, long y, long x) {
+    BY_SQUARE(gather_square, points, points, m, step, plane, h, w, y, x);
 }
 
-APART NAME(gather_8)(const T *m, long step, T *plane, long h, long w, long y, long x) {
-    NAME(gather_square)(8, m, step, plane, h, w, y, x);
-}
-
-/* A g A' of gradients at g, `from` elements from one pixel to the next and 4 pixels from one row to the next, for each
- * of LANES samples that follow each other: value k of sample l goes to out + k * step + l * line. */
-INLINE void NAME(gradient_square)(int points, int lines, const T *g, long from, T *out, long step, long line) {
+/* A g A' of the gradients g[pixel][sample][filter] of a tile: value k of sample l goes to out + k * step + l * line. */
+SIZED NAME(gradient_square)(int points, int lines, const T *g, T *out, long step, long line) {
     V z[4][8], in[4], o[8];
     for (long l = 0; l < LANES; l++, g += LANES, out += line) {
         UNROLL for (int x = 0; x < 4; x++) {
-            UNROLL for (int y = 0; y < 4; y++) if (y == 0 || lines > 1) in[y] = AT(g, (4 * y + x) * from);
+            UNROLL for (int y = 0; y < 4; y++) if (y == 0 || lines > 1) in[y] = AT(g, (4 * y + x) * LANES * LANES);
             if (lines == 1) z[x][0] = in[0];
             else NAME(gradient_line)(points, in, z[x]);
         }
@@ -348,7 +363,7 @@ INLINE void NAME(gradient_square)(int points, int lines, const T *g, long from, 
 
 #define GRADIENT(lines, points) \
 APART NAME(gradient_square_##lines##_##points)(const T *g, T *out, long step, long line) { \
-    NAME(gradient_square)(points, lines, g, LANES * LANES, out, step, line); \
+    NAME(gradient_square)(points, lines, g, out, step, line); \
 }
 SIZES(GRADIENT)
 #undef GRADIENT
@@ -383,7 +398,7 @@ INLINE void NAME(back_line)(int points, const V *p, V *o) {
 }
 
 /* G' p G: value k at p + k * step, to taps that are `to` elements apart. (Once per task: no need to unroll it all.) */
-INLINE void NAME(back_square)(int points, int lines, const T *p, long step, T *out, long to) {
+SIZED NAME(back_square)(int points, int lines, const T *p, long step, T *out, long to) {
     V z[8][5], in[8], o[5];
     const int taps = points - 3, rows = lines == 1 ? 1 : taps;
     for (int i = 0; i < lines; i++) {
@@ -400,7 +415,7 @@ INLINE void NAME(back_square)(int points, int lines, const T *p, long step, T *o
 }
 
 #define BACK(lines, points) \
-APART NAME(back_##lines##_##points)(const T *p, long step, T *out, long to) { \
+APART NAME(back_square_##lines##_##points)(const T *p, long step, T *out, long to) { \
     NAME(back_square)(points, lines, p, step, out, to); \
 }
 SIZES(BACK)
@@ -410,9 +425,9 @@ SIZES(BACK)
 static void NAME(weights_back)(int points, int lines, const T *p, long step, T *out, long to, long lanes) {
     T part[25 * LANES];
     const int taps = (points - 3) * (lines == 1 ? 1 : points - 3);
-    if (lanes >= LANES) BY_SIZE(back, points, lines, p, step, out, to);
+    if (lanes >= LANES) BY_SIZE(back_square, points, lines, p, step, out, to);
     else {
-        BY_SIZE(back, points, lines, p, step, part, LANES);
+        BY_SIZE(back_square, points, lines, p, step, part, LANES);
         for (int k = 0; k < taps; k++) memcpy(out + k * to, part + k * LANES, lanes * sizeof(T));
     }
 }
@@ -420,5 +435,8 @@ static void NAME(weights_back)(int points, int lines, const T *p, long step, T *
 #undef UNROLL
 #undef APART
 #undef BY_SIZE
+#undef BY_SQUARE
 #undef SIZES
+#undef SQUARES
+#undef SIZED
 #undef DIVISORS

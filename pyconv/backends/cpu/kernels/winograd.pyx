@@ -47,10 +47,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void output_tiles_f64(int, int, const double *, long, double, int, double *, long, long, long, long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
     void spread_tile_f64(int, const double *, long, long, long, double *, long)
-    void gather_6_f32(const float *, long, float *, long, long, long, long)
-    void gather_6_f64(const double *, long, double *, long, long, long, long)
-    void gather_8_f32(const float *, long, float *, long, long, long, long)
-    void gather_8_f64(const double *, long, double *, long, long, long, long)
+    void gather_tile_f32(int, const float *, long, float *, long, long, long, long)
+    void gather_tile_f64(int, const double *, long, double *, long, long, long, long)
     void output_tile_plain_f32(int, int, const float *, long, const float *, const float *, int, float *, long, long,
                                long, long, long)
     void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
@@ -292,13 +290,11 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
                     if p.transposed:
                         if real is float:
-                            (gather_6_f32 if tiles.points == 6 else gather_8_f32)(
-                                m + f * line + t * lanes, p.m_step, y, oh, ow, at[t].y - tiles.low[1],
-                                at[t].x - tiles.low[2])
+                            gather_tile_f32(tiles.points, m + f * line + t * lanes, p.m_step, y, oh, ow,
+                                            at[t].y - tiles.low[1], at[t].x - tiles.low[2])
                         else:
-                            (gather_6_f64 if tiles.points == 6 else gather_8_f64)(
-                                m + f * line + t * lanes, p.m_step, y, oh, ow, at[t].y - tiles.low[1],
-                                at[t].x - tiles.low[2])
+                            gather_tile_f64(tiles.points, m + f * line + t * lanes, p.m_step, y, oh, ow,
+                                            at[t].y - tiles.low[1], at[t].x - tiles.low[2])
                     elif real is float:
                         output_tiles_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
                                          bias[g * p.group + f] if bias else 0, p.relu,
