@@ -16,6 +16,7 @@ from .graph import canonical, is_float
 from .random import SeedGenerator, host_generator
 from .utils.configurable import Configurable, describe, lookup, parameters, plain
 from .utils.configurable import serialize as _serialize
+from .utils.foreign import to_hosts
 from .utils.registry import CustomObjectScope
 
 __all__ = ["Initializer", "Zeros", "Ones", "Constant", "RandomNormal", "RandomUniform", "TruncatedNormal",
@@ -60,6 +61,7 @@ class Constant(Initializer):
     """
 
     def __init__(self, value=0.0):
+        value = to_hosts(value)
         array = np.asarray(value)
         if array.dtype.kind not in "biuf":
             raise TypeError("Constant: value must be a number or an array of numbers, got "

@@ -30,7 +30,8 @@ def parse(name) -> tuple:
     if match:
         return "cuda", int(match[1])
     if name not in NAMES:
-        close = difflib.get_close_matches(str(name), NAMES, 1)
+        gpu = re.fullmatch(r"(?:/?gpu|cuda)(:\d+)?", str(name), re.IGNORECASE)       # as others call it
+        close = [f"cuda{gpu[1] or ''}"] if gpu else difflib.get_close_matches(str(name), NAMES, 1)
         raise ValueError(f"backend {name!r} is not known; expected one of {', '.join(map(repr, NAMES))}, or 'cuda:1' "
                          f"and so on for further GPUs." + (f" Did you mean {close[0]!r}?" if close else ""))
     return name, 0

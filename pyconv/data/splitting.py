@@ -6,6 +6,7 @@ import numpy as np
 
 from ..graph import flatten, map_structure
 from ..utils.configurable import describe
+from ..utils.foreign import to_hosts
 
 __all__ = ["split_dataset"]
 
@@ -69,7 +70,7 @@ def _samples(dataset):
         nested = False                                     # a list of pairs (x, y)
     if isinstance(dataset, list) and not nested:
         return None, len(dataset)
-    arrays = map_structure(np.asarray, dataset)
+    arrays = map_structure(lambda a: np.asarray(to_hosts(a)), dataset)
     counts = {a.shape[0] if a.ndim else 0 for a in flatten(arrays)}
     if len(counts) != 1:
         raise ValueError(f"split_dataset: the arrays must have equally many samples, got shapes "

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..utils.configurable import describe
+from ..utils.foreign import to_hosts
 from .py_dataset import PyDataset
 
 __all__ = ["Windows", "timeseries_dataset_from_array"]
@@ -72,7 +73,7 @@ def timeseries_dataset_from_array(data, targets, sequence_length, sequence_strid
     ValueError, TypeError
         For sizes that are no positive ints, indices out of range, and series too short for a window.
     """
-    data = np.asarray(data)
+    data = np.asarray(to_hosts(data))
     counts = {"sequence_length": sequence_length, "sequence_stride": sequence_stride,
               "sampling_rate": sampling_rate, **({} if batch_size is None else {"batch_size": batch_size})}
     for name, value in counts.items():
@@ -88,7 +89,7 @@ def timeseries_dataset_from_array(data, targets, sequence_length, sequence_strid
     reach = (sequence_length - 1) * sampling_rate + 1
     stop = last - reach + 1
     if targets is not None:
-        targets = np.asarray(targets)
+        targets = np.asarray(to_hosts(targets))
         stop = min(stop, len(targets))
     starts = np.arange(first, stop, sequence_stride)
     if not len(starts):

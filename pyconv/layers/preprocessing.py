@@ -7,6 +7,7 @@ import numpy as np
 from .. import ops
 from ..config import epsilon
 from ..utils.configurable import describe
+from ..utils.foreign import to_hosts
 from . import checks
 from .input_spec import InputSpec, is_shape, show
 from .layer import Layer
@@ -37,7 +38,7 @@ class Rescaling(Layer):
         if isinstance(value, dict):                           # an array as Keras writes it in a configuration
             value = np.array(value.get("config", {}).get("value"))
         try:
-            array = np.asarray(value)
+            array = np.asarray(to_hosts(value))
         except ValueError:
             array = np.asarray(None)
         if array.dtype.kind not in "iuf" or not array.size:
@@ -109,7 +110,7 @@ class Normalization(Layer):
         if value is None:
             return None
         try:
-            array = np.asarray(value)
+            array = np.asarray(to_hosts(value))
         except ValueError:
             array = np.asarray(None)
         if array.dtype.kind not in "iuf" or not array.size:
@@ -162,7 +163,7 @@ class Normalization(Layer):
             raise TypeError(f"{self._title()}: adapt() takes an array or an iterable of batches, got {describe(data)}.")
         count, mean, squares = 0, 0.0, 0.0
         for batch in batches:
-            batch = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+            batch = np.asarray(to_hosts(batch[0] if isinstance(batch, (tuple, list)) else batch))
             if batch.dtype.kind not in "biuf":
                 raise TypeError(f"{self._title()}: adapt() takes numbers, got {batch.dtype}.")
             self.build((None, *batch.shape[1:]))

@@ -12,6 +12,7 @@ from .. import constraints, initializers, regularizers
 from ..graph import Variable, canonical, current_trace, is_float
 from ..random import SeedGenerator
 from ..utils.configurable import describe
+from ..utils.foreign import to_hosts
 from .input_spec import is_shape, show
 
 __all__ = ["Owner", "blank_weights", "structure_version"]
@@ -229,7 +230,7 @@ class Owner:
         own = self.weights
         if not isinstance(weights, (list, tuple)):
             raise TypeError(f"{self._title()}: set_weights takes a list of arrays, got {describe(weights)}.")
-        arrays = [w.numpy() if isinstance(w, Variable) else np.asarray(w) for w in weights]
+        arrays = [w.numpy() if isinstance(w, Variable) else np.asarray(to_hosts(w)) for w in weights]
         if len(arrays) != len(own):
             hint = "" if self.built else " It is not built yet: call it, or its build(input_shape), first."
             raise ValueError(f"{self._title()}: set_weights got {len(arrays)} arrays; the layer has "

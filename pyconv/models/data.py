@@ -63,7 +63,8 @@ def to_array(value, name, stay=False) -> np.ndarray:
             try:
                 canonical(value.dtype)
             except TypeError as error:
-                raise TypeError(f"{name}: {error}") from None
+                hint = " Convert it first, with x.astype('int64')." if str(value.dtype) == "uint64" else ""
+                raise TypeError(f"{name}: {error}{hint}") from None
             return value
     try:
         array = np.asarray(to_hosts(value))

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config import floatx, image_data_format
 from .configurable import describe
+from .foreign import to_hosts
 
 __all__ = ["array_to_img", "img_to_array", "load_img", "save_img"]
 
@@ -55,7 +56,7 @@ def array_to_img(x, data_format=None, scale=True, dtype=None):
         If Pillow is not installed.
     """
     Image = pillow("array_to_img")
-    x = np.array(x, dtype or floatx())
+    x = np.array(to_hosts(x), dtype or floatx())
     if x.ndim != 3:
         raise ValueError(f"array_to_img takes one image, (height, width, channels), got shape {x.shape}.")
     if _format("array_to_img", data_format) == "channels_first":
@@ -76,7 +77,7 @@ def img_to_array(img, data_format=None, dtype=None) -> np.ndarray:
     dtype: default `pyconv.config.floatx()`. ValueError for other ranks.
     """
     data_format = _format("img_to_array", data_format)
-    x = np.asarray(img, dtype or floatx())
+    x = np.asarray(to_hosts(img), dtype or floatx())
     if x.ndim not in (2, 3):
         raise ValueError(f"img_to_array takes an image with 2 or 3 axes, got shape {x.shape}.")
     x = x[..., None] if x.ndim == 2 else x

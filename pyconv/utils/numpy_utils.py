@@ -6,6 +6,7 @@ import numpy as np
 
 from ..config import floatx
 from .configurable import describe
+from .foreign import to_hosts
 
 __all__ = ["normalize", "pad_sequences", "to_categorical"]
 
@@ -29,7 +30,7 @@ def to_categorical(x, num_classes=None):
     ValueError
         For numbers below 0 or from `num_classes` on, and values that are no whole numbers.
     """
-    given = np.asarray(x)
+    given = np.asarray(to_hosts(x))
     labels = given.astype("int64")
     if not np.array_equal(labels, given):
         raise ValueError("to_categorical takes class numbers, but x has values that are no whole numbers.")
@@ -62,7 +63,7 @@ def normalize(x, axis=-1, order=2):
     -------
     array of the shape of x; floats keep their type, integers become the default float type
     """
-    x = np.asarray(x)
+    x = np.asarray(to_hosts(x))
     if x.dtype.kind != "f":
         x = x.astype(floatx())
     norm = np.atleast_1d(np.linalg.norm(x, order, axis, keepdims=True) if x.ndim else np.abs(x))

@@ -21,6 +21,9 @@ def test_unknown_names():
         backends.get("gpu")
     with pytest.raises(ValueError, match="Did you mean 'reference'"):
         config.set_backend("referense")
+    for name, meant in {"gpu": "cuda", "GPU:1": "cuda:1", "/gpu:0": "cuda:0", "CUDA": "cuda"}.items():
+        with pytest.raises(ValueError, match=f"Did you mean '{meant}'"):
+            config.set_backend(name)
 
 
 def test_the_environment_chooses(monkeypatch, backend_name):

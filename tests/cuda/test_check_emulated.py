@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,14 @@ def test_the_environment_asks_for_a_device_that_is_not_there():
                           text=True, env=environment, check=False)
     assert done.returncode == 1 and "The backend 'cuda' needs" in done.stderr.splitlines()[-1]
     assert "pip install" in done.stderr or "set_backend('cpu')" in done.stderr
+
+
+def test_a_cupy_that_is_too_old(monkeypatch):
+    monkeypatch.setattr(driver, "_cupy", None)
+    monkeypatch.setattr(driver.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(driver.importlib, "import_module", lambda name: types.SimpleNamespace(__version__="12.3.0"))
+    for _ in range(2):
+        assert "needs CuPy 13 or later, and CuPy 12.3.0 is installed; install it" in driver.reason_against()
 
 
 @pytest.mark.parametrize("count, text", [(None, "NVIDIA driver"), (0, "shows none")])

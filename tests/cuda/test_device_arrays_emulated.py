@@ -179,6 +179,8 @@ def test_labels_in_the_host_s_memory_go_along():
     kinds = {0: 2.0, 2: 0.5}
     np.testing.assert_allclose(model.train_on_batch(put(X), put(LABELS), class_weight=kinds),
                                expected.train_on_batch(X, LABELS, class_weight=kinds), rtol=near(1e-5, 1e-3))
+    with pytest.raises(TypeError, match="^y: dtype 'uint64' is not supported.*int64'"):
+        model.train_on_batch(X, put(LABELS.astype("uint64")))
     with pytest.raises(TypeError, match="^y: dtype 'complex64' is not supported"):
         model.train_on_batch(X, put(X[:, 0].astype("complex64")))
 
@@ -252,6 +254,25 @@ def test_metrics(name):
     np.testing.assert_allclose(own.result(), expected.result(), rtol=1e-5, atol=1e-6)
     own.reset_state()
     np.testing.assert_allclose(own(*there), metric()(*given), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.devices
+def test_what_is_computed_on_the_host_takes_copies():
+    """Settings rather than data: weights that are set, statistics, conversions."""
+    model = classifier()
+    model.set_weights([put(2 * w) for w in model.get_weights()])
+    np.testing.assert_array_equal(model.get_weights()[0], 2 * classifier().get_weights()[0])
+    model.layers[-1].bias.assign(put(np.arange(3.0)))
+    np.testing.assert_array_equal(model.layers[-1].bias.numpy(), np.arange(3))
+    normalization = layers.Normalization()
+    normalization.adapt(put(X))
+    np.testing.assert_allclose(normalization(X).mean(0), 0, atol=1e-6)
+    assert lies_there(normalization(put(X)))
+    np.testing.assert_array_equal(pyconv.utils.to_categorical(put(LABELS), 3), np.eye(3)[LABELS])
+    np.testing.assert_array_equal(pyconv.utils.normalize(put(X)), pyconv.utils.normalize(X))
+    left, _ = pyconv.utils.split_dataset((put(X), put(LABELS)), left_size=0.5)
+    np.testing.assert_array_equal(left[0], X[:3])
+    np.testing.assert_array_equal(pyconv.initializers.Constant(put(np.arange(5.0)))((5,)), np.arange(5))
 
 
 @pytest.mark.devices

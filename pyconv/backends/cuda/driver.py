@@ -22,6 +22,7 @@ __all__ = ["Driver", "Storage", "description", "fetched", "provide", "reason_aga
 
 INSTALL = ("install it with one of  pip install 'pyconv-nn[cuda13]'  (drivers for CUDA 13)  or  "
            "pip install 'pyconv-nn[cuda12]'  (CUDA 12)")
+OLDEST = 13             # of CuPy's versions, the first that has all that is used here
 OPTIONS = ("-std=c++17",)
 FOLDER = Path(__file__).parent / "kernels"
 
@@ -50,6 +51,10 @@ def cupy():
             _cupy = importlib.import_module("cupy")
         except Exception as error:
             raise ImportError(f"CuPy is installed but cannot be loaded ({error}); {INSTALL}.") from error
+        if int(_cupy.__version__.split(".")[0]) < OLDEST:
+            version, _cupy = _cupy.__version__, None
+            raise ImportError(f"The backend 'cuda' needs CuPy {OLDEST} or later, and CuPy {version} is installed; "
+                              f"{INSTALL}.")
     return _cupy
 
 
@@ -68,8 +73,9 @@ def count_devices() -> int:
         count = module.cuda.runtime.getDeviceCount()
     except Exception as error:
         raise RuntimeError(f"The backend 'cuda' needs an NVIDIA driver, and CuPy {module.__version__} found none that "
-                           f"works ({error}). Install NVIDIA's driver (a container needs to be started with its GPUs), "
-                           f"or use pyconv.set_backend('cpu').") from error
+                           f"works ({error}). Install NVIDIA's driver (a container needs to be started with its GPUs). "
+                           f"If nvidia-smi shows one, it is older than this CuPy asks for: it may go with "
+                           f"pip install 'pyconv-nn[cuda12]'. Or use pyconv.set_backend('cpu').") from error
     if count < 1:
         raise RuntimeError("The backend 'cuda' needs an NVIDIA GPU; the driver is there but shows none. See what "
                            "nvidia-smi and CUDA_VISIBLE_DEVICES say, or use pyconv.set_backend('cpu').")
