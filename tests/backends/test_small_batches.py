@@ -91,6 +91,8 @@ def gradients(draw):
     padding = tuple((draw(st.integers(0, r + 1)), draw(st.integers(0, r + 1))) for r in reach)
     sizes = [max(draw(SIZES[rank]), r + 1 - sum(p)) for r, p in zip(reach, padding, strict=True)]
     groups, channels, filters = draw(st.integers(1, 3)), draw(st.integers(1, 19)), draw(st.integers(1, 35))
+    if draw(st.integers(0, 3)) == 0:            # depthwise
+        groups, channels, filters = draw(st.sampled_from([2, 16, 37])), 1, draw(st.integers(1, 2))
     batch, last = draw(st.integers(1, 7)), draw(st.booleans())
     shape = (batch, *sizes, channels * groups) if last else (batch, channels * groups, *sizes)
     return shape, (*window, channels, filters * groups), dict(
@@ -120,6 +122,18 @@ def test_a_transposed_convolution_takes_bias_and_relu(strides):
     program = compare(lambda x, w: ops.relu(ops.conv_transpose(x, w, strides=strides, padding="same") + bias), x,
                       weights, rtol=1e-4)
     assert not any(entry[1].op in ("add", "relu") for entry in program.listing)
+
+
+@pytest.mark.parametrize("window", [(1, 1), (3, 2)])
+@pytest.mark.parametrize("channels, filters", [(16, 16), (32, 21), (48, 100), (8, 3)])
+def test_kernels_are_turned_in_squares(window, channels, filters):
+    rng = np.random.default_rng(0)
+    shape, attrs = (1, 6, 7, channels), dict(strides=(2, 1), padding=((0, 0),) * 2, dilation=(1, 1), groups=1,
+                                             channels_last=True)
+    kernel = rng.normal(size=(*window, channels, filters)).astype("float32")
+    out = backends.get("reference").execute("conv", [np.zeros(shape, "float32"), kernel], attrs).shape
+    compare(lambda g, k: ops.base.apply("conv_input_gradient", g, k, shape=shape, **attrs),
+            rng.normal(size=out).astype("float32"), kernel, rtol=1e-4)
 
 
 def test_large_maps_go_by_in_parts():

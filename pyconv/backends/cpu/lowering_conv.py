@@ -226,8 +226,8 @@ def kernel_gradient(planner, node):
     layout = planner.channels_first(len(x.shape), attrs["channels_last"], lanes)
     if spotted(planner, node):
         return run_spotted(planner, g, node, layout)
-    if not planner.fills(g.batch, lanes) and plain.kernel_gradient(planner, node, g):
-        return
+    if not planner.fills(g.batch, lanes):
+        return plain.kernel_gradient(planner, node, g)
     source, gradient = planner.rep(x, layout), planner.rep(grad, layout)
     if depthwise.applies(g):
         depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,

@@ -72,3 +72,16 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
     vectors = g.batch * math.prod(g.outputs) * -(-channels // planner.kernels.lanes[dtype])
     planner.add(make, [source, weights, *([bias] if bias else [])], [target],
                 cost=vectors * (math.prod(g.window) * 0.35 + 2))
+
+
+def run_plain_kernel_gradient(planner, g, *, dtype, source, gradient, target):
+    """Add the work of the gradient for the kernel of a small batch, channels last; each channel has one filter."""
+    low, taps = [p for p, _ in g.padding], math.prod(g.window)
+    sizes = planner.table([g.sizes, g.outputs, g.window, g.strides, g.dilation, low], np.int64)
+
+    def make():
+        return planner.kernels.depthwise.kernel_gradient_plain(
+            dtype, source.whole(), gradient.whole(), target.whole(), sizes, samples=g.batch, channels=g.groups,
+            taps=taps)
+    planner.add(make, [source, gradient], [target], cost=g.batch * math.prod(g.outputs) * taps * 0.4
+                * -(-g.groups // planner.kernels.lanes[dtype]))

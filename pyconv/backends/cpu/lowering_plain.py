@@ -55,13 +55,13 @@ def input_gradient(planner, node, g) -> bool:
     """
     grad, kernel = node.inputs
     dtype, channels_last, item = grad.dtype, node.attrs["channels_last"], np.dtype(grad.dtype).itemsize
-    turned = g.turned()
-    if math.prod(g.strides) > MOST_SPREAD or depthwise.applies(g) or min(map(min, turned.padding)) < 0:
+    turned, depth = g.turned(), depthwise.applies(g)
+    if math.prod(g.strides) > MOST_SPREAD or depth and g.filters > 1 or min(map(min, turned.padding)) < 0:
         return False
     tensor, bias, relu = planner.epilogue(node, len(grad.shape) - 1 if channels_last else 1)
     source, weights = channels_at_end(planner, grad, channels_last), planner.rep(kernel, None)
     bias = None if bias is None else planner.rep(bias, None)
-    all_filters, all_channels, taps = kernel.shape[-1], g.channels * g.groups, math.prod(g.window)
+    all_filters = kernel.shape[-1]
     if turned.sizes != g.outputs:
         spread = Buffer(g.batch * math.prod(turned.sizes) * all_filters * item)
         planner.fill(spread, dtype)
@@ -76,28 +76,31 @@ def input_gradient(planner, node, g) -> bool:
             run_plain(planner, turned, dtype=dtype, source=source, target=target, weights=weights, bias=bias,
                       other=None, relu=relu, turned=True)
             return True
-        exchanged, line = Buffer(taps * g.filters * all_channels * item), g.channels * all_filters
-        planner.copy(weights, exchanged, item, [taps, g.groups, g.channels, g.filters],
-                     [-line, g.filters, all_filters, 1], [g.filters * all_channels, g.channels, 1, all_channels],
-                     source_start=(taps - 1) * line)
-        _run_direct(planner, turned, dtype=dtype, source=source, target=target, weights=exchanged, bias=bias,
-                    other=None, relu=relu)
+        exchanged = _exchanged(planner, g, weights, dtype)
+        common = dict(dtype=dtype, source=source, target=target, weights=exchanged, bias=bias, relu=relu)
+        if depth:
+            depthwise.run_plain(planner, turned, **common)
+        else:
+            _run_direct(planner, turned, other=None, **common)
     return True
 
 
-def kernel_gradient(planner, node, g) -> bool:
-    """The gradient for the kernel; False where samples in the lanes are better.
+def kernel_gradient(planner, node, g):
+    """The gradient for the kernel.
 
     For each row of the kernel a product of matrices: all its columns and channels times the pixels that they meet,
     times the pixels' gradients. The pixels go by in parts of some rows, all of the same form.
     """
     x, grad = node.inputs
     dtype, channels_last, item = x.dtype, node.attrs["channels_last"], np.dtype(x.dtype).itemsize
+    source, gradient = (channels_at_end(planner, t, channels_last) for t in (x, grad))
     if depthwise.applies(g):
-        return False
+        if g.filters > 1:
+            source = _repeated(planner, source, math.prod(g.sizes) * g.batch, g.groups, g.filters, item)
+        return depthwise.run_plain_kernel_gradient(planner, g.repeated(), dtype=dtype, source=source,
+                                                   gradient=gradient, target=planner.define(node.output))
     all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
-    source, padded, low = _with_border(planner, g, channels_at_end(planner, x, channels_last), item)
-    gradient = channels_at_end(planner, grad, channels_last)
+    source, padded, low = _with_border(planner, g, source, item)
     row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels]
     rows = max(n for n in range(1, g.outputs[1] + 1) if g.outputs[1] % n == 0 and (n * g.outputs[2] <= 512 or n == 1))
@@ -132,7 +135,28 @@ def kernel_gradient(planner, node, g) -> bool:
         count = math.prod(g.window) * g.channels
         planner.copy(sums, target, item, [g.groups, count, g.filters], [count * g.filters, g.filters, 1],
                      [g.filters, all_filters, 1])
-    return True
+
+
+def _exchanged(planner, g, weights, dtype):
+    """The kernel from its last tap on, with channels and filters exchanged (within their groups)."""
+    item, lanes, taps = np.dtype(dtype).itemsize, planner.kernels.lanes[dtype], math.prod(g.window)
+    target, line = Buffer(taps * g.filters * g.channels * g.groups * item), g.channels * g.filters * g.groups
+    if g.groups > 1 or g.channels % lanes or g.filters < lanes or taps > 9:
+        planner.copy(weights, target, item, [taps, g.groups, g.channels, g.filters],
+                     [-line, g.filters, g.filters * g.groups, 1],
+                     [g.filters * g.channels * g.groups, g.channels, 1, g.channels * g.groups],
+                     source_start=(taps - 1) * line)
+        return target
+    # A tap's matrix is turned in squares, as samples are brought into the lanes.
+    order = planner.table(np.arange(g.filters) * (g.channels // lanes))
+    for k in range(taps):
+        def make(k=k):
+            (x, _, x_place), (y, _, y_place) = weights.whole(), target.whole()
+            return planner.kernels.layout.to_lanes(
+                item, (x + (taps - 1 - k) * line * item, 0, x_place), (y + k * line * item, lanes * item, y_place),
+                samples=g.channels, features=g.filters, lanes=lanes, order=order)
+        planner.add(make, [weights], [target], cost=line * item / 8)
+    return target
 
 
 class Result:

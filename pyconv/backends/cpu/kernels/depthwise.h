@@ -23,6 +23,16 @@ static __attribute__((noinline)) void NAME(store_parts)(T *y, long step, const V
     for (long i = 0; i < n; i++) memcpy(y + i * step, v + i, last * sizeof(T));
 }
 
+/* Plain layout, the gradient for the kernel: adds x * g of n pixels of a row to sums. */
+static void NAME(depthwise_sums)(const T *x, long xstep, const T *g, long gstep, long n, T *sums) {
+    V acc[4] = {*(const V *)sums};
+    for (; n >= 4; n -= 4, x += 4 * xstep, g += 4 * gstep)
+        _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+            acc[i] += *(const V *)(x + i * xstep) * *(const V *)(g + i * gstep);
+    for (; n > 0; n--, x += xstep, g += gstep) acc[0] += *(const V *)x * *(const V *)g;
+    *(V *)sums = (acc[0] + acc[1]) + (acc[2] + acc[3]);
+}
+
 #define EACH_ROW(BODY) \
     for (long a = 0; a < p->n[0]; a++) for (long b = 0; b < p->n[1]; b++) for (long r = 0; r < p->n[2]; r++) { \
         const T *x = (const T *)p->x + a * p->xs[0] + b * p->xs[1] + r * p->xs[2] + column * pixel; \

@@ -11,7 +11,7 @@ that come from one channel are added up. The gradient for the kernel is summed o
 then over its lanes; the blocks are added in their order elsewhere.
 
 Plain layout, [sample][depth][row][column][channel]: the channels in the lanes; the task is a row of results. Weights
-are read where they are, [tap][channel].
+are read where they are, [tap][channel]. Of the gradient for the kernel, a task is a vector of channels of a tap.
 """
 
 from libc.stdint cimport int64_t
@@ -46,6 +46,8 @@ cdef extern from "depthwise_f32_f64.h" nogil:
     ctypedef void (*DepthwiseDotTile)(const DepthwiseDot *)
     DepthwiseDotTile depthwise_dot_f32(long rows, long taps, long apart, long stride, long *ky, long *kx)
     DepthwiseDotTile depthwise_dot_f64(long rows, long taps, long apart, long stride, long *ky, long *kx)
+    void depthwise_sums_f32(const float *, long, const float *, long, long, float *)
+    void depthwise_sums_f64(const double *, long, const double *, long, long, double *)
 
 ctypedef fused real:
     float
@@ -287,3 +289,54 @@ def kernel_gradient(dtype, x, g, out, sizes, *, long samples, long blocks, long 
     p.filters, p.multiplier, p.samples = filters, multiplier, samples
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p), blocks,
                        p.n[2] * sizeof(double) * LANES_F64, None)
+
+
+cdef void meeting(const KernelGradient *p, int axis, long k, long *first, long *end) noexcept nogil:
+    """The results that tap k of an axis meets inside of the input."""
+    cdef long at = k * p.dilation[axis] - p.low[axis], last = p.n[axis] - 1 - at
+    first[0] = 0 if at >= 0 else ceil_div(-at, p.strides[axis])
+    end[0] = 0 if last < 0 else min(p.outputs[axis], last // p.strides[axis] + 1)
+
+cdef void plain_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.filters
+    cdef long vectors = ceil_div(channels, lanes), v = task % vectors * lanes, tap = task // vectors
+    cdef long kx = tap % p.window[2], ky = tap // p.window[2] % p.window[1], kz = tap // (p.window[2] * p.window[1])
+    cdef const real *x = <const real *>address(&p.x, 0, context) + v
+    cdef const real *g = <const real *>address(&p.g, 0, context) + v
+    cdef real sums[16]
+    cdef long z0, z1, y0, y1, x0, x1, sample, z, y, row, at
+    meeting(p, 0, kz, &z0, &z1)
+    meeting(p, 1, ky, &y0, &y1)
+    meeting(p, 2, kx, &x0, &x1)
+    memset(sums, 0, sizeof(sums))
+    for sample in range(p.samples):
+        for z in range(z0, z1):
+            for y in range(y0, y1):
+                row = (sample * p.n[0] + z * p.strides[0] + kz * p.dilation[0] - p.low[0]) * p.n[1] \
+                    + y * p.strides[1] + ky * p.dilation[1] - p.low[1]
+                row = row * p.n[2] + x0 * p.strides[2] + kx * p.dilation[2] - p.low[2]
+                at = ((sample * p.outputs[0] + z) * p.outputs[1] + y) * p.outputs[2] + x0
+                if real is float:
+                    depthwise_sums_f32(x + row * channels, p.strides[2] * channels, g + at * channels, channels,
+                                       x1 - x0, sums)
+                else:
+                    depthwise_sums_f64(x + row * channels, p.strides[2] * channels, g + at * channels, channels,
+                                       x1 - x0, sums)
+    memcpy(<real *>address(&p.out, 0, context) + tap * channels + v, sums, min(lanes, channels - v) * sizeof(real))
+
+cdef void plain_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
+    plain_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
+
+cdef void plain_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
+    plain_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
+
+
+def kernel_gradient_plain(dtype, x, g, out, sizes, *, long samples, long channels, long taps):
+    """The kernel's gradient [tap][channel] in the plain layout, channels last, one filter a channel."""
+    cdef KernelGradient p
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.x, p.g, p.out = operand(x), operand(g), operand(out)
+    memcpy(p.n, elements(sizes, 8), 18 * sizeof(int64_t))
+    p.filters, p.multiplier, p.samples = channels, 1, samples
+    return instruction(plain_gradient_f32 if dtype == "float32" else plain_gradient_f64, &p, sizeof(p),
+                       taps * ceil_div(channels, lanes), 0, None)

@@ -36,9 +36,9 @@ cdef void to_lanes_task(const Lanes *p, long task, const Context *context, item 
     cdef const item *x = <const item *>address(&p.plain, 0, context)
     cdef item *y = <item *>address(&p.blocked, task, context)
     cdef const int64_t *rows = NULL
-    cdef const item *src
     cdef long l, f, at, n, done = 0, lanes = p.lanes, first = task * p.lanes
     cdef const int32_t *whole[16]
+    cdef const item *rest[64]
     if p.use_rows:
         rows = <const int64_t *>address(&p.rows, 0, context)
     if item is int32_t:
@@ -47,43 +47,35 @@ cdef void to_lanes_task(const Lanes *p, long task, const Context *context, item 
             for l in range(lanes):
                 whole[l] = x + (rows[first + l] if rows else first + l) * p.features
             done = to_lanes_squares(whole, y, p.order, p.features)
-    # A few features at a time, so that the cache lines that the lanes share stay at hand.
-    for at in range(done, p.features, 64):
-        n = min(64, p.features - at)
-        for l in range(lanes):
-            if first + l >= p.samples:
-                for f in range(at, at + n):
-                    y[(p.order[f] if p.order else f) * lanes + l] = 0
-                continue
-            src = x + (rows[first + l] if rows else first + l) * p.features
-            if p.order:
-                for f in range(at, at + n):
-                    y[p.order[f] * lanes + l] = src[f]
-            else:
-                for f in range(at, at + n):
-                    y[f * lanes + l] = src[f]
+    # Feature by feature: the lanes of one share cache lines, and the next may lie a power of two further.
+    n = min(lanes, p.samples - first)
+    for l in range(n):
+        rest[l] = x + (rows[first + l] if rows else first + l) * p.features
+    for f in range(done, p.features):
+        at = (p.order[f] if p.order else f) * lanes
+        for l in range(n):
+            y[at + l] = rest[l][f]
+        for l in range(n, lanes):
+            y[at + l] = 0
 
 cdef void from_lanes_task(const Lanes *p, long task, const Context *context, item *tag) noexcept nogil:
     cdef item *x = <item *>address(&p.plain, 0, context)
     cdef const item *y = <const item *>address(&p.blocked, task, context)
-    cdef item *dst
     cdef long l, f, at, n, done = 0, lanes = p.lanes, first = task * p.lanes
     cdef int32_t *whole[16]
+    cdef item *rest[64]
     if item is int32_t:
         if lanes == LANES_F32 and first + lanes <= p.samples:
             for l in range(lanes):
                 whole[l] = x + (first + l) * p.features
             done = from_lanes_squares(y, whole, p.order, p.features)
-    for at in range(done, p.features, 64):
-        n = min(64, p.features - at)
-        for l in range(min(lanes, p.samples - first)):
-            dst = x + (first + l) * p.features
-            if p.order:
-                for f in range(at, at + n):
-                    dst[f] = y[p.order[f] * lanes + l]
-            else:
-                for f in range(at, at + n):
-                    dst[f] = y[f * lanes + l]
+    n = min(lanes, p.samples - first)
+    for l in range(n):
+        rest[l] = x + (first + l) * p.features
+    for f in range(done, p.features):
+        at = (p.order[f] if p.order else f) * lanes
+        for l in range(n):
+            rest[l][f] = y[at + l]
 
 cdef void to_lanes_1(const void *p, long task, const Context *c) noexcept nogil:
     to_lanes_task[int8_t](<const Lanes *>p, task, c, NULL)
