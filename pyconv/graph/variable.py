@@ -148,6 +148,17 @@ class Variable(Operators):
         """Shape and type that it is read with."""
         return self.read().spec if current_trace() else Spec(self.shape, self.dtype)
 
+    def __getstate__(self):
+        """For copies, deep ones and by pickle: with the current value, wherever it is."""
+        return {name: getattr(self, name) for name in ("name", "path", "trainable", "regularizer", "constraint",
+                                                        "autocast")}, self.numpy()
+
+    def __setstate__(self, state):
+        attributes, value = state
+        self.__init__(value)
+        for name, attribute in attributes.items():
+            setattr(self, name, attribute)
+
     def numpy(self) -> np.ndarray:
         """A copy of the current value."""
         return self.peek().copy()

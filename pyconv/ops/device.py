@@ -16,6 +16,16 @@ MOST_FUNCTIONS = 512
 _functions: dict = {}           # (function, its arguments but for the arrays on GPUs) -> Function
 
 
+class _Programs(dict):
+    """Those of one object; a copy of the object begins without."""
+
+    def __deepcopy__(self, memo):
+        return _Programs()
+
+    def __reduce__(self):
+        return _Programs, ()
+
+
 class _Array:
     def __repr__(self):
         return "array"
@@ -34,7 +44,7 @@ def method_there(method):
         leaves = flatten([list(args), kwargs])
         if any(map(is_foreign, leaves)) and current_trace() is None \
                 and not any(isinstance(v, (Tensor, FunctionalTensor)) for v in leaves):
-            functions = self.__dict__.setdefault("_functions_there", {})
+            functions = self.__dict__.setdefault("_functions_there", _Programs())
             found = computed_there(wrapper.__get__(self), args, kwargs, functions, getattr(self, "name", None))
             if found is not None:
                 return found[0]

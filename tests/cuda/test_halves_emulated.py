@@ -192,6 +192,25 @@ def test_lenet_trains_like_the_reference_and_close_to_float32(policy, images):  
 
 
 @pytest.mark.devices
+def test_policies_by_path():
+    """One model with layers in float16, bfloat16 and float32."""
+    found = {}
+    for backend in ("cuda", "reference"):
+        with pyconv.device(backend):
+            pyconv.config.set_dtype_policy(pyconv.dtype_policies.DTypePolicyMap(
+                "mixed_bfloat16", {"net/first": "mixed_float16", ".*/(last|flat)": "float32"}))
+            pyconv.random.set_random_seed(1)
+            model = pyconv.Sequential([pyconv.Input((6, 6, 8)), layers.Conv2D(8, 3, name="first"), layers.Conv2D(8, 3),
+                                       layers.Flatten(name="flat"), layers.Dense(3, name="last")], name="net")
+            assert [layer.compute_dtype for layer in model.layers] == ["float16", "bfloat16", "float32", "float32"]
+            model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+            x, y = np.random.default_rng(0).normal(size=(6, 6, 6, 8)).astype("float32"), np.arange(6) % 3
+            found[backend] = [model.train_on_batch(x, y) for _ in range(3)]
+    np.testing.assert_allclose(found["cuda"], found["reference"], rtol=1e-2)
+    assert found["cuda"][2] < found["cuda"][0]
+
+
+@pytest.mark.devices
 def test_a_step_that_overflows_is_skipped():
     def run(backend):
         with pyconv.device(backend):

@@ -1,11 +1,15 @@
 """Variables between the host and the (emulated) device: one value, wherever it was computed last."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 import pyconv
 from pyconv import backends, ops
 from pyconv.graph import Variable, trace
+from tests.cuda import devices
 from tests.cuda.emulator import standin
 
 
@@ -45,6 +49,32 @@ def test_reading_leaves_the_copy_alone_and_writing_does_not():
     v.assign(ONES)
     assert uploads() == 2
     np.testing.assert_array_equal(v.numpy(), 2)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda v: pickle.loads(pickle.dumps(v))],
+                         ids=["copy", "deepcopy", "pickle"])
+def test_copies_have_the_device_s_value_and_storage_of_their_own(copied):
+    v = Variable(np.zeros(3, "float32"), name="v", trainable=False)
+    v.path = "layer/v"
+    adding(v, "cuda")([ONES])
+    other = copied(v)
+    assert (other.name, other.path, other.trainable, other.dtype) == ("v", "layer/v", False, "float32")
+    np.testing.assert_array_equal(other.numpy(), 1)
+    for name in ("cuda", "cpu"):
+        adding(other, name)([ONES])
+    adding(v, "cuda")([ONES])
+    np.testing.assert_array_equal([v.numpy(), other.numpy()], [[2] * 3, [3] * 3])
+    assert other.array.ctypes.data % 128 == 0
+
+
+def test_objects_that_have_computed_there_can_be_copied():
+    there = devices.put(np.eye(3, dtype="float32"))
+    for make in (pyconv.losses.MeanSquaredError, pyconv.metrics.MeanSquaredError):
+        own = make()
+        own(there, there)
+        for other in (copy.copy(own), copy.deepcopy(own), pickle.loads(pickle.dumps(own))):
+            result = other(there, devices.put(np.zeros((3, 3), "float32")))
+            assert float(result.get() if devices.lies_there(result) else result) > 0
 
 
 def test_values_stay_on_the_device_until_they_are_asked_for():
