@@ -91,6 +91,8 @@ def workloads() -> list:
         ("relu(a + b), 56×56, 64 channels", lambda a, b: ops.relu(a + b), (image, image), 2 * n),
         ("transposition of 4096 by 4096", ops.transpose, ((4096, 4096),), 0),
         ("64 products of 256 by 256", ops.matmul, ((64, 256, 256),) * 2, 2 * 64 * 256**3),
+        ("dense layer, 256 to 128, bias, relu, batch of 128", lambda x, k, b: ops.relu(ops.matmul(x, k) + b),
+         ((128, 256), (256, 128), (1, 128)), 2 * 128 * 256 * 128),
         ("order of 1024 rows of 1000 (each compared with each)", lambda x: ops.argsort(x, axis=-1), ((1024, 1000),),
          1024 * 1000**2),
         ("every second row and column of 56×56, 64 channels", lambda x: x[:, ::2, ::2], (image,), 0),
@@ -106,7 +108,7 @@ def launches():
     """(title, kernel, grid, threads, bytes, operations) of the launches of all workloads."""
     from pyconv.backends.cuda.halves import prepare
     from pyconv.backends.cuda.lowering import LOWERING
-    from pyconv.backends.cuda.memory import CONSTANT, View
+    from pyconv.backends.cuda.memory import CONSTANT, Table, View
     from pyconv.backends.cuda.planner import Planner
     from pyconv.graph import simplify, trace
     for title, function, shapes, work, dtype in workloads():
@@ -114,8 +116,9 @@ def launches():
         graph = prepare(simplify(graph), ("float16", "bfloat16"))
         found = [launch for launch in Planner(graph, Names(), LOWERING).plan().launches
                  if isinstance(launch.kernel, tuple) and launch.kernel[1] != "no_error"]
-        traffic = [sum({id(a.buffer): a.buffer.nbytes for a in launch.args
-                        if isinstance(a, View) and a.buffer.area != CONSTANT}.values()) for launch in found]
+        entries = [[e for a in launch.args for e in (a.entries if isinstance(a, Table) else (a,))] for launch in found]
+        traffic = [sum({id(e.buffer): e.buffer.nbytes for e in some
+                        if isinstance(e, View) and e.buffer.area != CONSTANT}.values()) for some in entries]
         for launch, nbytes in zip(found, traffic, strict=True):
             yield (title if launch is found[0] else "", launch.kernel, math.prod(launch.grid), math.prod(launch.block),
                    nbytes, work if nbytes == max(traffic) else 0)     # the others prepare or add up
@@ -167,7 +170,7 @@ multiprocessors, {BANDWIDTH / 1e12:.2f} TB/s, {PEAK / 1e12:.0f} TFLOP/s in float
 memory and the chip (arrays that still lie in its 50 MB of cache come faster), and that of the operations of the
 multiprocessor with the most blocks. Expect more than that: the bandwidth of shared memory and of the caches, arrays
 that are read again, the arithmetic of addresses, latencies, and the launch itself (microseconds, without a CUDA graph)
-are left out. The product of two matrices is cuBLAS's and not listed.
+are left out. Products of two large matrices are cuBLAS's and not listed.
 """
     return "\n".join([head, *table(), "", END])
 

@@ -54,7 +54,8 @@ INSTANCES = {
                  for tile in ("64, 64, 16, 4, 4", "128, 128, 8, 8, 8", "128, 32, 16, 4, 4", "128, 16, 16, 2, 4")],
     "indexing": ["check<unsigned char>", "check<int>", "check<i64>", "take<unsigned>", "take<u64>",
                  *(f"take_gradient<{t}>" for t in FLOATS)],
-    "matmul": [f"matmul<{t}, {a}, {b}>" for t in FLOATS for a in BOOLS for b in BOOLS],
+    "matmul": [f"matmul<{t}, {a}, {b}>" for t in FLOATS for a in BOOLS for b in BOOLS]
+    + [f"small_matmul<{t}, {a}, {b}, {v}>" for t in FLOATS for a in BOOLS for b in BOOLS for v in BOOLS],
     "pooling": [f"{k}_pool{g}<{t}>" for k in ("max", "avg") for g in ("", "_gradient")
                 for t in FLOATS + HALVES],
     "random": [f"random_{k}<{t}>" for k in ("uniform", "normal") for t in FLOATS],
@@ -74,8 +75,8 @@ INSTANCES = {
 
 
 def test_every_family_is_listed():
-    # The text of sums.cu is a part of generated sources.
-    files = {path.stem for path in nvrtc.FOLDER.glob("*.cu")} - {"common", "sums"}
+    # The text of sums.cu is a part of generated sources, that of epilogue.cu is included.
+    files = {path.stem for path in nvrtc.FOLDER.glob("*.cu")} - {"common", "epilogue", "sums"}
     assert files == set(INSTANCES)
     for family, names in INSTANCES.items():         # every kernel in the file is among them
         source = (nvrtc.FOLDER / f"{family}.cu").read_text()

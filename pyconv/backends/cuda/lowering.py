@@ -146,15 +146,24 @@ def argmax(planner, node):
 
 # Matrix products ------------------------------------------------------------------------------------------------
 
+SMALL = 1024, 1 << 22           # most elements along the inner axis, and most products, for which no library is asked
+
+
 @lowers("matmul")
 def matmul(planner, node):
     a, b = node.inputs
     ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
-    x, y, out, shape = planner.view(a), planner.view(b), result(planner, node), node.output.shape
+    x, y, shape = planner.view(a), planner.view(b), node.output.shape
     m, n, k = *shape[-2:], a.shape[-2] if ta else a.shape[-1]
     batch, batch_a, batch_b = (math.prod(s[:-2]) for s in (shape, a.shape, b.shape))
     if batch_b == 1 and (batch == 1 or not ta):         # one product: the rows of all matrices a, times b
         rows = batch * m
+        if a.dtype in ("float32", "float64") and k <= SMALL[0] and rows * n * k <= SMALL[1]:
+            flags = ", ".join(str(f).lower() for f in (ta, tb, (rows if ta else k) % 4 == 0))
+            planner.hosting("matmul", f"small_matmul<{TYPES[a.dtype]}, {flags}>", (-(-rows // 16), -(-n // 32)),
+                            (BLOCK,), (x, y, NULL, np.int32(rows), np.int32(n), np.int32(k)), node, 2)
+            return
+        out = result(planner, node)
         if a.dtype == "bfloat16":       # which CuPy's matmul does not take
             halves.product(planner, x, y, out, TYPES[a.dtype], (ta, tb), [[0], [0]], (1, rows, n, k))
             return
@@ -162,6 +171,7 @@ def matmul(planner, node):
                      (x._replace(shape=(k, rows) if ta else (rows, k), swapped=ta),
                       y._replace(shape=(n, k) if tb else (k, n), swapped=tb), out._replace(shape=(rows, n))), [out])
         return
+    out = result(planner, node)
     which = [np.broadcast_to(np.arange(count).reshape(s[:-2]), shape[:-2]).ravel() * size
              for s, count, size in ((a.shape, batch_a, m * k), (b.shape, batch_b, k * n))]
     if is_half(a.dtype):

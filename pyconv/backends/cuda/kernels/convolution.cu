@@ -24,24 +24,7 @@
 // `direct_*`: one thread an element, for groups too small to fill tiles, and depthwise convolutions that depthwise.cu
 // has no instance for.
 
-// EPILOGUE: forward and INPUT results go through it, so that elementwise ops after a convolution take no pass of their
-// own: bias, scale and shift of a channel, activation, an array that is added, several results. EPILOGUE_SOME: the same
-// for WIDE neighbours, of which the first has an index that is a multiple of WIDE.
-
-#ifndef EPILOGUE
-#define EPILOGUE_PARAMETERS
-#define EPILOGUE(index, value) result[index] = value;
-#define EPILOGUE_SOME(index, value, WIDE) store<WIDE>(result + (index), value);
-#endif
-
-template <int N, typename T, typename W> INLINE void store(T* at, const W (&value)[N])
-{
-    Some<T, N> some;
-#pragma unroll
-    for (int i = 0; i < N; ++i) some.v[i] = (T)value[i];
-    *(Some<T, N>*)at = some;
-}
-
+#include "epilogue.cu"
 
 // Division by a number that is known before the launch, of numbers below 2**31 (Granlund, Montgomery: Division by
 // invariant integers using multiplication, 1994).
