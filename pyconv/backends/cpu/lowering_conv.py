@@ -156,8 +156,7 @@ def conv(planner, node):
         return
     if pointwise.applies(planner, g, x.dtype, g.filters):
         return pointwise.run(planner, g, source=source, target=planner.define(tensor, layout), weights=weights,
-                             sizes=g.sizes, outputs=g.outputs, strides=g.strides, channels=g.channels,
-                             filters=g.filters, ws=all_filters, wc=1, bias=bias_buffer, relu=relu)
+                             channels=g.channels, filters=g.filters, ws=all_filters, wc=1, bias=bias_buffer, relu=relu)
     pooled = pooling_of(planner, tensor)
     if pooled and fits(g) and alone(planner, tensor, pooled[0]):
         planner.done.add(id(pooled[0]))
@@ -204,10 +203,10 @@ def input_gradient(planner, node):
         planner.products[id(node)] *= g.groups
         return
 
-    if pointwise.applies(planner, g, grad.dtype, g.channels, strided=False):
+    if pointwise.applies(planner, g, grad.dtype, g.channels):
         return pointwise.run(planner, g, source=planner.rep(grad, layout), target=planner.define(node.output, layout),
-                             weights=planner.rep(kernel, None), sizes=g.outputs, outputs=g.sizes, strides=g.strides,
-                             channels=g.filters, filters=g.channels, ws=1, wc=all_filters)
+                             weights=planner.rep(kernel, None), channels=g.filters, filters=g.channels, ws=1,
+                             wc=all_filters, backward=True)
 
     def sources_of(group, taps):
         at = np.array([tap_number(k, g.window) * g.channels * all_filters for k in taps], np.int64)

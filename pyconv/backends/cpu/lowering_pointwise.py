@@ -12,41 +12,47 @@ PANEL = 256 << 10               # bytes of the transposed values that the gradie
 TASK = 200_000                  # vector operations of a task, if a block is several
 
 
-def applies(planner, g, dtype, results, strided=True) -> bool:
-    """Whether a convolution of this geometry, or the gradient for its input (not strided), goes this way.
+def applies(planner, g, dtype, results) -> bool:
+    """Whether a convolution of this geometry, or the gradient for its input, goes this way.
 
     results: per group, of what is computed. Tiles have a fixed number of rows, and the last overlaps the one before it.
     """
     rows = planner.kernels.pointwise.sweep_rows()
-    return dtype == "float32" and math.prod(g.window) == 1 and not any(map(any, g.padding)) \
-        and (strided or g.sizes == g.outputs) and results >= rows and -(-results // rows) * rows <= 1.25 * results
+    return dtype == "float32" and math.prod(g.window) == 1 and not any(map(any, g.padding)) and results >= rows \
+        and -(-results // rows) * rows <= 1.25 * results
 
 
-def run(planner, g, *, source, target, weights, sizes, outputs, strides, channels, filters, ws, wc, bias=None,
-        relu=False):
-    """Add the work: of `channels` per group that are read, `filters` are computed. sizes, outputs: of what is read and
-    computed. ws, wc: elements of the weights from channel to channel and from filter to filter."""
-    lanes, pixels = planner.kernels.lanes["float32"], math.prod(outputs)
-    outputs, steps = _pixels(sizes, outputs, strides, lanes)
-    macs = pixels * channels * filters * g.groups
-    chained = fits_chain(source, target)
-    parts = 1 if chained else max(1, min(macs // TASK, -(-pixels // 16), 16))
+def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backward=False, bias=None, relu=False):
+    """Add the work: of `channels` per group that are read, `filters` are computed. ws, wc: elements of the weights from
+    channel to channel and from filter to filter. backward: what is computed is the gradient for the input."""
+    lanes, count = planner.kernels.lanes["float32"], math.prod(g.outputs)
+    pixels, steps, sizes, strides = _pixels(g, lanes)
+    if backward:
+        steps = (pixels[1] * pixels[2] * lanes, pixels[2] * lanes, lanes)
+    macs, chained = count * channels * filters * g.groups, fits_chain(source, target)
+    parts = 1 if chained else max(1, min(macs // TASK, -(-count // 16), 16))
+    results, apart = (sizes, strides) if backward else (pixels, (1, 1, 1))
 
     def make():
         return planner.kernels.pointwise.pointwise(
             source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
-            parts=parts, outputs=outputs, steps=steps, x_plane=math.prod(sizes) * lanes, groups=g.groups,
-            channels=channels, filters=filters, ws=ws, wc=wc, group=g.filters, relu=relu,
-            past=not chained and source.home.nbytes + target.home.nbytes >= LARGE)
+            parts=parts, pixels=pixels, steps=steps, results=results, apart=apart,
+            x_plane=math.prod(pixels if backward else sizes) * lanes, groups=g.groups, channels=channels,
+            filters=filters, ws=ws, wc=wc, group=g.filters, relu=relu, past=not chained and results == pixels
+            and source.home.nbytes + target.home.nbytes >= LARGE)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
                 cost=macs * source.blocks * 0.3)
 
 
-def _pixels(sizes, outputs, strides, lanes):
-    """Pixels of the results along each axis, and elements of the input from one to the next. All of a map are a row."""
-    if tuple(sizes) == tuple(outputs):
-        return (1, 1, math.prod(outputs)), (0, 0, lanes)
-    return outputs, (strides[0] * sizes[1] * sizes[2] * lanes, strides[1] * sizes[2] * lanes, strides[2] * lanes)
+def _pixels(g, lanes):
+    """Pixels that are computed along each axis, elements of the input from one to the next, the input's pixels, and
+    strides. All of a map are a row."""
+    if g.sizes == g.outputs:
+        count = (1, 1, math.prod(g.sizes))
+        return count, (0, 0, lanes), count, (1, 1, 1)
+    rows, columns = g.sizes[1:]
+    return g.outputs, (g.strides[0] * rows * columns * lanes, g.strides[1] * columns * lanes, g.strides[2] * lanes), \
+        g.sizes, g.strides
 
 
 def applies_to_kernel(g, dtype, lanes) -> bool:
@@ -71,7 +77,7 @@ def run_kernel_gradient(planner, g, *, source, gradient, target):
     by_input = g.sizes != g.outputs or transposing(g.channels, g.filters) < transposing(g.filters, g.channels)
     x, rows_of, channels, rows = (source, gradient, g.channels, g.filters) if by_input else (
         gradient, source, g.filters, g.channels)
-    outputs, steps = _pixels(g.sizes, g.outputs, g.strides, lanes)
+    outputs, steps, _, _ = _pixels(g, lanes)
     most = max(4, min(32, PANEL // (lanes * 4 * _filled(channels, lanes)), pixels * source.blocks // 16))
 
     def cost(parts, row_groups, groups, wide):

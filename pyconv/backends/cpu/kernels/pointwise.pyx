@@ -41,37 +41,51 @@ cdef enum:
 
 cdef struct Pointwise:
     Operand x, w, y, bias
-    long n[3]                        # results along each axis
+    long n[3]                        # results along each axis that are not known to be zero
     long xs[3]                       # elements from one to the next in x
+    long m[3]                        # all results along each axis
+    long apart[3]                    # how many there are from one of the former to the next
     long x_plane, y_plane            # from channel to channel
     long groups, channels, filters   # the latter two per group
     long ws, wc, group               # weights: from channel to channel, from filter to filter, from group to group
     long parts                       # tasks of a block
-    int relu, past
+    int relu, past, spread
+
+cdef void clear(const Pointwise *p, float *y, long z, long r) noexcept nogil:
+    """Zeros in all results from the row (z, r) on to the next that has others."""
+    cdef long depths = min(p.apart[0], p.m[0] - z), rows = min(p.apart[1], p.m[1] - r), c, d
+    for c in range(p.filters):
+        for d in range(depths):
+            memset(y + c * p.y_plane + ((z + d) * p.m[1] + r) * p.m[2] * LANES_F32, 0,
+                   rows * p.m[2] * LANES_F32 * sizeof(float))
 
 cdef void pointwise_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const Pointwise *p = <const Pointwise *>params
-    cdef long block = task // p.parts, part = task % p.parts, g, tile, line, a, b, width = 0
+    cdef long block = task // p.parts, part = task % p.parts, g, tile, z, r, a, b, width = 0
     cdef const float *x = <const float *>address(&p.x, block, context)
     cdef const float *w = <const float *>address(&p.w, block, context)
     cdef float *y = <float *>address(&p.y, block, context)
     cdef float *bias = <float *>address(&p.bias, block, context)
-    cdef long tiles = ceil_div(p.n[2], MOST_PIXELS), all_tiles = p.n[0] * p.n[1] * tiles
-    cdef long first = all_tiles * part // p.parts, last = all_tiles * (part + 1) // p.parts
+    cdef long tiles = ceil_div(p.n[2], MOST_PIXELS), unit = tiles if p.spread else 1
+    cdef long units = p.n[0] * p.n[1] * tiles // unit
+    cdef long first = units * part // p.parts * unit, last = units * (part + 1) // p.parts * unit
     cdef Sweep t
     t.xs, t.xj, t.ws, t.wc, t.steps = p.x_plane, p.xs[2], p.ws, p.wc, p.channels
-    t.yc, t.yj, t.rows, t.relu, t.past = p.y_plane, LANES_F32, p.filters, p.relu, p.past
+    t.yc, t.yj, t.rows, t.relu, t.past = p.y_plane, p.apart[2] * LANES_F32, p.filters, p.relu, p.past
     t.panel = <float *>context.scratch
     for g in range(p.groups):
         t.w, t.bias, t.x = w + g * p.group, NULL if bias == NULL else bias + g * p.filters, NULL
         for tile in range(first, last + 1):
             # A tile is computed when it is known where the next one begins.
-            line = tile // tiles
+            z, r = tile // tiles // p.n[1], tile // tiles % p.n[1]
             a, b = p.n[2] * (tile % tiles) // tiles, p.n[2] * (tile % tiles + 1) // tiles
-            t.ahead = x + line // p.n[1] * p.xs[0] + line % p.n[1] * p.xs[1] + a * p.xs[2] if tile < last else NULL
+            t.ahead = x + z * p.xs[0] + r * p.xs[1] + a * p.xs[2] if tile < last else NULL
             if t.x:
                 sweeps[width](&t)
-            t.x, t.y, width = t.ahead, y + (line * p.n[2] + a) * LANES_F32, b - a
+            z, r = z * p.apart[0], r * p.apart[1]
+            if p.spread and a == 0 and tile < last:
+                clear(p, y, z, r)
+            t.x, t.y, width = t.ahead, y + ((z * p.m[1] + r) * p.m[2] + a * p.apart[2]) * LANES_F32, b - a
         x += p.channels * p.x_plane
         y += p.filters * p.y_plane
     if p.past:
@@ -83,19 +97,21 @@ def sweep_rows():
     return SWEEP_ROWS
 
 
-def pointwise(x, w, y, bias, *, blocks, parts, outputs, steps, x_plane, groups, channels, filters, ws, wc, group, relu,
-              past):
+def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_plane, groups, channels, filters, ws,
+              wc, group, relu, past):
     """y = x * w (+ bias, relu) for a kernel of one tap; a task is a block, or one of `parts` of its pixels.
 
-    steps: elements of x from one result to the next, along each axis; x_plane: from channel to channel. channels,
-    filters (at least as many as a tile has rows): per group. ws, wc, group: elements of w from channel to channel,
-    from filter to filter, and from group to group. past: the results go past the caches.
+    pixels: results along each axis; steps: elements of x from one to the next; x_plane: from channel to channel. They
+    may be spread among zeros, of `results` along each axis those `apart` from one to the next. channels, filters (at
+    least as many as a tile has rows): per group. ws, wc, group: elements of w from channel to channel, from filter to
+    filter, and from group to group. past: the results go past the caches.
     """
     cdef Pointwise p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
     for i in range(3):
-        p.n[i], p.xs[i] = outputs[i], steps[i]
-    p.x_plane, p.y_plane = x_plane, outputs[0] * outputs[1] * outputs[2] * LANES_F32
+        p.n[i], p.xs[i], p.m[i], p.apart[i] = pixels[i], steps[i], results[i], apart[i]
+    p.x_plane, p.y_plane = x_plane, results[0] * results[1] * results[2] * LANES_F32
+    p.spread = p.n[0] * p.n[1] * p.n[2] * LANES_F32 < p.y_plane
     p.groups, p.channels, p.filters, p.ws, p.wc, p.group = groups, channels, filters, ws, wc, group
     p.parts, p.relu, p.past = parts, relu, past
     return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * MOST_PIXELS * LANES_F32 * 4, None)
