@@ -26,6 +26,17 @@ class Lanes(NamedTuple):
     lanes: int
 
 
+class Rows(NamedTuple):
+    """Plain arrays taken in blocks of some rows, that stay in the cache: `each` rows of `count`."""
+
+    count: int
+    each: int
+
+    @property
+    def blocks(self):
+        return -(-self.count // self.each)
+
+
 def strides(shape, layout) -> list[int]:
     """Elements from one index to the next, per axis; in the lanes layout for the axes after the batch."""
     if layout is None:
@@ -45,7 +56,7 @@ class Buffer:
     """Memory for one array. `block_bytes` is set in the lanes layout: the bytes of a block of samples."""
 
     __slots__ = ("nbytes", "block_bytes", "blocks", "place", "base", "array", "first", "last", "order", "writers",
-                 "readers", "shared", "slices", "used")
+                 "readers", "shared", "slices", "used", "rows")
 
     def __init__(self, nbytes, blocks=0):
         self.blocks, self.used = blocks, nbytes      # used: what the values of a block take, before it is filled up
@@ -55,6 +66,7 @@ class Buffer:
         self.writers, self.readers = [], []
         self.shared = False       # read or written across blocks, or needed after the run
         self.slices = 1           # of a block; the memory is that of one slice
+        self.rows = None          # Rows, if the plain array is written or read in blocks of rows
 
     @classmethod
     def of_array(cls, array):
@@ -82,6 +94,16 @@ class Buffer:
     def whole(self):
         """The operand of an instruction that finds its own way."""
         return (self.base, 0, self.place)
+
+    def in_rows(self, rows) -> bool:
+        """Take the array in such blocks, if it is not taken in others; returns whether it is."""
+        if self.rows is None:
+            self.rows, self.block_bytes = rows, self.nbytes // rows.count * rows.each
+        return self.rows == rows
+
+    def at_rows(self, rows):
+        """The operand of an instruction whose task is a block of rows."""
+        return (self.base, self.nbytes // rows.count * rows.each if self.place == FIXED else 0, self.place)
 
     @property
     def home(self):

@@ -343,7 +343,12 @@ class Chains:
     def _add(self, chain, loads, code, registers, where):
         planner, (where, zero) = self.planner, where
         kernels = planner.kernels.elementwise
-        if chain.layout is None:
+        rows = self._rows(chain, [(t, buffer) for t, (buffer, _) in loads])
+        if rows:
+            shape, blocks = [rows.each, chain.shape[-1]], rows.blocks
+            loads = [(t, (b, [t.shape[-1] if rowwise(chain, t) else 0, int(t.shape[-1:] > (1,))]))
+                     for t, (b, _) in loads]
+        elif chain.layout is None:
             shape = list(chain.shape)
             blocks = 0
         else:
@@ -363,20 +368,45 @@ class Chains:
 
         def make():
             def at(buffer):
+                if rows:
+                    return buffer.at_rows(rows) if id(buffer) in split else buffer.whole()
                 return buffer.at() if blocks and buffer.blocks else buffer.whole()
             return kernels.chain(
                 chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=False)],
                 [(at(b), d, r, id(b) in chain.in_place) for b, d, r in stores], code, registers=registers,
                 blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure,
+                rest=rows.count * chain.shape[-1] if rows else 0,
                 sums=[(s.buffer.at(), where[id(s.tensor)], s.count, step, s.samples)
                       for s, step in zip(chain.sums, steps[len(operands):], strict=True)])
+        split = {id(b) for t, (b, _) in loads if rows and rowwise(chain, t)} | {id(s[0]) for s in stores}
         positions, twice = math.prod(chain.shape), planner.twice
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
-        chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks,
+        chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks, rows=rows,
                                  cost=positions * (len(code) // 6 + len(operands)) / 10)
         chain.work.sliced = sliced(chain, [b for t, (b, _) in loads if t.shape == chain.shape] + writes)
-        chain.work.lazy = twice is not None and bool(blocks) and not chain.sums \
+        chain.work.lazy = twice is not None and bool(chain.layout) and not chain.sums \
             and all(id(n) in twice.lazy for n in chain.nodes)
+
+
+    @staticmethod
+    def _rows(chain, loads):
+        """The blocks of rows in which the chain is computed, if something that it reads or writes is taken in them."""
+        if chain.layout is not None or len(chain.shape) < 2 or chain.dtype == "int64":
+            return None
+        count, stores = math.prod(chain.shape[:-1]), [b for _, b in chain.stored.values()]
+        found = {b.rows for b in (*(b for _, b in loads), *stores) if b.rows and b.rows.count == count}
+        for rows in found:
+            # What is the same for all rows is read as a whole: it must not come from blocks of them.
+            if all(rowwise(chain, t) or b.rows != rows and all(n == 1 for n in t.shape[:-1]) for t, b in loads):
+                for buffer in (*(b for t, b in loads if rowwise(chain, t)), *stores):
+                    buffer.in_rows(rows)
+                return rows
+        return None
+
+
+def rowwise(chain, tensor) -> bool:
+    """Whether a tensor has numbers, or one, for each row of the chain's positions."""
+    return tensor.shape[:-1] == chain.shape[:-1] and tensor.shape[-1] in (1, chain.shape[-1])
 
 
 def sliced(chain, buffers):

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from . import buffers as memory
-from .buffers import Buffer, Lanes
+from .buffers import Buffer, Lanes, Rows
 from .lowering_conv import lowers
 
 
@@ -48,6 +48,21 @@ def _plain_axes(shape, axes):
     return dict(kept=kept, reduced=reduced, across=across, run=run, step=run_step, chunk=chunk)
 
 
+ROWS = 1 << 15             # elements; larger arrays that are reduced along their rows are taken in blocks of these
+BLOCK = 1 << 14            # elements of such a block
+
+
+def _in_rows(planner, x, axes, source, targets):
+    """(Rows, how a block of rows is reduced) of a large plain array, along its last axis; or None."""
+    if x.size < ROWS or tuple(axes) != (len(x.shape) - 1,) or x.shape[-1] in (1, x.size) or planner.settled(x):
+        return None
+    n = x.shape[-1]
+    rows = Rows(x.size // n, max(1, BLOCK // n))
+    if not all([b.in_rows(rows) for b in (source, *targets)]):
+        return None
+    return rows, {**_plain_axes((rows.each, n), (1,)), "chunk": 0, "blocks": rows.blocks, "rest": rows.count}
+
+
 def _lanes_axes(x, layout, axes):
     """The same for a tensor in lanes: kept and reduced."""
     features = memory.strides(x.shape, layout)
@@ -85,8 +100,14 @@ def reduce(planner, node):
     if layout is None:
         source = buffer_in(None)
         target = planner.define(out) if dtype == out.dtype else Buffer.for_tensor(out.shape, dtype, None)
-        planner.add(lambda: kernels.reduce(dtype, op, source.whole(), target.whole(), **_plain_axes(x.shape, axes)),
-                    [source], [target], cost=math.prod(x.shape) / 4)
+        same = dtype == x.dtype == out.dtype
+        rows, block = (_in_rows(planner, x, axes, source, [target]) if same else None) or (None, None)
+
+        def make():
+            if rows is None:
+                return kernels.reduce(dtype, op, source.whole(), target.whole(), **_plain_axes(x.shape, axes))
+            return kernels.reduce(dtype, op, source.at_rows(rows), target.at_rows(rows), **block)
+        planner.add(make, [source], [target], rows=rows, cost=math.prod(x.shape) / 4)
         if dtype != out.dtype:
             planner.define(out, None, converted(planner, target, out.shape, dtype, out.dtype, None))
         return
@@ -136,9 +157,14 @@ def moments(planner, node, total):
         return [None if b is None else place(b) for b in buffers]
     if layout is None or not axes:
         shape, results = _plain_axes(x.shape, axes), targets(None)
-        source = planner.rep(x, None)
-        planner.add(lambda: kernels.moments(dtype, source.whole(), *there(Buffer.whole, results), **shape), [source],
-                    [b for b in results if b is not None], cost=math.prod(x.shape) / 2)
+        source, made = planner.rep(x, None), [b for b in results if b is not None]
+        rows, block = _in_rows(planner, x, axes, source, made) or (None, None)
+
+        def make():
+            if rows is None:
+                return kernels.moments(dtype, source.whole(), *there(Buffer.whole, results), **shape)
+            return kernels.moments(dtype, source.at_rows(rows), *there(lambda b: b.at_rows(rows), results), **block)
+        planner.add(make, [source], made, rows=rows, cost=math.prod(x.shape) / 2)
         return
     shape, blocks, cost = _lanes_axes(x, layout, axes), source.blocks, source.nbytes / 8
     if 0 not in axes:

@@ -39,10 +39,12 @@ class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
     __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node", "lazy",
-                 "sliced", "slices", "run")
+                 "sliced", "slices", "run", "rows")
 
-    def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False):
+    def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False, rows=None):
         self.make, self.reads, self.writes = make, list(reads), list(writes)
+        self.rows = rows         # buffers.Rows, if its blocks are of rows of plain arrays
+        blocks = rows.blocks if rows else blocks
         self.blocks, self.cost, self.updates = blocks, cost, updates
         self.step = self.index = None
         self.waits = ()
@@ -585,8 +587,9 @@ class Planner:
     @staticmethod
     def _aligned(earlier, later):
         """Whether all that passes from one to the other does so block by block."""
+        same = earlier.rows is not None and earlier.rows == later.rows
         passed = [b for b in earlier.writes if any(b is r for r in later.reads) or any(b is w for w in later.writes)]
-        return all(b.blocks for b in passed)
+        return all(b.rows == earlier.rows if same else b.blocks for b in passed)
 
     def _memory(self, order, outputs):
         """Give every buffer its place: in the thread's memory if it lives within a block, else in the arena."""
@@ -596,8 +599,9 @@ class Planner:
         local, shared = [], []
         for buffer in every.values():
             users = [w for w in (*buffer.writers, *buffer.readers) if id(w) in position]
-            if buffer.blocks and id(buffer) not in kept and not buffer.shared and len({w.step for w in users}) == 1 \
-                    and all(w.blocks == buffer.blocks for w in users):
+            if (buffer.blocks or buffer.rows) and id(buffer) not in kept and not buffer.shared \
+                    and len({w.step for w in users}) == 1 \
+                    and all(w.rows == buffer.rows if buffer.rows else w.blocks == buffer.blocks for w in users):
                 buffer.place, buffer.slices = LOCAL, slices.within(buffer)
                 # What a later slice needs as well must stay until the end of the run.
                 during = users if buffer.slices > 1 else [w for user in users for w in user.run or [user]]

@@ -107,6 +107,7 @@ cdef struct Sum:
 
 cdef struct Chain:
     long total, chunk        # positions of a task: all, or a range of `chunk`
+    long rest                # those of all blocks together, of which the last may be shorter; 0: it is not
     int dims, aligned, sums
     int far                  # loads and stores, if they surely come from beyond the cache of a core; else 0
     Sum sum[SUMS]
@@ -178,6 +179,8 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     cdef long lanes = LANES_F32 if number is float else LANES_F64
     cdef long at = task * p.chunk if p.chunk else p.total * context.slice // context.slices
     cdef long end = min(p.total, at + p.chunk) if p.chunk else p.total * (context.slice + 1) // context.slices
+    if p.rest:
+        end = min(end, p.rest - task * p.total)
     cdef long block = 0 if p.chunk else task
     cdef long last = p.shape[p.dims - 1] if p.dims else 1
     cdef long n, k, step, row_end = 0
@@ -310,7 +313,7 @@ cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[int64_t](<const Chain *>p, task, c, NULL)
 
 
-def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, failure=0, sums=()):
+def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, rest=0, failure=0, sums=()):
     """A fused chain over positions of `shape`.
 
     dtype: "float32", "float64" or "int64", the type that it computes in.
@@ -318,7 +321,8 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
     again and again, and -1 - s one number for each vector, s elements from the next).
     stores: (operand, type, register, whether a load reads the same array). Each has a register of its own; loads and
     stores have the first ones.
-    code: six ints per instruction. blocks: number of tasks in the lanes layout; else ranges of `chunk` positions.
+    code: six ints per instruction. blocks: number of tasks in the lanes layout, or of blocks of rows, which have `rest`
+    positions together; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
     sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
     axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums. Results None: each
@@ -363,7 +367,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, fa
         for d in range(p.dims):
             p.sum[i].strides[d] = strides[d]
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 6
-    p.chunk = chunk
+    p.chunk, p.rest = chunk, rest
     cdef long tasks = blocks
     if p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4:
         p.far = p.loads + p.stores

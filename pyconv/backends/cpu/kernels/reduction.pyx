@@ -54,6 +54,7 @@ cdef struct Reduce:
     long run, step              # innermost: length, and elements from one to the next
     long chunk                  # results of a task; 0: all
     long samples                # in the lanes layout, if the sum goes over samples; else 0
+    long rest                   # results of all blocks of rows together; else 0
 
 cdef long offset_of(const Axes *a, long i) noexcept nogil:
     cdef long offset = 0
@@ -63,15 +64,22 @@ cdef long offset_of(const Axes *a, long i) noexcept nogil:
         i //= a.shape[d]
     return offset
 
+cdef inline void results(const Axes *kept, long chunk, long rest, long task, long *first, long *last) noexcept nogil:
+    """The range of a task: a chunk, or all of a block's results; of blocks of rows the last may have fewer."""
+    first[0] = task * chunk
+    last[0] = min(kept.count, first[0] + chunk) if chunk else kept.count
+    if rest:
+        last[0] = min(kept.count, rest - task * kept.count)
+
 cdef void reduce_task(const Reduce *p, long task, const Context *context, number *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if number is float else LANES_F64
     cdef long block = 0 if p.chunk else task
     cdef const number *x = <const number *>address(&p.x, block, context)
     cdef number *y = <number *>address(&p.y, block, context)
-    cdef long first = task * p.chunk if p.chunk else 0
-    cdef long last = min(p.kept.count, first + p.chunk) if p.chunk else p.kept.count
+    cdef long first, last
     cdef long i, j, valid = lanes
     cdef const number *at
+    results(&p.kept, p.chunk, p.rest, task, &first, &last)
     if p.samples:
         valid = min(lanes, p.samples - task * lanes)
     for i in range(first, last):
@@ -109,17 +117,18 @@ cdef int set_axes(Axes *a, pairs) except -1:
         a.count *= n
     return 0
 
-def reduce(dtype, op, x, y, *, kept, reduced, across, run, step=1, blocks=0, chunk=0, samples=0):
+def reduce(dtype, op, x, y, *, kept, reduced, across, run, step=1, blocks=0, chunk=0, samples=0, rest=0):
     """kept, reduced: (length, stride in elements) per axis, without the innermost one, which is `run` elements long.
 
     across: the innermost axis is kept (stride 1), else reduced, `step` elements apart. blocks: tasks of the lanes
-    layout, with `samples` if the lanes are summed; otherwise tasks of `chunk` results (of kept, without run).
+    layout, with `samples` if the lanes are summed, or blocks of rows, `rest` together; otherwise tasks of `chunk`
+    results (of kept, without run).
     """
     cdef Reduce p
     p.x, p.y, p.op, p.across = operand(x), operand(y), OPERATIONS[op], across
     set_axes(&p.kept, kept)
     set_axes(&p.reduced, reduced)
-    p.run, p.step, p.chunk, p.samples = run, step, chunk, samples
+    p.run, p.step, p.chunk, p.samples, p.rest = run, step, chunk, samples, rest
     return instruction(reduce_f32 if dtype == "float32" else reduce_f64 if dtype == "float64" else reduce_i64, &p,
                        sizeof(p), blocks or ceil_div(p.kept.count, chunk), 0, None)
 
@@ -132,7 +141,7 @@ cdef struct Moments:
     Operand x, total, variance     # total: the sum; with `samples` the mean of a block, and its sum of squares
     Axes kept, reduced
     int across, has_total
-    long run, step, chunk, samples
+    long run, step, chunk, samples, rest
 
 cdef void moments_task(const Moments *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -140,13 +149,12 @@ cdef void moments_task(const Moments *p, long task, const Context *context, real
     cdef const real *x = <const real *>address(&p.x, block, context)
     cdef real *total = <real *>address(&p.total, block, context) if p.has_total else NULL
     cdef real *variance = <real *>address(&p.variance, block, context)
-    cdef long first = task * p.chunk if p.chunk else 0
-    cdef long last = min(p.kept.count, first + p.chunk) if p.chunk else p.kept.count
-    cdef long i, j, l, n, at
+    cdef long first, last, i, j, l, n, at
     cdef double count = <double>p.reduced.count * (1 if p.across else p.run)
     cdef real mean[16]
     cdef real squares[16]
     cdef const real *xi
+    results(&p.kept, p.chunk, p.rest, task, &first, &last)
     for i in range(first, last):
         xi = x + offset_of(&p.kept, i)
         if p.samples:
@@ -180,7 +188,7 @@ cdef void moments_f32(const void *p, long task, const Context *c) noexcept nogil
 cdef void moments_f64(const void *p, long task, const Context *c) noexcept nogil:
     moments_task[double](<const Moments *>p, task, c, NULL)
 
-def moments(dtype, x, total, variance, *, kept, reduced, across, run, step=1, blocks=0, chunk=0, samples=0):
+def moments(dtype, x, total, variance, *, kept, reduced, across, run, step=1, blocks=0, chunk=0, samples=0, rest=0):
     """The variance and, unless `total` is None, the sum over axes; the arguments are those of `reduce`.
 
     With `samples` each block gives instead its mean (in `total`) and its sum of squares, for `join_moments`.
@@ -191,7 +199,7 @@ def moments(dtype, x, total, variance, *, kept, reduced, across, run, step=1, bl
         p.total = operand(total)
     set_axes(&p.kept, kept)
     set_axes(&p.reduced, reduced)
-    p.run, p.step, p.chunk, p.samples = run, step, chunk, samples
+    p.run, p.step, p.chunk, p.samples, p.rest = run, step, chunk, samples, rest
     return instruction(moments_f32 if dtype == "float32" else moments_f64, &p, sizeof(p),
                        blocks or ceil_div(p.kept.count, chunk), 0, None)
 
