@@ -14,7 +14,7 @@ from .geometry import border, tap_number
 from .lowering_pooled import pooling_of
 from .lowering_winograd import FINE, run_plain, use_plain
 
-MOST_SPREAD = 4                 # of so many inputs the gradient for the input may have one that is not zero
+MOST_PHASES = 64                # convolutions that the gradient for the input may be
 
 
 def conv(planner, node, g):
@@ -50,39 +50,67 @@ def conv(planner, node, g):
 def input_gradient(planner, node, g) -> bool:
     """The gradient for the input, or a transposed convolution; False where samples in the lanes are better.
 
-    It is a convolution too, of the gradient with zeros between its pixels where the strides are larger than one, by the
-    kernel turned around with channels and filters exchanged.
+    By Winograd's algorithm, and for depthwise kernels, it is the convolution of the gradient, with zeros between its
+    pixels where the strides are larger than one, by the kernel turned around; else each remainder of the inputs' places
+    modulo the strides is a convolution with the taps that reach it.
     """
     grad, kernel = node.inputs
     dtype, channels_last, item = grad.dtype, node.attrs["channels_last"], np.dtype(grad.dtype).itemsize
     turned, depth = g.turned(), depthwise.applies(g)
-    if math.prod(g.strides) > MOST_SPREAD or depth and g.filters > 1 or min(map(min, turned.padding)) < 0:
+    inside = min(map(min, turned.padding)) >= 0
+    if math.prod(g.strides) > MOST_PHASES or depth and not (inside and g.filters == 1):
         return False
     tensor, bias, relu = planner.epilogue(node, len(grad.shape) - 1 if channels_last else 1)
     source, weights = channels_at_end(planner, grad, channels_last), planner.rep(kernel, None)
-    bias = None if bias is None else planner.rep(bias, None)
-    all_filters = kernel.shape[-1]
-    if turned.sizes != g.outputs:
-        spread = Buffer(g.batch * math.prod(turned.sizes) * all_filters * item)
-        planner.fill(spread, dtype)
-        sizes, apart = [g.batch, *g.outputs, all_filters], (1, *g.strides, 1)
-        steps = memory.strides((g.batch, *turned.sizes, all_filters), None)
-        planner.copy(source, spread, item, sizes, memory.strides(sizes, None),
-                     [s * n for s, n in zip(apart, steps, strict=True)])
-        source = spread
-    winograd = use_plain(turned, dtype, planner.kernels.lanes[dtype], planner.settled(kernel))
+    common = dict(dtype=dtype, bias=None if bias is None else planner.rep(bias, None), relu=relu)
     with Result(planner, tensor, channels_last) as target:
-        if winograd:
-            run_plain(planner, turned, dtype=dtype, source=source, target=target, weights=weights, bias=bias,
-                      other=None, relu=relu, turned=True)
-            return True
-        exchanged = _exchanged(planner, g, weights, dtype)
-        common = dict(dtype=dtype, source=source, target=target, weights=exchanged, bias=bias, relu=relu)
         if depth:
-            depthwise.run_plain(planner, turned, **common)
+            line = g.groups
+            flipped = Buffer(weights.nbytes)
+            planner.copy(weights, flipped, item, [math.prod(g.window), line], [-line, 1], [line, 1],
+                         source_start=(math.prod(g.window) - 1) * line)
+            depthwise.run_plain(planner, turned, source=_spread(planner, g, source, turned.sizes, item), target=target,
+                                weights=flipped, **common)
+        elif inside and g.strides == (1, 1, 1) \
+                and use_plain(turned, dtype, planner.kernels.lanes[dtype], planner.settled(kernel)):
+            run_plain(planner, turned, source=source, target=target, weights=weights, other=None, turned=True, **common)
         else:
-            _run_direct(planner, turned, other=None, **common)
+            _run_phases(planner, g, source=source, target=target, weights=_exchanged(planner, g, weights, dtype),
+                        **common)
     return True
+
+
+def _spread(planner, g, source, sizes, item):
+    """The gradient with zeros between its pixels."""
+    if sizes == g.outputs:
+        return source
+    spread, pixel = Buffer(g.batch * math.prod(sizes) * g.groups * g.filters * item), g.groups * g.filters
+    planner.fill(spread, "float32" if item == 4 else "float64")
+    old, apart = (g.batch, *g.outputs, pixel), (1, *g.strides, 1)
+    planner.copy(source, spread, item, old, memory.strides(old, None),
+                 [s * n for s, n in zip(apart, memory.strides((g.batch, *sizes, pixel), None), strict=True)])
+    return spread
+
+
+def _run_phases(planner, g, *, dtype, source, target, weights, bias, relu):
+    """Add the work of the gradient for the input by its definition; weights: [tap][filter][channel]."""
+    item, axes = np.dtype(dtype).itemsize, g.backward()
+    all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
+    source, padded, low = _with_border(planner, source, axes, g.outputs, g.batch, all_filters * item)
+    steps = memory.strides((g.batch, *padded, all_filters), None)
+    places = memory.strides((g.batch, *g.sizes, all_channels), None)
+    for phases in itertools.product(*(axis[0] for axis in axes)):
+        taps = list(itertools.product(*(phase[3] for phase in phases)))
+        taps_x = [sum((q + n) * s for (_, q), n, s in zip(tap, low, steps[1:4], strict=True)) for tap in taps]
+        taps_w = [tap_number([k for k, _ in tap], g.window) * g.filters * all_channels for tap in taps]
+        each, first = np.arange(g.filters), sum(phase[0] * s for phase, s in zip(phases, places[1:4], strict=True))
+        _add_direct(planner, dtype=dtype, source=source, weights=weights, bias=bias, other=None, relu=relu,
+                    target=target, origin=first * item,
+                    taps_x=planner.table(np.add.outer(np.array(taps_x, np.int64), each).ravel()),
+                    taps_w=planner.table(np.add.outer(np.array(taps_w, np.int64), each * all_channels).ravel()),
+                    batch=g.batch, groups=g.groups, channels=g.filters, filters=g.channels,
+                    outputs=tuple(phase[1] for phase in phases), steps=[*steps[1:4], steps[0]],
+                    places=[*(phase[2] * s for phase, s in zip(phases, places[1:4], strict=True)), places[0]])
 
 
 def kernel_gradient(planner, node, g):
@@ -100,7 +128,7 @@ def kernel_gradient(planner, node, g):
         return depthwise.run_plain_kernel_gradient(planner, g.repeated(), dtype=dtype, source=source,
                                                    gradient=gradient, target=planner.define(node.output))
     all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
-    source, padded, low = _with_border(planner, g, source, item)
+    source, padded, low = _with_border(planner, source, g.forward(), g.sizes, g.batch, all_channels * item)
     row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels]
     rows = max(n for n in range(1, g.outputs[1] + 1) if g.outputs[1] % n == 0 and (n * g.outputs[2] <= 512 or n == 1))
@@ -138,14 +166,13 @@ def kernel_gradient(planner, node, g):
 
 
 def _exchanged(planner, g, weights, dtype):
-    """The kernel from its last tap on, with channels and filters exchanged (within their groups)."""
+    """The kernel with channels and filters exchanged (within their groups)."""
     item, lanes, taps = np.dtype(dtype).itemsize, planner.kernels.lanes[dtype], math.prod(g.window)
     target, line = Buffer(taps * g.filters * g.channels * g.groups * item), g.channels * g.filters * g.groups
     if g.groups > 1 or g.channels % lanes or g.filters < lanes or taps > 9:
         planner.copy(weights, target, item, [taps, g.groups, g.channels, g.filters],
-                     [-line, g.filters, g.filters * g.groups, 1],
-                     [g.filters * g.channels * g.groups, g.channels, 1, g.channels * g.groups],
-                     source_start=(taps - 1) * line)
+                     [line, g.filters, g.filters * g.groups, 1],
+                     [g.filters * g.channels * g.groups, g.channels, 1, g.channels * g.groups])
         return target
     # A tap's matrix is turned in squares, as samples are brought into the lanes.
     order = planner.table(np.arange(g.filters) * (g.channels // lanes))
@@ -153,7 +180,7 @@ def _exchanged(planner, g, weights, dtype):
         def make(k=k):
             (x, _, x_place), (y, _, y_place) = weights.whole(), target.whole()
             return planner.kernels.layout.to_lanes(
-                item, (x + (taps - 1 - k) * line * item, 0, x_place), (y + k * line * item, lanes * item, y_place),
+                item, (x + k * line * item, 0, x_place), (y + k * line * item, lanes * item, y_place),
                 samples=g.channels, features=g.filters, lanes=lanes, order=order)
         planner.add(make, [weights], [target], cost=line * item / 8)
     return target
@@ -187,28 +214,29 @@ def channels_at_end(planner, tensor, channels_last):
                                                  np.dtype(tensor.dtype).itemsize)
 
 
-def _with_border(planner, g, source, item):
-    """The input with zeros around it, its sizes then, and how many are before it."""
-    low, padded = border(g.forward(), g.sizes)
-    if tuple(padded) == tuple(g.sizes):
+def _with_border(planner, source, axes, sizes, batch, pixel):
+    """What a convolution of these axes reads, with zeros around it, its sizes then, and how many are before it.
+
+    pixel: bytes of its channels.
+    """
+    low, padded = border(axes, sizes)
+    if tuple(padded) == tuple(sizes):
         return source, padded, low
-    pixel = g.channels * g.groups * item
-    small, wide = math.prod(g.sizes) * pixel, Buffer(g.batch * math.prod(padded) * pixel)
+    small, wide = math.prod(sizes) * pixel, Buffer(batch * math.prod(padded) * pixel)
 
     def add_border():
         return planner.kernels.convolution.add_border(
-            (source.base, small, source.place), (wide.base, wide.nbytes // g.batch, wide.place), samples=g.batch,
-            sizes=g.sizes, low=low, padded=padded, pixel=pixel)
+            (source.base, small, source.place), (wide.base, wide.nbytes // batch, wide.place), samples=batch,
+            sizes=sizes, low=low, padded=padded, pixel=pixel)
     planner.add(add_border, [source], [wide], cost=wide.nbytes / 16)
     return wide, padded, low
 
 
-def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled=False):
+def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled):
     """Add the work of a convolution by its definition."""
-    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    lanes, item, axes = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.forward()
     all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
-    source, padded, low = _with_border(planner, g, source, item)
-    axes = g.forward()
+    source, padded, low = _with_border(planner, source, axes, g.sizes, g.batch, all_channels * item)
     row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
     taps_x, taps_w = [], []
     for k in itertools.product(*map(range, g.window)):
@@ -217,25 +245,32 @@ def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu
             taps_x.append(q[0] * depth + q[1] * row + q[2] * all_channels + c)
             taps_w.append((tap_number(k, g.window) * g.channels + c) * all_filters)
     taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
-    vectors = -(-g.filters // lanes)
-    macs, outputs = g.batch * math.prod(g.outputs) * len(taps_x) * g.groups * vectors, g.outputs
-    if pooled:
-        outputs = (1, outputs[1] // 2, outputs[2] // 2)
-    cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors,
-                        4 if pooled else 1)
-    lines = g.batch * outputs[0] * outputs[1]
-    cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
+    outputs = (1, g.outputs[1] // 2, g.outputs[2] // 2) if pooled else g.outputs
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
     if _in_pairs(g, dtype, lanes) and other is None:
         return _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias, outputs=outputs,
                           steps=steps, taps_x=taps_x, relu=relu, pooled=pooled, lanes=lanes)
+    _add_direct(planner, dtype=dtype, source=source, target=target, weights=weights, bias=bias, other=other, relu=relu,
+                taps_x=taps_x, taps_w=taps_w, batch=g.batch, groups=g.groups, channels=g.channels, filters=g.filters,
+                outputs=outputs, steps=steps, pooled=pooled)
+
+
+def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, taps_x, taps_w, batch, groups, channels,
+                filters, outputs, steps, pooled=False, places=None, origin=0):
+    """Add the work of one convolution, arguments as the kernel has them; origin: where in target its results begin."""
+    vectors, sums = -(-filters // planner.kernels.lanes[dtype]), 4 if pooled else 1
+    macs = batch * math.prod(outputs) * sums * len(taps_x) * groups * vectors
+    cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors, sums)
+    lines = batch * outputs[0] * outputs[1]
+    cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
 
     def make():
+        y, _, where = target.whole()
         return planner.kernels.convolution_plain.conv_plain(
-            dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE,
-            other.whole() if other else NOWHERE, samples=g.batch, outputs=outputs, steps=steps, groups=g.groups,
-            channels=g.channels, filters=g.filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb, cuts=cuts, relu=relu,
-            pooled=pooled)
+            dtype, source.whole(), weights.whole(), (y + origin, 0, where), bias.whole() if bias else NOWHERE,
+            other.whole() if other else NOWHERE, samples=batch, outputs=outputs, steps=steps, groups=groups,
+            channels=channels, filters=filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb, cuts=cuts, relu=relu,
+            pooled=pooled, places=places)
     planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], cost=macs * 0.35)
 
 

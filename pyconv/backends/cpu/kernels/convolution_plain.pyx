@@ -51,6 +51,7 @@ cdef struct Plain:
     Operand x, w, y, bias, other
     long n[3]                      # results along each axis
     long xs[4]                     # elements from one result to the next in x; the last: from sample to sample
+    long ys[4]                     # the same in y
     long pixel, below              # if what is returned is pooled: from a pixel to the next, to the row below it; or 0
     long groups, channels, filters, all_filters
     const int32_t *taps_x
@@ -68,7 +69,7 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
         + begin * p.xs[2]
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef long start = (line * p.n[2] + begin) * p.all_filters
+    cdef long start = sample * p.ys[3] + z * p.ys[0] + r * p.ys[1] + begin * p.ys[2]
     cdef real *y = <real *>address(&p.y, 0, context) + start
     cdef const real *other = <const real *>address(&p.other, 0, context)
     cdef long vectors = ceil_div(p.filters, lanes), nc = ceil_div(count, p.cb), nv = ceil_div(vectors, p.xb)
@@ -76,7 +77,7 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
     cdef Outer t
     memset(&t, 0, sizeof(t))
     t.xo, t.wo, t.wc, t.xj = p.taps_w, p.taps_x, p.pixel, p.below
-    t.taps, t.yc, t.relu = p.taps, p.all_filters, p.relu
+    t.taps, t.yc, t.relu = p.taps, p.ys[2], p.relu
     for g in range(p.groups):
         for j in range(nv):
             v0, v1 = vectors * j // nv, vectors * (j + 1) // nv
@@ -84,8 +85,8 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
             t.x, t.bias, t.last = w + f, NULL if bias == NULL else bias + f, min(p.filters - (v1 - 1) * lanes, lanes)
             for i in range(nc):
                 a, b = count * i // nc, count * (i + 1) // nc
-                t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.all_filters + f
-                t.other = other + start + a * p.all_filters + f if other else NULL
+                t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.ys[2] + f
+                t.other = other + start + a * p.ys[2] + f if other else NULL
                 if real is float and p.below:
                     windows[b - a][v1 - v0](&t)
                 elif real is float:
@@ -110,10 +111,11 @@ cdef set_sizes(Plain *p, outputs, steps, pooled):
         p.xs[1], p.xs[2] = 2 * p.xs[1], 2 * p.xs[2]
 
 def conv_plain(dtype, x, w, y, bias, other, *, samples, outputs, steps, groups, channels, filters, taps_x, taps_w, cb,
-               xb, cuts, relu, pooled):
+               xb, cuts, relu, pooled, places=None):
     """y = x * w (+ bias, other, relu) with the filters in the lanes; x already has its border.
 
-    One task for each of `cuts` parts of a row. pooled: outputs are those of a max pooling by two by two after it.
+    One task for each of `cuts` parts of a row. places: elements from one result to the next in y, as `steps` has them
+    for x; None: they lie side by side. pooled: outputs are those of a max pooling by two by two after it.
     """
     cdef Plain p
     p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
@@ -121,6 +123,13 @@ def conv_plain(dtype, x, w, y, bias, other, *, samples, outputs, steps, groups, 
     p.groups, p.channels, p.filters, p.all_filters = groups, channels, filters, filters * groups
     p.taps_x, p.taps_w = <const int32_t *>elements(taps_x, 4), <const int32_t *>elements(taps_w, 4)
     p.taps, p.cb, p.xb, p.cuts, p.relu = taps_x.shape[0], cb, xb, cuts, relu
+    p.ys[2] = p.all_filters
+    p.ys[1] = p.ys[2] * p.n[2]
+    p.ys[0] = p.ys[1] * p.n[1]
+    p.ys[3] = p.ys[0] * p.n[0]
+    if places is not None:
+        for i in range(4):
+            p.ys[i] = places[i]
     return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
                        samples * p.n[0] * p.n[1] * cuts, 0, (taps_x, taps_w))
 

@@ -156,6 +156,9 @@ cdef void copy_run(const char *x, char *y, long xs, long ys, long n, int size) n
     cdef long i
     if xs == size and ys == size:
         memcpy(y, x, n * size)
+    elif size == 4 and xs == 0 and ys == 4:
+        for i in range(n):
+            (<int32_t *>y)[i] = (<const int32_t *>x)[0]
     elif size == 4:
         for i in range(n):
             (<int32_t *>(y + i * ys))[0] = (<const int32_t *>(x + i * xs))[0]
@@ -203,7 +206,8 @@ def copy(int size, x, y, shape, x_strides, y_strides, *, blocks=0):
     if not blocks:
         if len(joined) == 1:        # one axis: tasks of a few thousand elements
             n, a, b = joined[0]
-            each = next((k for k in (8192, 4096, 1024, 512, 256) if n % k == 0), n if n < 65536 else 1)
+            # In parts of equal size: the largest of up to 16384 elements, unless that is far too small.
+            each = n if n <= 8192 else next((n // k for k in range(-(-n // 16384), n // 256) if n % k == 0), n)
             joined = [[n // each, a * each, b * each], [each, a, b]] if n else [[0, a, b], [1, a, b]]
         p.split = 1
     else:
