@@ -210,6 +210,28 @@ def test_the_iterable_s_code_may_use_the_model():
         np.testing.assert_allclose(a, b, rtol=devices.near(1e-4, 1e-3), atol=devices.near(1e-6, 1e-4))
 
 
+@pytest.mark.devices
+def test_threads_may_predict_at_once():
+    """With the very same program, whose runs are launched and waited for in turn."""
+    x = np.random.default_rng(3).normal(size=(60, 4)).astype("float32")
+    with pyconv.device("cuda"):
+        model = pyconv.Sequential([pyconv.Input((4,)), layers.Dense(5, "tanh")])
+        expected, wrong = model.predict(x, batch_size=3, verbose=0), []
+
+        def work(k):
+            for i in range(4):
+                order = (7 * np.arange(60) + k + i) % 60
+                found = model.predict((x[order[i:i + 3]] for i in range(0, 60, 3)), verbose=0)
+                if not np.array_equal(found, expected[order]):
+                    wrong.append((k, i))
+        threads = [threading.Thread(target=work, args=(k,)) for k in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not wrong
+
+
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals go to the main thread")
 def test_ctrl_c_in_the_iterable_s_code(monkeypatch):
     """The step that is under way is whole, and the interrupt comes after it."""
