@@ -117,10 +117,13 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     apart = blocks * out_sizes[0] if transposed else tiles        # what tasks may have alone
     parts, groups = (blocks, 1) if chained else _split(apart, -(-filters // group), total, rows * filters * WEIGHTS,
                                                        tiles * values * rows * INPUT)
-    # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them.
-    # Where not even three do, many, so that the weights, which are larger still, are transformed and read once.
-    chunk = CACHE // 2 // (values * (rows + 16) * lanes * item) // 3 * 3
-    chunk = max(1, min(max(chunk, 3) if rows < 200 else 24, 12 if rows < 200 else 24, -(-tiles // parts)))
+    # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them, or whole rows
+    # of tiles if some fit into three quarters of it. Where not even three tiles do, many, so that the weights, which
+    # are larger still, are transformed and read once.
+    each = values * (rows + 16) * lanes * item
+    chunk = max(1, min(_whole_rows(transposed or out_sizes, min(12, CACHE * 3 // 4 // each),
+                                   max(3, min(12, CACHE // 2 // each // 3 * 3))) if rows < 200 else 24,
+                       -(-tiles // parts)))
 
     def make():
         return planner.kernels.winograd.winograd(
@@ -131,6 +134,12 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
             transposed=bool(transposed))
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
+
+
+def _whole_rows(outputs, most, otherwise):
+    """Tiles at a time: rows of tiles, which share what they read, if `most` are enough for one with neighbours."""
+    columns = -(-outputs[2] // 4)
+    return most // columns * columns if 1 < columns <= most else otherwise
 
 
 def _split(tiles, groups, total, weights, inputs, least=200_000, threads=(2, 4, 8)):
@@ -223,7 +232,8 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place)
         weights=rows * taps * filters, sums=values * item, spill=0.05)
     most = -(-rows // row_groups)
     free = CACHE - min(CACHE // 2, values * most * width * item)
-    chunk = max(1, min(max(free // (values * (most + width) * lanes * item), 4), 12, -(-tiles // parts)))
+    chunk = max(4, min(12, free // (values * (most + width) * lanes * item)))
+    chunk = max(1, min(_whole_rows(g.outputs, min(8, chunk), chunk), -(-tiles // parts)))
 
     def make(partial):
         return planner.kernels.winograd.kernel_gradient(
