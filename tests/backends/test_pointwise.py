@@ -69,6 +69,16 @@ def test_blocks_that_no_cache_holds(shape, filters, large, monkeypatch):
           rng.standard_normal((*(1,) * rank, shape[-1], filters)).astype("f4"), attributes(rank))
 
 
+@pytest.mark.parametrize("channels, filters", [(640, 256), (257, 768), (300, 500)])
+@pytest.mark.parametrize("last", [True, False])
+def test_weights_that_fill_a_cache(channels, filters, last):
+    """Those that are a multiple of the tiles are put in order first."""
+    rng = np.random.default_rng(channels)
+    shape = (17, 5, channels) if last else (17, channels, 5)
+    check(rng.standard_normal(shape).astype("f4"), rng.standard_normal((1, channels, filters)).astype("f4"),
+          attributes(1, last=last))
+
+
 @pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),
                                                     ((16, 12, 10, 33), 64, 1), ((1, 17, 9, 40), 24, 1)])
 def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(shape, filters, stride):

@@ -239,7 +239,7 @@ def kernel_gradient(planner, node):
                                 gradient=gradient.part(k, g.groups), target=target, row=shape[-1], first=k * g.filters)
         planner.products[id(node)] *= g.groups
         return
-    if pointwise.applies_to_kernel(g, dtype, lanes):
+    if pointwise.applies_to_kernel(g, dtype, source, gradient, lanes):
         return pointwise.run_kernel_gradient(planner, g, source=source, gradient=gradient,
                                              target=planner.define(node.output))
     if _wide(g, source, gradient, lanes):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
-from .buffers import NOWHERE
-from .lowering_winograd import add_partial_sums, fits_chain, split_kernel_gradient
+import numpy as np
+
+from .buffers import NOWHERE, Buffer
+from .geometry import pack_rows
+from .lowering_winograd import CACHE, add_partial_sums, fits_chain, split_kernel_gradient
 
 LARGE = 32 << 20                # bytes of inputs and results, of which none is left in a cache for whoever comes next
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
@@ -32,13 +35,19 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
     macs, chained = count * channels * filters * g.groups, fits_chain(source, target)
     parts = 1 if chained else max(1, min(macs // TASK, -(-count // 16), 16))
     results, apart = (sizes, strides) if backward else (pixels, (1, 1, 1))
+    rows, wr = planner.kernels.pointwise.sweep_rows(), wc
+    if not backward and channels * filters * 4 > CACHE // 2 and filters % rows == g.groups - 1 == 0:
+        # Read in their order, as they come from afar: a row of weights in every line of a cache would be waited for.
+        packed = Buffer(channels * filters * 4)
+        pack_rows(planner, "float32", weights, packed, [np.arange(channels) * ws], filters, rows, wc)
+        weights, ws, wr = packed, rows, channels
 
     def make():
         return planner.kernels.pointwise.pointwise(
             source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
             parts=parts, pixels=pixels, steps=steps, results=results, apart=apart,
             x_plane=math.prod(pixels if backward else sizes) * lanes, groups=g.groups, channels=channels,
-            filters=filters, ws=ws, wc=wc, group=g.filters, relu=relu, past=not chained and results == pixels
+            filters=filters, ws=ws, wc=wc, wr=wr, group=g.filters, relu=relu, past=not chained and results == pixels
             and source.home.nbytes + target.home.nbytes >= LARGE)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
                 cost=macs * source.blocks * 0.3)
@@ -55,10 +64,21 @@ def _pixels(g, lanes):
         g.sizes, g.strides
 
 
-def applies_to_kernel(g, dtype, lanes) -> bool:
-    """Whether the gradient for the kernel goes this way: where channels or filters fill the lanes."""
-    return dtype == "float32" and math.prod(g.window) == g.groups == 1 and not any(map(any, g.padding)) \
-        and min(g.channels, g.filters) >= 4 and max(n / _filled(n, lanes) for n in (g.channels, g.filters)) >= 0.75
+def applies_to_kernel(g, dtype, source, gradient, lanes) -> bool:
+    """Whether the gradient for the kernel goes this way: where channels or filters fill the lanes, unless they are so
+    few, in a block that a cache holds, that tiles of sums over pixels do with less."""
+    if dtype != "float32" or math.prod(g.window) != 1 or g.groups != 1 or any(map(any, g.padding)) \
+            or min(g.channels, g.filters) < 4:
+        return False
+    full = max(n / _filled(n, lanes) for n in (g.channels, g.filters))
+    best = min(_transposing(g.channels, g.filters, lanes), _transposing(g.filters, g.channels, lanes))
+    large = source.block_bytes + gradient.block_bytes > CACHE
+    return full >= 0.75 and (large or best <= 1.25 * g.channels * g.filters)
+
+
+def _transposing(channels, rows, lanes):
+    """The cost of a pixel, if these channels are transposed."""
+    return _filled(channels, lanes) * (rows + 8)
 
 
 def _filled(n, lanes):
@@ -71,10 +91,8 @@ def run_kernel_gradient(planner, g, *, source, gradient, target):
     What is transposed, so that its channels lie in the lanes, is the input or the gradient: what costs less.
     """
     lanes, pixels = planner.kernels.lanes["float32"], math.prod(g.outputs)
-
-    def transposing(channels, rows):
-        return _filled(channels, lanes) * (rows + 8)
-    by_input = g.sizes != g.outputs or transposing(g.channels, g.filters) < transposing(g.filters, g.channels)
+    by_input = g.sizes != g.outputs \
+        or _transposing(g.channels, g.filters, lanes) < _transposing(g.filters, g.channels, lanes)
     x, rows_of, channels, rows = (source, gradient, g.channels, g.filters) if by_input else (
         gradient, source, g.filters, g.channels)
     outputs, steps, _, _ = _pixels(g, lanes)

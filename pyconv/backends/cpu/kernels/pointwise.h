@@ -13,7 +13,7 @@
 
 typedef struct {
     const float *x; long xs, xj;            /* step k's vectors: x + k * xs + j * xj */
-    const float *w; long ws, wc, steps;     /* its scalars: w + k * ws + c * wc */
+    const float *w; long ws, wc, wr, steps; /* its scalars: w + k * ws + c * wc; from tile to tile, wr for each row */
     float *y; long yc, yj, rows;            /* y + c * yc + j * yj */
     const float *bias, *ahead;              /* ahead: x of the next call, or NULL */
     float *panel;
@@ -38,7 +38,7 @@ static void sweep_##XB(const Sweep *p) { \
     float *panel = most > 0 ? p->panel : 0; \
     for (long r = 0, i = 0; r < p->rows; r += SWEEP_ROWS, i++) { \
         const long first = r < most ? r : most; \
-        const float *at = x, *w = p->w + first * wc, *ahead = p->ahead && i < 3 ? p->ahead + i * p->xj : 0; \
+        const float *at = x, *w = p->w + first * p->wr, *ahead = p->ahead && i < 3 ? p->ahead + i * p->xj : 0; \
         vf32 acc[SWEEP_ROWS][XB]; \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const vf32 b = (p->bias ? p->bias[first + c] : 0) - (vf32){0}; \

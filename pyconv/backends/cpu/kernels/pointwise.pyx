@@ -21,7 +21,7 @@ cdef extern from "pointwise.h" nogil:
         const float *x
         long xs, xj
         const float *w
-        long ws, wc, steps
+        long ws, wc, wr, steps
         float *y
         long yc, yj, rows
         const float *bias
@@ -47,7 +47,8 @@ cdef struct Pointwise:
     long apart[3]                    # how many there are from one of the former to the next
     long x_plane, y_plane            # from channel to channel
     long groups, channels, filters   # the latter two per group
-    long ws, wc, group               # weights: from channel to channel, from filter to filter, from group to group
+    long ws, wc, wr, group           # weights: from channel to channel, from filter to filter of a tile and, for each
+                                     # of a tile's filters, from tile to tile, from group to group
     long parts                       # tasks of a block
     int relu, past, spread
 
@@ -70,7 +71,7 @@ cdef void pointwise_task(const void *params, long task, const Context *context) 
     cdef long units = p.n[0] * p.n[1] * tiles // unit
     cdef long first = units * part // p.parts * unit, last = units * (part + 1) // p.parts * unit
     cdef Sweep t
-    t.xs, t.xj, t.ws, t.wc, t.steps = p.x_plane, p.xs[2], p.ws, p.wc, p.channels
+    t.xs, t.xj, t.ws, t.wc, t.wr, t.steps = p.x_plane, p.xs[2], p.ws, p.wc, p.wr, p.channels
     t.yc, t.yj, t.rows, t.relu, t.past = p.y_plane, p.apart[2] * LANES_F32, p.filters, p.relu, p.past
     t.panel = <float *>context.scratch
     for g in range(p.groups):
@@ -98,13 +99,14 @@ def sweep_rows():
 
 
 def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_plane, groups, channels, filters, ws,
-              wc, group, relu, past):
+              wc, wr, group, relu, past):
     """y = x * w (+ bias, relu) for a kernel of one tap; a task is a block, or one of `parts` of its pixels.
 
     pixels: results along each axis; steps: elements of x from one to the next; x_plane: from channel to channel. They
     may be spread among zeros, of `results` along each axis those `apart` from one to the next. channels, filters (at
     least as many as a tile has rows): per group. ws, wc, group: elements of w from channel to channel, from filter to
-    filter, and from group to group. past: the results go past the caches.
+    filter of a tile, and from group to group; wr: from tile to tile, over the filters of one. past: the results go
+    past the caches.
     """
     cdef Pointwise p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
@@ -112,7 +114,7 @@ def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_
         p.n[i], p.xs[i], p.m[i], p.apart[i] = pixels[i], steps[i], results[i], apart[i]
     p.x_plane, p.y_plane = x_plane, results[0] * results[1] * results[2] * LANES_F32
     p.spread = p.n[0] * p.n[1] * p.n[2] * LANES_F32 < p.y_plane
-    p.groups, p.channels, p.filters, p.ws, p.wc, p.group = groups, channels, filters, ws, wc, group
+    p.groups, p.channels, p.filters, p.ws, p.wc, p.wr, p.group = groups, channels, filters, ws, wc, wr, group
     p.parts, p.relu, p.past = parts, relu, past
     return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * MOST_PIXELS * LANES_F32 * 4, None)
 
