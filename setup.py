@@ -1,4 +1,5 @@
-"""Builds the CPU backend: the executor once, the kernels once per instruction set.
+"""Builds the CPU backend: the executor once, the kernels once per instruction set. The CUDA backend's kernels, which
+the user's machine compiles, go into a wheel without their comments.
 
 Environment variables:
   CC                 the compiler, GCC or Clang
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.modified import newer_group
 
 CPU = "pyconv/backends/cpu"
@@ -195,4 +197,17 @@ class Build(build_ext):
         super().copy_extensions_to_source()
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": Build})
+class Python(build_py):
+    """Leaves comments out of the CUDA sources, a third of their size; lines keep their numbers."""
+
+    def copy_file(self, infile, outfile, *args, **kwargs):
+        done = super().copy_file(infile, outfile, *args, **kwargs)
+        if str(infile).endswith(".cu"):
+            with open(infile, encoding="utf-8") as f:
+                text = re.sub(r"[ \t]*//.*", "", f.read())
+            with open(outfile, "w", encoding="utf-8") as f:
+                f.write(text)
+        return done
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": Build, "build_py": Python})

@@ -4,6 +4,7 @@ import importlib.metadata
 import pathlib
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -41,6 +42,20 @@ def test_installed_version():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("pyconv-nn is not installed here, only built in place")
     assert version == pyconv.__version__
+
+
+def test_cuda_sources_of_a_wheel_lack_nothing_but_comments(tmp_path):
+    subprocess.run([sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(tmp_path)], cwd=ROOT, check=True,
+                   capture_output=True)
+    sources = sorted((ROOT / "pyconv/backends/cuda/kernels").glob("*.cu"))
+    assert len(sources) > 10
+    for source in sources:
+        before = source.read_text("utf-8").splitlines()
+        after = (tmp_path / source.relative_to(ROOT)).read_text("utf-8").splitlines()
+        assert len(before) == len(after) and not any("//" in line for line in after)
+        for whole, kept in zip(before, after, strict=True):
+            assert whole == kept or re.fullmatch(r"\s*//[^\\]*", whole.removeprefix(kept)), whole
+            assert kept.count('"') % 2 == 0, whole          # no comment began within a string
 
 
 def test_the_core_needs_numpy_alone():
