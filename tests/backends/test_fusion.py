@@ -56,28 +56,48 @@ def test_sum_and_variance(shape, axes, keepdims, dtype):
             draw(shape, dtype))
 
 
+OPERATIONS = {
+    "add": ops.add, "subtract": ops.subtract, "multiply": ops.multiply,
+    "relu": lambda a, b: ops.relu(a), "sigmoid": lambda a, b: ops.sigmoid(a), "erf": lambda a, b: ops.erf(a),
+    "gate": lambda a, b: ops.where(a > 0, b, 0.0), "choose": lambda a, b: ops.where(a > 0, b, a)}
+
+
 def pattern(draw):
-    """A function of x, y and a row that is made of sums, differences, products and relu, some of them used twice."""
-    steps = draw(st.lists(st.tuples(st.sampled_from(["add", "subtract", "multiply", "relu", "gate"]), st.integers(0, 5),
+    """A function of x, y and a row, made of operations: most take the latest result, some results are used twice."""
+    steps = draw(st.lists(st.tuples(st.sampled_from([*OPERATIONS]), st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5]),
                                     st.integers(0, 5)), min_size=1, max_size=8))
     wanted = draw(st.sets(st.integers(0, 9), max_size=3))
 
     def function(x, y, row):
         values = [in_lanes(x), in_lanes(y), row]
         for op, i, j in steps:
-            a, b = values[-1 - i % len(values)], values[-1 - j % len(values)]
-            values.append(ops.relu(a) if op == "relu" else ops.where(a > 0, b, 0.0) if op == "gate"
-                          else getattr(ops, op)(a, b))
+            values.append(OPERATIONS[op](values[-1 - i % len(values)], values[-1 - j % len(values)]))
         made = [v + x for v in values[3:]]
         return [values[-1], ops.sum(made[-1], (0, 2, 3)), *(made[i % len(made)] for i in wanted)]
     return function
 
 
-@settings(max_examples=150)
+@settings(max_examples=250)
 @given(st.composite(pattern)(), st.sampled_from([1, 17, 32]), st.sampled_from([1, 3, 20]),
        st.sampled_from(["float32", "float64"]))
 def test_sums_differences_and_products_of_each_other(function, batch, size, dtype):
     compare(function, *(draw(shape, dtype, i) / 2 for i, shape in enumerate([(batch, 4, size, 5)] * 2 + [(5,)])))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("function", [
+    lambda x, y, z: x * y + z, lambda x, y, z: (x + y) * z, lambda x, y, z: (x + y) * (x * z),
+    lambda x, y, z: (x - y) * z, lambda x, y, z: (x - y) * z + x, lambda x, y, z: ops.relu((x - y) * z + x),
+    lambda x, y, z: ops.relu(x + y),
+    lambda x, y, z: y * ops.sigmoid(x), lambda x, y, z: ops.sigmoid(x) * y, lambda x, y, z: ops.erf(x * y),
+    lambda x, y, z: ops.where(x > 0, y, z), lambda x, y, z: ops.where(x > 0, y, 0.0),
+])
+def test_one_instruction_for_several_operations(function, dtype):
+    """Each on arrays of batches in lanes and of others, with operands for all samples, for one number, and for all."""
+    for batch in (3, 33):
+        x, y = draw((batch, 3, 2, 5), dtype), draw((batch, 3, 2, 5), dtype, 1)
+        for z in (draw(x.shape, dtype, 2), draw((5,), dtype, 2), draw((), dtype, 2)):
+            compare(lambda x, y, z: [function(in_lanes(x), y, z)], x - 1, y - 1, z - 1)
 
 
 @pytest.mark.parametrize("batch", [16, 37])

@@ -416,53 +416,58 @@ def sliced(chain, buffers):
     return Sliced(chain.shape[1 + chain.layout.order[0]], frozenset(map(id, buffers)))
 
 
+# Operations that become one with that which alone reads their result.
+MERGED = {("add", "relu"), ("subtract_multiply_add", "relu"), ("sigmoid", "multiply"), ("multiply", "erf")}
+
+
 def fused(chain) -> list:
     """The chain's instructions as (operation, result, operands), with some pairs of nodes made one.
 
     A product that is only added to something becomes `multiply_add`; sums and differences that are only factors become
-    part of the products; relu becomes part of what only it reads. The mask of relu's gradient becomes `gate`, and looks
-    at what relu read, so that relu itself is left out where only the mask needed it.
+    part of the products, and so on (`MERGED`). What a mask of positive numbers chooses between needs no mask: `choose`,
+    and `gate` for relu's gradient, which looks at what relu read, so that relu itself is left out where only the mask
+    needed it.
     """
     lines = [(n.op, n.output, list(n.inputs)) for n in chain.nodes]
     made = {id(out): (op, sources) for op, out, sources in lines}
     wanted = {*chain.stored, *(id(s.tensor) for s in chain.sums)}
 
-    def counted(lines):
-        uses = {}
-        for _, _, sources in lines:
+    def read(lines):
+        uses = {}               # id of a tensor -> the lines that read it
+        for k, (_, _, sources) in enumerate(lines):
             for t in sources:
-                uses[id(t)] = uses.get(id(t), 0) + 1
+                uses.setdefault(id(t), []).append(k)
         return uses
 
     def alive(lines):
-        uses = counted(lines)
+        uses = read(lines)
         kept = [line for line in lines if id(line[1]) in wanted or id(line[1]) in uses or line[0] == "check_finite"]
         return kept if len(kept) == len(lines) else alive(kept)
 
     def is_zero(tensor):
         return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
 
-    uses = counted(lines)
+    readers = read(lines)
     for k, (op, out, sources) in enumerate(lines):
-        if op == "where" and is_zero(sources[2]):
+        if op == "where":
             below, operands = made.get(id(sources[0]), (None, None))
             if below == "greater" and is_zero(operands[1]) and operands[0].dtype == sources[1].dtype:
                 x = operands[0]
+                if not is_zero(sources[2]):
+                    lines[k] = ("choose", out, [x, *sources[1:]])
+                    continue
                 if id(x) not in wanted and made.get(id(x), (None,))[0] == "relu":
                     (x,) = made[id(x)][1]
                 lines[k] = ("gate", out, [x, sources[1]])
         elif op == "add":
             for product, other in (sources, sources[::-1]):
                 below, operands = made.get(id(product), (None, None))
-                single = uses[id(product)] == 1 and id(product) not in wanted and product is not other
+                single = len(readers[id(product)]) == 1 and id(product) not in wanted and product is not other
                 if below == "multiply" and single:
                     lines[k] = ("multiply_add", out, [*operands, other])
                     break
     lines = alive(lines)
-    readers = {}
-    for k, (_, _, sources) in enumerate(lines):
-        for t in sources:
-            readers.setdefault(id(t), []).append(k)
+    readers = read(lines)
 
     def is_factor(k, tensor, products):
         op, _, sources = lines[k]
@@ -474,11 +479,18 @@ def fused(chain) -> list:
             for k in readers[id(out)]:
                 product, result, (a, b, *rest) = lines[k]
                 lines[k] = (f"{op}_{product}", result, [*terms, b if a is out else a, *rest])
-    for op, out, sources in list(lines):
-        if op in ("add", "subtract_multiply_add") and id(out) not in wanted and len(readers[id(out)]) == 1:
+    lines = alive(lines)
+    readers = read(lines)
+    for i in range(len(lines)):
+        op, out, sources = lines[i]
+        if id(out) not in wanted and len(readers.get(id(out), ())) == 1:
             (k,) = readers[id(out)]
-            if lines[k][0] == "relu":
-                lines[k] = (f"{op}_relu", lines[k][1], sources)
+            user, result, others = lines[k]
+            rest = [t for t in others if t is not out]
+            if (op, user) in MERGED:
+                lines[k] = (f"{op}_{user}", result, sources + rest)
+            elif (op, user) == ("multiply", "add_multiply") and others[2] is out:
+                lines[k] = ("add_multiply_multiply", result, rest + sources)
     return alive(lines)
 
 
