@@ -226,7 +226,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
         for i in range(p.loads):
             l = &p.load[i]
             if l.kind == 1:
-                if l.type == own and n % lanes == 0:
+                if l.type == own:           # beyond the last number it may read, and never uses, what comes next
                     registers[l.register] = <number *>(inputs[i] + at * sizeof(number))
                 else:
                     registers[l.register] = buffers + l.register * STRIP
@@ -234,7 +234,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
             elif l.kind == 2:
                 if not p.aligned:
                     read_strided(p, l, inputs[i], registers[l.register], at, n)
-                elif l.strides[p.dims - 1] == 1 and l.type == own and n % lanes == 0:
+                elif l.strides[p.dims - 1] == 1 and l.type == own:
                     registers[l.register] = <number *>(rows[i] + at * sizeof(number))
                 elif l.strides[p.dims - 1] > 0:
                     registers[l.register] = buffers + l.register * STRIP

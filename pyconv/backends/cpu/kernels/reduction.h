@@ -59,12 +59,18 @@ static void NAME(reduce_lanes)(const Axes *r, int op, const T *x, T *out, long n
 #undef TOP
 }
 
+/* The first n lanes of a vector, the others being those of `otherwise`. */
+INLINE V NAME(head)(const T *x, long n, V otherwise) {
+    const M kept = *(const M *)(first_bytes + VECTOR_BYTES - n * sizeof(T));
+    return (V)((kept & *(const M *)x) | (~kept & (M)otherwise));
+}
+
 /* One result: over the reduced axes, each position of which is `run` elements apart by `step`. With step 1 the sums
  * are kept per lane of a vector; only the first `valid` lanes count. */
 static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step, long valid) {
-    const T start = NAME(neutral)(op);
-    V acc = start - (V){0}, more[3] = {acc, acc, acc};
-    T rest = start;
+    const V start = NAME(neutral)(op) - (V){0};
+    V acc = start, more[3] = {start, start, start};
+    T rest = NAME(neutral)(op), a[LANES];
     long index[MAX_AXES] = {0};
     for (long k = 0; k < r->count; k++) {
         long i = 0;
@@ -74,13 +80,17 @@ static T NAME(reduce_run)(const Axes *r, int op, const T *x, long run, long step
                 more[j] = NAME(join)(op, more[j], *(const V *)(x + i + (j + 1) * LANES));
         }
         if (step == 1) for (; i + LANES <= run; i += LANES) acc = NAME(join)(op, acc, *(const V *)(x + i));
-        for (; i < run; i++) rest = NAME(join_scalar)(op, rest, x[i * step]);
+        if (step == 1 && i < run) acc = NAME(join)(op, acc, NAME(head)(x + i, run - i, start));
+        else for (; i < run; i++) rest = NAME(join_scalar)(op, rest, x[i * step]);
         x = NAME(next)(r, x, index, 0);
     }
-    T a[LANES];
-    *(V *)a = NAME(join)(op, NAME(join)(op, acc, more[0]), NAME(join)(op, more[1], more[2]));
-    for (long l = 0; l < valid; l++) rest = NAME(join_scalar)(op, rest, a[l]);
-    return rest;
+    acc = NAME(join)(op, NAME(join)(op, acc, more[0]), NAME(join)(op, more[1], more[2]));
+    if (valid < LANES) { *(V *)a = acc; acc = NAME(head)(a, valid, start); }
+    M turn;
+    for (int l = 0; l < LANES; l++) turn[l] = l;
+    _Pragma("GCC unroll 4") for (int half = LANES / 2; half; half /= 2)
+        acc = NAME(join)(op, acc, __builtin_shuffle(acc, turn + half));
+    return NAME(join_scalar)(op, rest, acc[0]);
 }
 
 #if FLOAT
@@ -145,11 +155,13 @@ static void NAME(moments_run)(const Axes *r, const T *x, long run, long step, T 
             const V d = *(const V *)(x + i) - m;
             acc += d * d;
         }
-        for (; i < run; i++) rest += (x[i * step] - m) * (x[i * step] - m);
+        if (step == 1 && i < run) {
+            const V d = NAME(head)(x + i, run - i, m - (V){0}) - m;
+            acc += d * d;
+        }
+        else for (; i < run; i++) rest += (x[i * step] - m) * (x[i * step] - m);
     }
-    T a[LANES];
-    *(V *)a = acc;
-    for (long l = 0; l < LANES; l++) rest += a[l];
+    rest += NAME(sum_lanes)(acc, LANES);
     *mean = m; *squares = rest;
 }
 

@@ -7,6 +7,9 @@ enum { REDUCE_SUM, REDUCE_MAX, REDUCE_MIN };
 enum { MAX_AXES = 8 };
 typedef struct { long shape[MAX_AXES], stride[MAX_AXES], count; int axes; } Axes;
 
+/* From n bytes before its middle on: a mask of the first n bytes of a vector. */
+static const unsigned char first_bytes[2 * VECTOR_BYTES] = {[0 ... VECTOR_BYTES - 1] = 255};
+
 #define FLOAT 1
 #define IS_NAN(v) ((v) != (v))
 #define LOWEST (-INFINITY)
