@@ -32,21 +32,24 @@ def execute(request):
 
 @st.composite
 def problems(draw):
-    """Shapes that Winograd's algorithm takes: rows of 3 or 5, as many or one, stride 1, a few groups, any padding
-    below the kernel."""
-    rank, size = draw(st.integers(1, 3)), draw(st.sampled_from([3, 5]))
-    depth = draw(st.integers(1, 3))
-    window = (depth, draw(st.sampled_from([1, size, size])), size)[-rank:]
+    """Shapes that Winograd's algorithm takes: rows of 3 to 5 taps, or of as many in the longest phase of a stride, as
+    many rows of taps or one, a few groups, any padding below the kernel."""
+    rank = draw(st.integers(1, 3))
+    strides = tuple(draw(st.sampled_from([1, 1, 2, 3])) for _ in range(3))
+    taps, flat = draw(st.sampled_from([3, 4, 5])), draw(st.sampled_from([False, False, True]))
+    rows, size = (taps * s - draw(st.integers(0, s - 1)) for s in strides[1:])
+    window = (draw(st.integers(1, 3)), 1 if flat else rows, size)[-rank:]
+    strides = strides[-rank:]
     padding = tuple((draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in window)
     least = [max(1, k - sum(p)) for k, p in zip(window, padding, strict=True)]
-    sizes = tuple(draw(st.integers(n, n + (3 if rank == 3 else 11))) for n in least)
+    sizes = tuple(draw(st.integers(n, n + (3 if rank == 3 else 11) * s)) for n, s in zip(least, strides, strict=True))
     # Now and then more than a tile of registers, a vector or a group of filters.
     channels, filters = (draw(st.integers(1, 9) | st.sampled_from([17, 35])) for _ in range(2))
     last = draw(st.booleans())
     batch = draw(st.integers(1, 40) if rank < 3 else st.integers(1, 20))
     groups = draw(st.sampled_from([1, 1, 2, 3]))
     x = (batch, *sizes, channels * groups) if last else (batch, channels * groups, *sizes)
-    attrs = dict(strides=(1,) * rank, padding=padding, dilation=(1,) * rank, groups=groups, channels_last=last)
+    attrs = dict(strides=strides, padding=padding, dilation=(1,) * rank, groups=groups, channels_last=last)
     return x, (*window, channels, filters * groups), attrs, draw(st.integers(0, 2**32 - 1))
 
 

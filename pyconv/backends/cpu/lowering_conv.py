@@ -184,7 +184,8 @@ def input_gradient(planner, node):
                       target=planner.define(node.output, layout), weights=planner.rep(kernel, None), axes=g.backward(),
                       sizes=g.outputs, outputs=g.sizes, results=g.groups, sharing=1, summed=g.filters)
         return
-    if g.groups <= GROUPS and use_winograd(g.alone(), grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
+    if g.groups <= GROUPS and g.strides == (1, 1, 1) \
+            and use_winograd(g.alone(), grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
         # The kernel turned around, from its last tap, with channels and filters exchanged.
         line, low = g.channels * all_filters, [k - 1 - p for k, (p, _) in zip(g.window, g.padding, strict=True)]
         options = dict(w_tap=-line, origin=(math.prod(g.window) - 1) * line, low=low)

@@ -30,20 +30,36 @@ def fits_chain(source, target) -> bool:
 
 def applies(g) -> bool:
     """Whether Winograd's algorithm can compute a convolution of this geometry."""
-    size = g.window[2]
-    return g.groups == 1 and size in (3, 5) and g.window[1] in (1, size) and g.strides == g.dilation == (1, 1, 1) \
-        and all(p < k for k, pair in zip(g.window, g.padding, strict=True) for p in pair)
+    rows, columns = (-(-k // s) for k, s in zip(g.window[1:], g.strides[1:], strict=True))
+    return g.groups == 1 and g.dilation == (1, 1, 1) and (g.window[1] == 1 or rows == columns) \
+        and columns in (3, 4, 5) and all(p < k for k, pair in zip(g.window, g.padding, strict=True) for p in pair)
+
+
+def _taps(g) -> int:
+    """Taps of a row of the kernel, or of its longest phase: with strides it is a sum over phases with stride 1."""
+    return -(-g.window[2] // g.strides[2])
+
+
+def _side(g) -> int:
+    """Results in a row of a tile."""
+    return 5 if _taps(g) == 4 else 4
+
+
+def _rows(g, channels) -> int:
+    """What is summed over: channels in all phases of all slices of the kernel."""
+    return channels * g.window[0] * g.strides[2] * (1 if g.window[1] == 1 else g.strides[1])
 
 
 def _values(g) -> int:
-    """Values of a transformed tile, which has 4 x 4 results, or 4 for kernels of one row."""
-    points = g.window[2] + 3
+    """Values of a transformed tile of 4 x 4 results, 5 x 5 with 4 taps; or of one row of them if the kernel has one."""
+    points = 6 if _taps(g) == 3 else 8
     return points if g.window[1] == 1 else points * points
 
 
 def _tiles(g, outputs, count):
     """Tiles of results of these sizes in `count` blocks or samples."""
-    return -(-outputs[1] // (1 if g.window[1] == 1 else 4)) * -(-outputs[2] // 4) * outputs[0] * count
+    side = _side(g)
+    return -(-outputs[1] // (1 if g.window[1] == 1 else side)) * -(-outputs[2] // side) * outputs[0] * count
 
 
 def _tiles_in_lanes(g, outputs, lanes):
@@ -53,7 +69,7 @@ def _tiles_in_lanes(g, outputs, lanes):
 def _note(planner, g, outputs):
     """Tell profiles how many operations the products of the tiles are."""
     planner.products[id(planner.nodes[planner.now])] = 2 * math.prod(
-        (_tiles(g, outputs, g.batch), _values(g), g.channels, g.window[0], g.filters))
+        (_tiles(g, outputs, g.batch), _values(g), _rows(g, g.channels), g.filters))
 
 
 def _chosen(dtype, fast, slow) -> bool:
@@ -65,14 +81,14 @@ def transposed_sizes(g):
     """What the tiles of the gradient for the input are tiles of by the transpose of the forward algorithm; None where
     that takes no fewer."""
     sizes = (g.sizes[0], *g.outputs[1:])
-    return sizes if g.window[1] > 1 and _tiles(g, sizes, 1) < 0.9 * _tiles(g, g.sizes, 1) else None
+    return sizes if g.window[1] > 1 and _taps(g) != 4 and _tiles(g, sizes, 1) < 0.9 * _tiles(g, g.sizes, 1) else None
 
 
 def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     """Whether a convolution, or its gradient for the input, goes this way; channels are read and filters computed."""
     if not applies(g):
         return False
-    rows, values = channels * g.window[0], _values(g)
+    rows, values = _rows(g, channels), _values(g)
     tiled = outputs == g.sizes and transposed_sizes(g) or outputs
     per_value = filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters
     fast = _tiles_in_lanes(g, tiled, lanes) * values * per_value + WEIGHTS * rows * filters
@@ -91,7 +107,7 @@ def kernel_cost(g, dtype, lanes) -> float:
 
 
 def _kernel_cost(g, lanes):
-    rows, wide = g.channels * g.window[0], -(-g.filters // lanes) * lanes
+    rows, wide = _rows(g, g.channels), -(-g.filters // lanes) * lanes
     return _tiles_in_lanes(g, g.outputs, lanes) * _values(g) * (rows * wide * 1.1 + INPUT * rows + GRADIENTS * wide) \
         + 16 * rows * wide
 
@@ -109,7 +125,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, relu=False, transposed=None):
     """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
-    rows, values, taps = channels * g.window[0], _values(g), g.window[1] * g.window[2]
+    rows, values, taps = _rows(g, channels), _values(g), g.window[1] * g.window[2]
     tiles = _tiles(g, transposed or out_sizes, blocks)
     _note(planner, g, transposed or out_sizes)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
@@ -121,7 +137,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     # of tiles if some fit into three quarters of it. Where not even three tiles do, many, so that the weights, which
     # are larger still, are transformed and read once.
     each = values * (rows + 16) * lanes * item
-    chunk = max(1, min(_whole_rows(transposed or out_sizes, min(12, CACHE * 3 // 4 // each),
+    chunk = max(1, min(_whole_rows(g, transposed or out_sizes, min(12, CACHE * 3 // 4 // each),
                                    max(3, min(12, CACHE // 2 // each // 3 * 3))) if rows < 200 else 24,
                        -(-tiles // parts)))
 
@@ -129,16 +145,16 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
         return planner.kernels.winograd.winograd(
             dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=blocks,
             parts=parts, groups=groups, group=group, chunk=chunk, channels=channels, filters=filters, window=g.window,
-            in_sizes=in_sizes, out_sizes=out_sizes, low=low, across_filters=across_filters, w_other=w_other,
-            w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
-            transposed=bool(transposed))
+            in_sizes=in_sizes, out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters,
+            w_other=w_other, w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin,
+            relu=relu, transposed=bool(transposed))
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
 
 
-def _whole_rows(outputs, most, otherwise):
+def _whole_rows(g, outputs, most, otherwise):
     """Tiles at a time: rows of tiles, which share what they read, if `most` are enough for one with neighbours."""
-    columns = -(-outputs[2] // 4)
+    columns = -(-outputs[2] // _side(g))
     return most // columns * columns if 1 < columns <= most else otherwise
 
 
@@ -162,7 +178,7 @@ def use_plain(g, dtype, lanes, prepared) -> bool:
 
     prepared: whether the kernel is transformed ahead of the runs.
     """
-    if not applies(g):
+    if not applies(g) or g.strides != (1, 1, 1) or _taps(g) == 4:
         return False
     products, of_inputs, of_weights = _plain_costs(g, lanes)
     vectors, rows = -(-g.filters // lanes), g.channels * g.window[0]
@@ -220,28 +236,28 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place):
     """Add the work of the gradient for the kernel: partial sums, then their sum (`place`: see add_partial_sums)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
-    rows, filters, values, taps = g.channels * g.window[0], g.filters, _values(g), g.window[1] * g.window[2]
+    rows, filters, values, taps = _rows(g, g.channels), g.filters, _values(g), math.prod(g.window) * g.channels
     tiles = _tiles(g, g.outputs, blocks)
     _note(planner, g, g.outputs)
 
     def cost(parts, row_groups, groups, wide):
         return tiles * values * (rows * wide + INPUT * rows * groups + GRADIENTS * wide * row_groups) \
-            + parts * rows * taps * wide * 4
+            + parts * taps * wide * 4
     parts, row_groups, width, chained = split_kernel_gradient(
         source, gradient, cost, rows=rows, most=tiles, filters=filters, lanes=lanes, item=item,
-        weights=rows * taps * filters, sums=values * item, spill=0.05)
+        weights=taps * filters, sums=values * item, spill=0.05)
     most = -(-rows // row_groups)
     free = CACHE - min(CACHE // 2, values * most * width * item)
-    chunk = max(4, min(12, free // (values * (most + width) * lanes * item)))
-    chunk = max(1, min(_whole_rows(g.outputs, min(8, chunk), chunk), -(-tiles // parts)))
+    chunk = max(4 if most >= 32 else 2, min(12, free // (values * (most + width) * lanes * item)))
+    chunk = max(1, min(_whole_rows(g, g.outputs, min(8, chunk), chunk), -(-tiles // parts)))
 
     def make(partial):
         return planner.kernels.winograd.kernel_gradient(
             dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
             row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, window=g.window,
-            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding])
+            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], strides=g.strides)
     add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
-                     chained=chained, taps=rows * taps, filters=filters, cost=tiles * values * rows * filters / 3,
+                     chained=chained, taps=taps, filters=filters, cost=tiles * values * rows * filters / 3,
                      **place)
 
 

@@ -1,12 +1,15 @@
 /* Winograd's transforms on whole vectors. Included once per element type with T, V, VI, LANES, NAME(x) defined.
  *
- * Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural networks, 2016), tiles of
- * 4 x 4 outputs. A kernel of 3 x 3 takes tiles of 6 x 6 inputs with the points 0, 1, -1, 2, -2 and infinity, one of
- * 5 x 5 tiles of 8 x 8 with 1/2 and -1/2 besides. A and G are powers of the points, cut to the sizes, G divided by
- * the products of their differences. The gradient for the kernel is the same form read from its end:
- * G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 and 1 x 5, the rows are left as they are.
+ * Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural networks, 2016). A kernel
+ * of 3 x 3 takes tiles of 6 x 6 inputs with the points 0, 1, -1, 2, -2 and infinity, those of 4 x 4 and 5 x 5 tiles of
+ * 8 x 8 with 1/2 and -1/2 besides; a tile has 4 x 4 outputs, 5 x 5 with 4 taps. A and G are powers of the points, cut
+ * to the sizes, G divided by the products of their differences. The gradient for the kernel is the same form read from
+ * its end: G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 to 1 x 5, the rows are left as they are.
  *
- * `points`: 6 or 8; `lines`: as many, or 1. Both are constants where functions are inlined, so that loops unroll. */
+ * `taps`: 3, 4 or 5; `points`: 6 or 8; `lines`: as many, or 1. All are constants where functions are
+ * inlined, so that loops unroll. */
+#define POINTS(taps) (8 - 2 * ((taps) == 3))
+#define SIDE(taps) (4 + ((taps) == 4))
 
 #define AT(p, i) (*(const V *)((p) + (i)))
 #define APART static __attribute__((noinline)) void
@@ -14,23 +17,19 @@
 /* The sizes as constants, and apart from each other, so that none spills registers for another. */
 #  define UNROLL _Pragma("GCC unroll 8")
 #  define SIZED INLINE void
-#  define SQUARES(MAKE) MAKE(6, 6) MAKE(8, 8)
-#  define SIZES(MAKE) MAKE(1, 6) MAKE(1, 8) SQUARES(MAKE)
-#  define BY_SQUARE(name, points, lines, ...) \
-    do { if (points == 6) NAME(name##_6_6)(__VA_ARGS__); else NAME(name##_8_8)(__VA_ARGS__); } while (0)
-#  define BY_SIZE(name, points, lines, ...) \
-    do { \
-        if (lines > 1) BY_SQUARE(name, points, lines, __VA_ARGS__); \
-        else if (points == 6) NAME(name##_1_6)(__VA_ARGS__); \
-        else NAME(name##_1_8)(__VA_ARGS__); \
-    } while (0)
+#  define SQUARES(MAKE) MAKE(6, 3) MAKE(8, 5)
+#  define SIZES(MAKE) MAKE(1, 3) MAKE(1, 4) MAKE(1, 5) MAKE(8, 4) SQUARES(MAKE)
+#  define BY_SQUARE(name, taps, lines, ...) (taps == 3 ? NAME(name##_6_3) : NAME(name##_8_5))(__VA_ARGS__)
+#  define BY_SIZE(name, taps, lines, ...) \
+    (lines > 1 ? taps == 3 ? NAME(name##_6_3) : taps == 4 ? NAME(name##_8_4) : NAME(name##_8_5) \
+               : taps == 3 ? NAME(name##_1_3) : taps == 4 ? NAME(name##_1_4) : NAME(name##_1_5))(__VA_ARGS__)
 #else
 /* float64 goes this way only when it is asked to: one function for all sizes, and a tenth of the code. */
 #  define UNROLL _Pragma("GCC unroll 1")
 #  define SIZED APART
 #  define SQUARES(MAKE)
 #  define SIZES(MAKE)
-#  define BY_SIZE(name, points, lines, ...) NAME(name)(points, lines, __VA_ARGS__)
+#  define BY_SIZE(name, taps, lines, ...) NAME(name)(taps, lines, __VA_ARGS__)
 #  define BY_SQUARE BY_SIZE
 #endif
 
@@ -78,124 +77,135 @@ INLINE void NAME(column_part)(int points, int lines, int part, const T *const *r
 
 /* B' d B of n tiles side by side, from column x on: value k of tile t goes to out + k * step + t * tile. Two lines of
  * values at a time, so that the columns that a tile shares with the next one stay in registers. ahead: as below. */
-SIZED NAME(input_run)(int points, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
+SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
                             long step, long tile, long ahead) {
+    const int points = POINTS(taps), side = SIDE(taps);
     V p[8], q[8];
     const int parts = lines == 1 ? 1 : points / 2 + 1;
     UNROLL for (int part = 0; part < parts; part++) {
         T *to = out + (part ? 2 * part - 1 : 0) * points * step;
-        UNROLL for (int j = 0; j < points - 4; j++)
+        UNROLL for (int j = 0; j < points - side; j++)
             NAME(column_part)(points, lines, part, rows, pixel, x + j, w, p + j, q + j);
-        for (long t = 0, at = x; t < n; t++, at += 4, to += tile) {
+        for (long t = 0, at = x; t < n; t++, at += side, to += tile) {
             if (part == 0 && ahead)
-                for (int i = lines == 1 ? 0 : points - 4; i < lines; i++)
-                    UNROLL for (int j = points - 4; j < points; j++)
+                for (int i = lines == 1 ? 0 : points - side; i < lines; i++)
+                    UNROLL for (int j = points - side; j < points; j++)
                         __builtin_prefetch(rows[i] + ahead + (at + j) * pixel);
-            UNROLL for (int j = points - 4; j < points; j++)
+            UNROLL for (int j = points - side; j < points; j++)
                 NAME(column_part)(points, lines, part, rows, pixel, at + j, w, p + j, q + j);
             NAME(input_line)(points, p, to, step);
             if (part && 2 * part < points) NAME(input_line)(points, q, to + points * step, step);
-            UNROLL for (int j = 0; j < points - 4; j++) p[j] = p[j + 4], q[j] = q[j + 4];
+            UNROLL for (int j = 0; j < points - side; j++) p[j] = p[j + side], q[j] = q[j + side];
         }
     }
 }
 
-#define INPUT(lines, points) \
-APART NAME(input_run_##lines##_##points)(const T *const *rows, long pixel, long w, long x, long n, T *out, long step, \
+#define INPUT(lines, taps) \
+APART NAME(input_run_##lines##_##taps)(const T *const *rows, long pixel, long w, long x, long n, T *out, long step, \
                                          long tile, long ahead) { \
-    NAME(input_run)(points, lines, rows, pixel, w, x, n, out, step, tile, ahead); \
+    NAME(input_run)(taps, lines, rows, pixel, w, x, n, out, step, tile, ahead); \
 }
 SIZES(INPUT)
 #undef INPUT
 
-/* B' d B of n tiles side by side in a plane of h x w pixels, `pixel` elements apart, with samples, or channels side by
- * side, in the lanes; the first one has its corner at (y, x). Outside of the plane, and everywhere if it is NULL, it
- * reads `zeros`, a row of them. ahead: elements from here to where later tiles lie, of which those pixels are asked for
- * that no tile has before; 0: none. */
-static void NAME(input_tiles)(int points, int lines, const T *plane, const T *zeros, long pixel, long h, long w, long y,
-                              long x, long n, T *out, long step, long tile, long ahead) {
+/* B' d B of n tiles side by side, with samples, or channels side by side, in the lanes; the first one has its corner at
+ * (y, x) of a plane, of which it takes each dy-th row and dx-th column. Outside of the plane, and everywhere if it is
+ * NULL, it reads `zeros`, a row of them. ahead: elements from here to where later tiles lie, of which those pixels are
+ * asked for that no tile has before; 0: none. */
+static void NAME(input_tiles)(int taps, int lines, const T *plane, const T *zeros, const Planes *p, long y, long x,
+                              long n, T *out, long step, long tile, long ahead) {
     const T *rows[8];
-    for (int i = 0; i < lines; i++) rows[i] = plane && y + i >= 0 && y + i < h ? plane + (y + i) * w * pixel : zeros;
-    BY_SIZE(input_run, points, lines, rows, pixel, w, x, n, out, step, tile, ahead);
+    const long phase = p->dx == 1 ? 0 : (x + 64 * p->dx) % p->dx, line = p->w * p->pixel;
+    for (int i = 0; i < lines; i++, y += p->dy)
+        rows[i] = plane && y >= 0 && y < p->h ? plane + y * line + phase * p->pixel : zeros;
+    BY_SIZE(input_run, taps, lines, rows, p->dx * p->pixel, p->dx == 1 ? p->w : (p->w - phase + p->dx - 1) / p->dx,
+            p->dx == 1 ? x : (x - phase) / p->dx, n, out, step, tile, ahead);
 }
 
 /* A line of A' m. */
-INLINE void NAME(output_line)(int points, const V *m, V *o) {
+INLINE void NAME(output_line)(int taps, const V *m, V *o) {
+    const int points = POINTS(taps), side = SIDE(taps);
     const V p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], u = m[3] - m[4];
-    o[0] = m[0] + p + r, o[1] = q + 2 * u, o[2] = p + 4 * r, o[3] = q + 8 * u + m[points - 1];
-    if (points == 6) return;
+    o[0] = m[0] + p + r, o[1] = q + 2 * u, o[2] = p + 4 * r, o[3] = q + 8 * u;
+    if (taps == 4) o[4] = p + 16 * r;
+    o[side - 1] += m[points - 1];
+    if (taps == 3) return;
     const V s = m[5] + m[6], v = m[5] - m[6];
     o[0] += s, o[1] += (T)0.5 * v, o[2] += (T)0.25 * s, o[3] += (T)0.125 * v;
+    if (taps == 4) o[4] += (T)0.0625 * s;
 }
 
 /* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
  * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. */
-SIZED NAME(output_run)(int points, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
+SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
                              long pixel, long n) {
-    const int rows = lines == 1 ? 1 : 4, one = lines == 1 ? 1 : points + 1;
-    for (; n > 0; n--, m += tile, y += 4 * pixel) {
-        V z[8][4], line[8], o[4];
+    const int points = POINTS(taps), side = SIDE(taps), rows = lines == 1 ? 1 : side;
+    const int one = lines == 1 ? 1 : points + 1;
+    for (; n > 0; n--, m += tile, y += side * pixel) {
+        V z[8][5], line[8], o[5];
         UNROLL for (int i = 0; i < lines; i++) {
             UNROLL for (int j = 0; j < points; j++) {
                 line[j] = AT(m, (i * points + j) * step);
                 if (i * points + j == one) line[j] += bias;
             }
-            NAME(output_line)(points, line, z[i]);
+            NAME(output_line)(taps, line, z[i]);
         }
-        UNROLL for (int j = 0; j < 4; j++) {
+        UNROLL for (int j = 0; j < side; j++) {
             UNROLL for (int i = 0; i < lines; i++) line[i] = z[i][j];
             if (lines == 1) o[0] = line[0];
-            else NAME(output_line)(points, line, o);
+            else NAME(output_line)(taps, line, o);
             if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
             UNROLL for (int i = 0; i < rows; i++) *(V *)(y + i * row + j * pixel) = o[i];
         }
     }
 }
 
-#define OUTPUT(lines, points) \
-APART NAME(output_run_##lines##_##points)(const T *m, long step, long tile, V bias, int relu, T *y, long row, \
+#define OUTPUT(lines, taps) \
+APART NAME(output_run_##lines##_##taps)(const T *m, long step, long tile, V bias, int relu, T *y, long row, \
                                           long pixel, long n) { \
-    NAME(output_run)(points, lines, m, step, tile, bias, relu, y, row, pixel, n); \
+    NAME(output_run)(taps, lines, m, step, tile, bias, relu, y, row, pixel, n); \
 }
 SIZES(OUTPUT)
 #undef OUTPUT
 
 /* The same, with samples in the lanes, for tiles of which rows x cols outputs altogether lie inside of a plane. ahead:
  * elements to where later outputs go, whose places are asked for; 0: none. */
-static void NAME(output_tiles)(int points, int lines, const T *m, long step, T bias, int relu, T *y, long row,
+static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bias, int relu, T *y, long row,
                                long rows, long cols, long n, long ahead) {
-    const long height = lines == 1 ? 1 : 4, whole = rows < height ? 0 : cols < 4 * n ? cols / 4 : n;
+    const long side = SIDE(taps), height = lines == 1 ? 1 : side;
+    const long whole = rows < height ? 0 : cols < side * n ? cols / side : n;
     const V b = bias - (V){0};
-    T part[16 * LANES];
+    T part[25 * LANES];
     if (rows > height) rows = height;
-    if (cols > 4 * n) cols = 4 * n;
+    if (cols > side * n) cols = side * n;
     if (ahead)
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < cols; j++) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
-    BY_SIZE(output_run, points, lines, m, step, LANES, b, relu, y, row, LANES, whole);
+    BY_SIZE(output_run, taps, lines, m, step, LANES, b, relu, y, row, LANES, whole);
     for (long t = whole; t < n; t++) {
-        BY_SIZE(output_run, points, lines, m + t * LANES, step, LANES, b, relu, part, 4 * LANES, LANES, 1);
+        BY_SIZE(output_run, taps, lines, m + t * LANES, step, LANES, b, relu, part, side * LANES, LANES, 1);
         for (long i = 0; i < rows; i++)
-            for (long j = 4 * t; j < cols && j < 4 * t + 4; j++)
-                *(V *)(y + i * row + j * LANES) = AT(part, (4 * i + j - 4 * t) * LANES);
+            for (long j = side * t; j < cols && j < side * t + side; j++)
+                *(V *)(y + i * row + j * LANES) = AT(part, (side * i + j - side * t) * LANES);
     }
 }
 
 /* The outputs of a tile for LANES filters side by side, of which `lanes` count; bias: NULL or one number each; other:
  * NULL, or like y, to be added. */
-static void NAME(output_tile_plain)(int points, int lines, const T *m, long step, const T *bias, const T *other,
+static void NAME(output_tile_plain)(int taps, int lines, const T *m, long step, const T *bias, const T *other,
                                     int relu, T *y, long row, long pixel, long rows, long cols, long lanes) {
+    const long side = SIDE(taps), height = lines == 1 ? 1 : side;
     const V b = bias ? AT(bias, 0) : (V){0};
-    const int whole = rows >= (lines == 1 ? 1 : 4) && cols >= 4 && lanes == LANES && !other;
-    T part[16 * LANES];
-    if (rows > (lines == 1 ? 1 : 4)) rows = lines == 1 ? 1 : 4;
-    if (cols > 4) cols = 4;
-    BY_SIZE(output_run, points, lines, m, step, 0, b, relu && !other, whole ? y : part, whole ? row : 4 * LANES,
+    const int whole = rows >= height && cols >= side && lanes == LANES && !other;
+    T part[25 * LANES];
+    if (rows > height) rows = height;
+    if (cols > side) cols = side;
+    BY_SIZE(output_run, taps, lines, m, step, 0, b, relu && !other, whole ? y : part, whole ? row : side * LANES,
             whole ? pixel : LANES, 1);
     if (!whole)
         for (long i = 0; i < rows; i++)
             for (long j = 0; j < cols; j++) {
-                V v = AT(part, (4 * i + j) * LANES);
+                V v = AT(part, (side * i + j) * LANES);
                 if (other) v += AT(other, i * row + j * pixel);
                 if (other && relu) v = (V)((VI)v & ~(v <= 0));
                 if (lanes == LANES) *(V *)(y + i * row + j * pixel) = v;
@@ -207,16 +217,19 @@ static void NAME(output_tile_plain)(int points, int lines, const T *m, long step
 }
 
 /* G's divisors. */
-#define DIVISORS const T c0 = points == 6 ? (T)1 / 4 : 1, c1 = points == 6 ? -(T)1 / 6 : -(T)2 / 9, \
-    c2 = points == 6 ? (T)1 / 24 : (T)1 / 90, c3 = (T)32 / 45
+#define DIVISORS const T c0 = taps == 3 ? (T)1 / 4 : 1, c1 = taps == 3 ? -(T)1 / 6 : -(T)2 / 9, \
+    c2 = taps == 3 ? (T)1 / 24 : (T)1 / 90, c3 = (T)32 / 45
 
-/* A line of G g: 3 values to 6, or 5 to 8. */
-INLINE void NAME(weights_line)(int points, const V *g, V *o) {
+/* A line of G g: 3 values to 6, or 4 or 5 to 8. */
+INLINE void NAME(weights_line)(int taps, const V *g, V *o) {
+    const int points = POINTS(taps);
     DIVISORS;
     V even = g[0] + g[2], odd = g[1], wide = g[0] + 4 * g[2], tilt = 2 * g[1];
-    if (points == 8) {
-        const V near = g[0] + (T)0.25 * g[2] + (T)0.0625 * g[4], slope = (T)0.5 * g[1] + (T)0.125 * g[3];
-        even += g[4], odd += g[3], wide += 16 * g[4], tilt += 8 * g[3];
+    if (taps > 3) {
+        V near = g[0] + (T)0.25 * g[2];
+        const V slope = (T)0.5 * g[1] + (T)0.125 * g[3];
+        odd += g[3], tilt += 8 * g[3];
+        if (taps == 5) even += g[4], wide += 16 * g[4], near += (T)0.0625 * g[4];
         o[5] = c3 * (near + slope);
         o[6] = c3 * (near - slope);
     }
@@ -225,77 +238,84 @@ INLINE void NAME(weights_line)(int points, const V *g, V *o) {
     o[2] = c1 * (even - odd);
     o[3] = c2 * (wide + tilt);
     o[4] = c2 * (wide - tilt);
-    o[points - 1] = g[points - 4];
+    o[points - 1] = g[taps - 1];
 }
 
 /* G g G' of LANES kernels that lie side by side: `step` elements from tap to tap in a row, `line` from row to row.
  * Value k of all of them goes to out + k * to. */
-SIZED NAME(weights_square)(int points, int lines, const T *g, long line, long step, T *out, long to) {
+SIZED NAME(weights_square)(int taps, int lines, const T *g, long line, long step, T *out, long to) {
+    const int points = POINTS(taps);
     V part[5][8], in[5], o[8];
-    const int taps = points - 3;
     UNROLL for (int c = 0; c < taps; c++) {
         UNROLL for (int k = 0; k < taps; k++) if (k == 0 || lines > 1) in[k] = AT(g, k * line + c * step);
         if (lines == 1) part[c][0] = in[0];
-        else NAME(weights_line)(points, in, part[c]);
+        else NAME(weights_line)(taps, in, part[c]);
     }
     UNROLL for (int i = 0; i < lines; i++) {
         UNROLL for (int c = 0; c < taps; c++) in[c] = part[c][i];
-        NAME(weights_line)(points, in, o);
+        NAME(weights_line)(taps, in, o);
         UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * to) = o[j];
     }
 }
 
-#define WEIGHTS(lines, points) \
-APART NAME(weights_square_##lines##_##points)(const T *g, long line, long step, T *out, long to) { \
-    NAME(weights_square)(points, lines, g, line, step, out, to); \
+#define WEIGHTS(lines, taps) \
+APART NAME(weights_square_##lines##_##taps)(const T *g, long line, long step, T *out, long to) { \
+    NAME(weights_square)(taps, lines, g, line, step, out, to); \
 }
 SIZES(WEIGHTS)
 #undef WEIGHTS
 
-INLINE void NAME(weights)(int points, int lines, const T *g, long line, long step, T *out, long to) {
-    BY_SIZE(weights_square, points, lines, g, line, step, out, to);
+INLINE void NAME(weights)(int taps, int lines, const T *g, long line, long step, T *out, long to) {
+    BY_SIZE(weights_square, taps, lines, g, line, step, out, to);
 }
 
-/* A line of A g: 4 gradients to the values of all points. */
-INLINE void NAME(gradient_line)(int points, const V *g, V *o) {
-    const V even = g[0] + g[2], odd = g[1] + g[3], wide = g[0] + 4 * g[2], tilt = 2 * g[1] + 8 * g[3];
-    o[0] = g[0], o[1] = even + odd, o[2] = even - odd, o[3] = wide + tilt, o[4] = wide - tilt, o[points - 1] = g[3];
-    if (points == 8) {
-        const V near = g[0] + (T)0.25 * g[2], slope = (T)0.5 * g[1] + (T)0.125 * g[3];
+/* A line of A g: 4 or 5 gradients to the values of all points. */
+INLINE void NAME(gradient_line)(int taps, const V *g, V *o) {
+    const int points = POINTS(taps), side = SIDE(taps);
+    V even = g[0] + g[2], wide = g[0] + 4 * g[2];
+    const V odd = g[1] + g[3], tilt = 2 * g[1] + 8 * g[3];
+    if (taps == 4) even += g[4], wide += 16 * g[4];
+    o[0] = g[0], o[1] = even + odd, o[2] = even - odd, o[3] = wide + tilt, o[4] = wide - tilt;
+    o[points - 1] = g[side - 1];
+    if (taps > 3) {
+        V near = g[0] + (T)0.25 * g[2];
+        const V slope = (T)0.5 * g[1] + (T)0.125 * g[3];
+        if (taps == 4) near += (T)0.0625 * g[4];
         o[5] = near + slope, o[6] = near - slope;
     }
 }
 
 /* For the gradient for the input where that has more tiles than the results: the transpose of all. A g A' of a tile of
  * gradients, rows x cols of which are there, `row` elements from row to row; value k goes to out + k * step. */
-SIZED NAME(spread_square)(int points, int lines, const T *g, long row, T *out, long step) {
-    V z[4][8], in[4], o[8];
+SIZED NAME(spread_square)(int taps, int lines, const T *g, long row, T *out, long step) {
+    const int points = POINTS(taps);
+    V z[4][8], in[5], o[8];
     UNROLL for (int x = 0; x < 4; x++) {
         UNROLL for (int y = 0; y < 4; y++) in[y] = AT(g, y * row + x * LANES);
-        NAME(gradient_line)(points, in, z[x]);
+        NAME(gradient_line)(taps, in, z[x]);
     }
     UNROLL for (int i = 0; i < points; i++) {
         UNROLL for (int x = 0; x < 4; x++) in[x] = z[x][i];
-        NAME(gradient_line)(points, in, o);
+        NAME(gradient_line)(taps, in, o);
         UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
     }
 }
 
-#define SPREAD(lines, points) \
-APART NAME(spread_square_##lines##_##points)(const T *g, long row, T *out, long step) { \
-    NAME(spread_square)(points, lines, g, row, out, step); \
+#define SPREAD(lines, taps) \
+APART NAME(spread_square_##lines##_##taps)(const T *g, long row, T *out, long step) { \
+    NAME(spread_square)(taps, lines, g, row, out, step); \
 }
 SQUARES(SPREAD)
 #undef SPREAD
 
-static void NAME(spread_tile)(int points, const T *g, long row, long rows, long cols, T *out, long step) {
+static void NAME(spread_tile)(int taps, const T *g, long row, long rows, long cols, T *out, long step) {
     T tile[16 * LANES];
     if (!g || rows < 4 || cols < 4) {
         for (int i = 0; i < 16; i++)
             *(V *)(tile + i * LANES) = g && i / 4 < rows && i % 4 < cols ? AT(g, i / 4 * row + i % 4 * LANES) : (V){0};
         g = tile, row = 4 * LANES;
     }
-    BY_SQUARE(spread_square, points, points, g, row, out, step);
+    BY_SQUARE(spread_square, taps, 0, g, row, out, step);
 }
 
 /* A line of B m. */
@@ -316,8 +336,9 @@ INLINE void NAME(gather_line)(int points, const V *m, V *d) {
 }
 
 /* B m B' of a tile, value k at m + k * step, added to the pixels from (y, x) on that lie inside of a plane of h x w. */
-SIZED NAME(gather_square)(int points, int lines, const T *m, long step, T *plane, long h, long w, long y,
+SIZED NAME(gather_square)(int taps, int lines, const T *m, long step, T *plane, long h, long w, long y,
                           long x) {
+    const int points = POINTS(taps);
     V z[8][8], in[8], o[8];
     const long left = x < 0 ? -x : 0, right = w - x < points ? w - x : points;
     UNROLL for (int j = 0; j < points; j++) {
@@ -333,37 +354,39 @@ SIZED NAME(gather_square)(int points, int lines, const T *m, long step, T *plane
     }
 }
 
-#define GATHER(lines, points) \
-APART NAME(gather_square_##lines##_##points)(const T *m, long step, T *plane, long h, long w, long y, long x) { \
-    NAME(gather_square)(points, lines, m, step, plane, h, w, y, x); \
+#define GATHER(lines, taps) \
+APART NAME(gather_square_##lines##_##taps)(const T *m, long step, T *plane, long h, long w, long y, long x) { \
+    NAME(gather_square)(taps, lines, m, step, plane, h, w, y, x); \
 }
 SQUARES(GATHER)
 #undef GATHER
 
-static void NAME(gather_tile)(int points, const T *m, long step, T *plane, long h, long w, long y, long x) {
-    BY_SQUARE(gather_square, points, points, m, step, plane, h, w, y, x);
+static void NAME(gather_tile)(int taps, const T *m, long step, T *plane, long h, long w, long y, long x) {
+    BY_SQUARE(gather_square, taps, 0, m, step, plane, h, w, y, x);
 }
 
 /* A g A' of the gradients g[pixel][sample][filter] of a tile: value k of sample l goes to out + k * step + l * line. */
-SIZED NAME(gradient_square)(int points, int lines, const T *g, T *out, long step, long line) {
-    V z[4][8], in[4], o[8];
+SIZED NAME(gradient_square)(int taps, int lines, const T *g, T *out, long step, long line) {
+    const int points = POINTS(taps), side = SIDE(taps);
+    V z[5][8], in[5], o[8];
     for (long l = 0; l < LANES; l++, g += LANES, out += line) {
-        UNROLL for (int x = 0; x < 4; x++) {
-            UNROLL for (int y = 0; y < 4; y++) if (y == 0 || lines > 1) in[y] = AT(g, (4 * y + x) * LANES * LANES);
+        UNROLL for (int x = 0; x < side; x++) {
+            UNROLL for (int y = 0; y < side; y++)
+                if (y == 0 || lines > 1) in[y] = AT(g, (side * y + x) * LANES * LANES);
             if (lines == 1) z[x][0] = in[0];
-            else NAME(gradient_line)(points, in, z[x]);
+            else NAME(gradient_line)(taps, in, z[x]);
         }
         UNROLL for (int i = 0; i < lines; i++) {
-            UNROLL for (int x = 0; x < 4; x++) in[x] = z[x][i];
-            NAME(gradient_line)(points, in, o);
+            UNROLL for (int x = 0; x < side; x++) in[x] = z[x][i];
+            NAME(gradient_line)(taps, in, o);
             UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
         }
     }
 }
 
-#define GRADIENT(lines, points) \
-APART NAME(gradient_square_##lines##_##points)(const T *g, T *out, long step, long line) { \
-    NAME(gradient_square)(points, lines, g, out, step, line); \
+#define GRADIENT(lines, taps) \
+APART NAME(gradient_square_##lines##_##taps)(const T *g, T *out, long step, long line) { \
+    NAME(gradient_square)(taps, lines, g, out, step, line); \
 }
 SIZES(GRADIENT)
 #undef GRADIENT
@@ -372,64 +395,71 @@ SIZES(GRADIENT)
  * of sample l goes to out + k * step + l * line. rows, cols: how many of the tile's gradients there are, `row` elements
  * from row to row; the others count as zeros. filters: how many filters; the other lanes may hold anything. ahead:
  * elements to the gradients of a later call, which are asked for; 0: none. */
-static void NAME(gradient_tile)(int points, int lines, const T *g, long plane, long row, long rows, long cols,
+static void NAME(gradient_tile)(int taps, int lines, const T *g, long plane, long row, long rows, long cols,
                                 long filters, T *out, long step, long line, long ahead) {
-    T turned[16 * LANES * LANES];               /* [pixel][sample][filter] */
-    for (long y = 0; y < (lines == 1 ? 1 : 4); y++)
-        for (long x = 0; x < 4; x++) {
-            T *to = turned + (4 * y + x) * LANES * LANES;
+    const int side = SIDE(taps);
+    T turned[25 * LANES * LANES];               /* [pixel][sample][filter] */
+    for (long y = 0; y < (lines == 1 ? 1 : side); y++)
+        for (long x = 0; x < side; x++) {
+            T *to = turned + (side * y + x) * LANES * LANES;
             if (y < rows && x < cols) NAME(transposed)(g + y * row + x * LANES, plane, filters, to, LANES, ahead);
             else for (int f = 0; f < LANES; f++) *(V *)(to + f * LANES) = (V){0};
         }
-    BY_SIZE(gradient_square, points, lines, turned, out, step, line);
+    BY_SIZE(gradient_square, taps, lines, turned, out, step, line);
 }
 
 /* A line of G' p. */
-INLINE void NAME(back_line)(int points, const V *p, V *o) {
+INLINE void NAME(back_line)(int taps, const V *p, V *o) {
+    const int points = POINTS(taps);
     DIVISORS;
     const V a = c1 * (p[1] + p[2]), b = c1 * (p[1] - p[2]), c = c2 * (p[3] + p[4]), d = c2 * (p[3] - p[4]);
     o[0] = c0 * p[0] + a + c, o[1] = b + 2 * d, o[2] = a + 4 * c;
-    if (points == 8) {
+    if (taps > 3) {
         const V e = c3 * (p[5] + p[6]), f = c3 * (p[5] - p[6]);
         o[0] += e, o[1] += (T)0.5 * f, o[2] += (T)0.25 * e;
-        o[3] = b + 8 * d + (T)0.125 * f, o[4] = a + 16 * c + (T)0.0625 * e;
+        o[3] = b + 8 * d + (T)0.125 * f;
+        if (taps == 5) o[4] = a + 16 * c + (T)0.0625 * e;
     }
-    o[points - 4] += p[points - 1];
+    o[taps - 1] += p[points - 1];
 }
 
-/* G' p G: value k at p + k * step, to taps that are `to` elements apart. (Once per task: no need to unroll it all.) */
-SIZED NAME(back_square)(int points, int lines, const T *p, long step, T *out, long to) {
-    V z[8][5], in[8], o[5];
-    const int taps = points - 3, rows = lines == 1 ? 1 : taps;
+/* Where taps go: `line` elements from row to row, `tap` within one; rows x cols of them are there. */
+typedef struct { T *out; long line, tap, rows, cols; } NAME(Taps);
+
+/* G' p G: value k at p + k * step. (Once per task: no need to unroll it all.) */
+SIZED NAME(back_square)(int taps, int lines, const T *p, long step, const NAME(Taps) *to) {
+    const int points = POINTS(taps), most = lines == 1 ? 1 : taps, rows = to->rows < most ? to->rows : most;
+    V z[8][5], in[8], o[5] = {{0}};
     for (int i = 0; i < lines; i++) {
         UNROLL for (int j = 0; j < points; j++) in[j] = AT(p, (i * points + j) * step);
-        NAME(back_line)(points, in, o);
+        NAME(back_line)(taps, in, o);
         UNROLL for (int x = 0; x < taps; x++) z[i][x] = o[x];
     }
-    for (int x = 0; x < taps; x++) {
+    for (int x = 0; x < taps && x < to->cols; x++) {
         UNROLL for (int i = 0; i < lines; i++) in[i] = z[i][x];
         if (lines == 1) o[0] = in[0];
-        else NAME(back_line)(points, in, o);
-        for (int y = 0; y < rows; y++) *(V *)(out + (y * taps + x) * to) = o[y];
+        else NAME(back_line)(taps, in, o);
+        for (int y = 0; y < rows; y++) *(V *)(to->out + y * to->line + x * to->tap) = o[y];
     }
 }
 
-#define BACK(lines, points) \
-APART NAME(back_square_##lines##_##points)(const T *p, long step, T *out, long to) { \
-    NAME(back_square)(points, lines, p, step, out, to); \
+#define BACK(lines, taps) \
+APART NAME(back_square_##lines##_##taps)(const T *p, long step, const NAME(Taps) *to) { \
+    NAME(back_square)(taps, lines, p, step, to); \
 }
 SIZES(BACK)
 #undef BACK
 
 /* The same for the first `lanes` of LANES filters. */
-static void NAME(weights_back)(int points, int lines, const T *p, long step, T *out, long to, long lanes) {
+static void NAME(weights_back)(int taps, int lines, const T *p, long step, T *out, long line, long tap, long rows,
+                               long cols, long lanes) {
     T part[25 * LANES];
-    const int taps = (points - 3) * (lines == 1 ? 1 : points - 3);
-    if (lanes >= LANES) BY_SIZE(back_square, points, lines, p, step, out, to);
-    else {
-        BY_SIZE(back_square, points, lines, p, step, part, LANES);
-        for (int k = 0; k < taps; k++) memcpy(out + k * to, part + k * LANES, lanes * sizeof(T));
-    }
+    const int whole = lanes >= LANES;
+    const NAME(Taps) to = {whole ? out : part, whole ? line : taps * LANES, whole ? tap : LANES, rows, cols};
+    BY_SIZE(back_square, taps, lines, p, step, &to);
+    for (long y = 0; !whole && y < rows && y < taps; y++)
+        for (long x = 0; x < cols && x < taps; x++)
+            memcpy(out + y * line + x * tap, part + (y * taps + x) * LANES, lanes * sizeof(T));
 }
 #undef AT
 #undef UNROLL
@@ -440,3 +470,5 @@ static void NAME(weights_back)(int points, int lines, const T *p, long step, T *
 #undef SQUARES
 #undef SIZED
 #undef DIVISORS
+#undef POINTS
+#undef SIDE

@@ -1,16 +1,21 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Convolution with rows of 3 or 5 taps and stride 1, of as many or one, by Winograd's algorithm, samples in the lanes.
+"""Convolution with rows of 3 to 5 taps, of as many or one, by Winograd's algorithm, samples in the lanes.
 
-Layouts as in convolution.pyx. A tile of 4 x 4 results takes N = 36 values for kernels of 3 x 3, 64 for those of 5 x 5;
-one of 4 results, for kernels with one row, 6 or 8. The tiles of all blocks are numbered: block, depth, row, column. A
-task takes a range of them and a range of filters, and goes through its tiles in chunks:
+Layouts as in convolution.pyx. A tile of 4 x 4 results takes N = 36 values for kernels of 3 x 3, 64 for those of 5 x 5,
+and one of 5 x 5 results 64 for kernels of 4 x 4; a tile of one row, for kernels with one, 6 or 8. The tiles of all
+blocks are numbered: block, depth, row, column. A task takes a range of them and a range of filters, and goes through
+its tiles in chunks:
 
 1. the tiles of all channels are transformed into V[N][channel][tile];
 2. for a group of filters at a time, N products with the transformed weights U[N][channel][filter] give
    M[N][filter][tile] (filters x tiles in registers), which is transformed into results, with bias and relu.
 
-V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Kernels with depth are
-sums over their slices, whose channels follow each other. Where a task is a block, it can go on to other instructions.
+V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Where a task is a
+block, it can go on to other instructions.
+
+Kernels with depth are sums over their slices, whose channels follow each other. So are those with strides over their
+phases: with stride 2 even taps meet even pixels and odd ones odd pixels, and a kernel of 7 x 7 is four of at most 4 x 4
+taps and stride 1. All have the same tiles, and one transform back. Below, a slice means a phase of a slice.
 
 The gradient for the input is the same with the kernel turned around and its channels and filters exchanged; or, where
 that takes fewer tiles, the transpose of the algorithm: tiles of the gradient, which lie side by side, are transformed
@@ -30,6 +35,8 @@ from libc.string cimport memset
 from pyconv.backends.cpu.executor cimport LOCAL, Context, Instruction, Operand, address, ceil_div, instruction, operand
 
 cdef extern from "winograd_f32_f64.h" nogil:
+    ctypedef struct Planes:
+        long pixel, h, w, dy, dx
     const int LANES_F32, LANES_F64
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
@@ -39,10 +46,10 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f64(const double *, long, long, double *, long, long)
     void copy_rows_f32(const float *, long, long, long, float *, long, long)
     void copy_rows_f64(const double *, long, long, long, double *, long, long)
-    void input_tiles_f32(int, int, const float *, const float *, long, long, long, long, long, long, float *, long,
-                         long, long)
-    void input_tiles_f64(int, int, const double *, const double *, long, long, long, long, long, long, double *, long,
-                         long, long)
+    void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,
+                         long, long, long)
+    void input_tiles_f64(int, int, const double *, const double *, const Planes *, long, long, long, double *,
+                         long, long, long)
     void output_tiles_f32(int, int, const float *, long, float, int, float *, long, long, long, long, long)
     void output_tiles_f64(int, int, const double *, long, double, int, double *, long, long, long, long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
@@ -59,8 +66,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void weights_f64(int, int, const double *, long, long, double *, long)
     void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
     void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
-    void weights_back_f32(int, int, const float *, long, float *, long, long)
-    void weights_back_f64(int, int, const double *, long, double *, long, long)
+    void weights_back_f32(int, int, const float *, long, float *, long, long, long, long, long)
+    void weights_back_f64(int, int, const double *, long, double *, long, long, long, long, long)
 
 ctypedef fused real:
     float
@@ -77,8 +84,10 @@ cdef struct Tiles:
     long in_sizes[3]
     long out_sizes[3]
     long low[3]                            # zeros before the input along each axis
-    int points, lines                      # of a transform: 6 or 8 along a row, as many or 1 along a column
-    long values, height                    # points * lines; rows of results: 4, or 1 of a single line
+    Planes planes                          # of the input, and strides along rows and columns
+    long step, phases, phase_columns       # stride along the depth; phases of a slice, and of a row
+    int taps, lines                        # of a phase's row; of a transform: 6 or 8, or 1 without columns
+    long values, height, side              # of a transform; rows of results, 1 of a single line, and columns: 4 or 5
     long rows, columns, per_block          # tiles of a plane; of a block
     long total, parts, chunk               # tiles of all blocks; ranges that they are split into; tiles of a chunk
 
@@ -87,7 +96,8 @@ cdef struct Tile:
 
 cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
     cdef long inside = i % t.per_block, plane = t.rows * t.columns
-    return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.height, inside % t.columns * 4)
+    return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.height,
+                inside % t.columns * t.side)
 
 cdef inline long ahead_of(const Operand *o, size_t bytes, long elements) noexcept nogil:
     """How far ahead to ask for an array: 0 if a block of it, of so many bytes, is likely to be in the cache."""
@@ -95,28 +105,39 @@ cdef inline long ahead_of(const Operand *o, size_t bytes, long elements) noexcep
 
 cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     """The depth in the input that a slice of the kernel meets, or -1."""
-    cdef long d = z - t.low[0] + slice
+    cdef long d = z * t.step - t.low[0] + slice // t.phases
     return d if 0 <= d < t.in_sizes[0] else -1
 
 cdef inline long same_row(const Tiles *t, const Tile *at, long i, long n) noexcept nogil:
     """How many of n tiles follow each other from tile i on in its row."""
-    return min(n - i, t.columns - at[i].x // 4)
+    return min(n - i, t.columns - at[i].x // t.side)
 
 cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) noexcept nogil:
     """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes."""
     cdef long unit = 1 if t.chunk % 3 else 3
     return min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
 
-cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, long chunk,
+cdef Tiles tiles_of(window, strides) except *:
+    """What does not depend on the sizes of planes."""
+    cdef Tiles t
+    memset(&t, 0, sizeof(t))
+    t.taps, t.step, t.planes.dy, t.planes.dx = ceil_div(window[2], strides[2]), strides[0], strides[1], strides[2]
+    cdef int points = 6 if t.taps == 3 else 8
+    t.side, t.lines = 5 if t.taps == 4 else 4, 1 if window[1] == 1 else points
+    t.height = 1 if t.lines == 1 else t.side
+    t.phase_columns = t.planes.dx
+    t.phases, t.values = t.phase_columns * (1 if t.lines == 1 else t.planes.dy), points * t.lines
+    return t
+
+cdef Tiles tiles_for(in_sizes, out_sizes, low, window, strides, long pixel, long blocks, long parts, long chunk,
                      bint of_input=False) except *:
     """Tiles of the results or, with `of_input`, of the rows and columns of the input."""
-    cdef Tiles t
+    cdef Tiles t = tiles_of(window, strides)
     grid = in_sizes if of_input else out_sizes
     for i in range(3):
         t.in_sizes[i], t.out_sizes[i], t.low[i] = in_sizes[i], out_sizes[i], low[i]
-    t.points, t.lines = window[2] + 3, 1 if window[1] == 1 else window[2] + 3
-    t.values, t.height = t.points * t.lines, 1 if t.lines == 1 else 4
-    t.rows, t.columns = ceil_div(grid[1], t.height), ceil_div(grid[2], 4)
+    t.planes.pixel, t.planes.h, t.planes.w = pixel, t.in_sizes[1], t.in_sizes[2]
+    t.rows, t.columns = ceil_div(grid[1], t.height), ceil_div(grid[2], t.side)
     t.per_block = t.rows * t.columns * out_sizes[0]
     t.total, t.parts, t.chunk = t.per_block * blocks, parts, chunk
     if chunk > MOST_TILES:
@@ -125,14 +146,15 @@ cdef Tiles tiles_for(in_sizes, out_sizes, low, window, long blocks, long parts, 
 
 
 cdef void transform_inputs(const Tiles *t, const Operand *x, const Context *context, const Tile *at, long n,
-                           long slice, long first, long sample, long pixel, const real *zeros, real *v, long step,
-                           long tile, long ahead) noexcept nogil:
+                           long slice, long first, long sample, const real *zeros, real *v, long step, long tile,
+                           long ahead) noexcept nogil:
     """V of n tiles for one channel, or some side by side, of a slice.
 
-    first: elements from a block, or from a sample of `sample` elements, to the channel; pixel: from pixel to pixel;
-    zeros: a row of them; step, tile: from value to value, and from tile to tile, of V.
+    first: elements from a block, or from a sample of `sample` elements, to the channel; zeros: a row of them; step,
+    tile: from value to value, and from tile to tile, of V.
     """
-    cdef long h = t.in_sizes[1], width = t.in_sizes[2], i = 0, run, d
+    cdef long i = 0, run, d, down = slice % t.phases // t.phase_columns - t.low[1]
+    cdef long right = slice % t.phase_columns - t.low[2]
     cdef const real *plane
     while i < n:
         run = same_row(t, at, i, n)
@@ -140,13 +162,13 @@ cdef void transform_inputs(const Tiles *t, const Operand *x, const Context *cont
         plane = NULL
         if d >= 0:
             plane = <const real *>address(x, at[i].block, context) + at[i].block * sample + first \
-                + d * h * width * pixel
+                + d * t.planes.h * t.planes.w * t.planes.pixel
         if real is float:
-            input_tiles_f32(t.points, t.lines, plane, zeros, pixel, h, width, at[i].y - t.low[1], at[i].x - t.low[2],
-                            run, v + i * tile, step, tile, ahead)
+            input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
+                            at[i].x * t.planes.dx + right, run, v + i * tile, step, tile, ahead)
         else:
-            input_tiles_f64(t.points, t.lines, plane, zeros, pixel, h, width, at[i].y - t.low[1], at[i].x - t.low[2],
-                            run, v + i * tile, step, tile, ahead)
+            input_tiles_f64(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
+                            at[i].x * t.planes.dx + right, run, v + i * tile, step, tile, ahead)
         i += run
 
 
@@ -156,7 +178,8 @@ cdef struct Winograd:
     Operand x, w, y, bias
     Tiles tiles
     long channels, filters
-    long depth, size, taps                 # slices of the kernel; taps of a row and of a slice
+    long depth, taps                       # slices of the kernel; taps of one
+    long kernel_rows, kernel_columns       # of all phases
     long groups, group                     # ranges of filters; filters that are multiplied together
     long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
     long origin                            # of the first tap (the last one, if turned around)
@@ -169,7 +192,7 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
                             real *u) noexcept nogil:
     """U[36][slice, channel][group] of `rows` filters from `first` on, for the channels from c0 to c1."""
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long s, c, v, k, i, n
+    cdef long size = p.tiles.taps, s, c, v, k, i, n, row, column
     cdef const real *at
     cdef const real *tap
     cdef real *out
@@ -177,9 +200,15 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
     for s in range(p.depth):
         for c from c0 <= c < c1 by lanes:
             n = min(lanes, c1 - c)
-            at = w + p.origin + s * p.w_slice + (c * p.w_other + first if p.across_filters else first * p.w_other + c)
+            at = w + p.origin + s // p.tiles.phases * p.w_slice
+            at += c * p.w_other + first if p.across_filters else first * p.w_other + c
             for k in range(p.taps):
-                tap = at + k // p.size * p.w_line + k % p.size * p.w_tap
+                row = s % p.tiles.phases // p.tiles.phase_columns + k // size * p.tiles.planes.dy
+                column = s % p.tiles.phase_columns + k % size * p.tiles.planes.dx
+                if row >= p.kernel_rows or column >= p.kernel_columns:
+                    memset(square + k * lanes * p.group, 0, lanes * p.group * sizeof(real))
+                    continue
+                tap = at + row * p.w_line + column * p.w_tap
                 if p.across_filters:
                     if real is float:
                         copy_rows_f32(tap, p.w_other, n, ceil_div(rows, lanes), square + k * lanes * p.group, p.group,
@@ -199,10 +228,10 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
                 out = u + (s * (c1 - c0) + c - c0 + i) * p.group
                 for v from 0 <= v < rows by lanes:
                     if real is float:
-                        weights_f32(p.tiles.points, p.tiles.lines, square + i * p.group + v, p.size * lanes * p.group,
+                        weights_f32(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
                                     lanes * p.group, out + v, p.u_step)
                     else:
-                        weights_f64(p.tiles.points, p.tiles.lines, square + i * p.group + v, p.size * lanes * p.group,
+                        weights_f64(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
                                     lanes * p.group, out + v, p.u_step)
 
 cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
@@ -249,7 +278,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
         for s in range(p.depth):
             for c in range(p.channels):
                 if not p.transposed:
-                    transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, lanes, zeros,
+                    transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, zeros,
                                      v + (s * p.channels + c) * line, p.v_step, lanes, ahead)
                     continue
                 for t in range(n):
@@ -259,10 +288,10 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         plane = <const real *>address(&p.x, at[t].block, context) \
                             + (c * tiles.in_sizes[0] + d) * in_plane + (at[t].y * width + at[t].x) * lanes
                     if real is float:
-                        spread_tile_f32(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
+                        spread_tile_f32(tiles.taps, plane, width * lanes, h - at[t].y, width - at[t].x,
                                         v + (s * p.channels + c) * line + t * lanes, p.v_step)
                     else:
-                        spread_tile_f64(tiles.points, plane, width * lanes, h - at[t].y, width - at[t].x,
+                        spread_tile_f64(tiles.taps, plane, width * lanes, h - at[t].y, width - at[t].x,
                                         v + (s * p.channels + c) * line + t * lanes, p.v_step)
         for g in range(g0, g1):
             rows = min(p.group, p.filters - g * p.group)
@@ -290,18 +319,18 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
                     if p.transposed:
                         if real is float:
-                            gather_tile_f32(tiles.points, m + f * line + t * lanes, p.m_step, y, oh, ow,
+                            gather_tile_f32(tiles.taps, m + f * line + t * lanes, p.m_step, y, oh, ow,
                                             at[t].y - tiles.low[1], at[t].x - tiles.low[2])
                         else:
-                            gather_tile_f64(tiles.points, m + f * line + t * lanes, p.m_step, y, oh, ow,
+                            gather_tile_f64(tiles.taps, m + f * line + t * lanes, p.m_step, y, oh, ow,
                                             at[t].y - tiles.low[1], at[t].x - tiles.low[2])
                     elif real is float:
-                        output_tiles_f32(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
+                        output_tiles_f32(tiles.taps, tiles.lines, m + f * line + t * lanes, p.m_step,
                                          bias[g * p.group + f] if bias else 0, p.relu,
                                          y + (at[t].y * ow + at[t].x) * lanes, ow * lanes, oh - at[t].y, ow - at[t].x,
                                          run, ahead_out)
                     else:
-                        output_tiles_f64(tiles.points, tiles.lines, m + f * line + t * lanes, p.m_step,
+                        output_tiles_f64(tiles.taps, tiles.lines, m + f * line + t * lanes, p.m_step,
                                          bias[g * p.group + f] if bias else 0, p.relu,
                                          y + (at[t].y * ow + at[t].x) * lanes, ow * lanes, oh - at[t].y, ow - at[t].x,
                                          run, ahead_out)
@@ -313,9 +342,9 @@ cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogi
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
 def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
-             out_sizes, low, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
+             out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
              transposed):
-    """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the strides w_* may be negative.
+    """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the steps w_* may be negative.
 
     transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low are
     those of that convolution.
@@ -326,9 +355,10 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, window, blocks, parts, chunk, transposed)
-    cdef long depth = window[0]
-    p.channels, p.filters, p.depth, p.size, p.taps = channels, filters, depth, window[2], window[1] * window[2]
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, transposed)
+    cdef long depth = window[0] * p.tiles.phases
+    p.channels, p.filters, p.depth, p.kernel_rows, p.kernel_columns = channels, filters, depth, window[1], window[2]
+    p.taps = p.tiles.taps * (1 if p.tiles.lines == 1 else p.tiles.taps)
     p.groups, p.group, p.relu, p.transposed = groups, group, relu, transposed
     p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
     p.origin = origin
@@ -350,7 +380,7 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
 cdef struct Plain:
     Operand x, w, u, y, bias, other
     Tiles tiles
-    long channels, filters, depth, size, taps
+    long channels, filters, depth, taps
     long rows                              # channels of all slices
     long groups, width                     # ranges of `width` filters that are multiplied together; of those, tasks
     long line                              # room for the rows of a tile, which are written by whole vectors
@@ -386,10 +416,10 @@ cdef void plain_weights_task(const Plain *p, long task, const Context *context, 
     for t in range(n):
         for f from 0 <= f < filters by lanes:
             if real is float:
-                weights_f32(p.tiles.points, p.tiles.lines, square + t * p.width + f, p.size * lanes * p.width,
+                weights_f32(p.tiles.taps, p.tiles.lines, square + t * p.width + f, p.tiles.taps * lanes * p.width,
                             lanes * p.width, u + t * p.width + f, p.u_step)
             else:
-                weights_f64(p.tiles.points, p.tiles.lines, square + t * p.width + f, p.size * lanes * p.width,
+                weights_f64(p.tiles.taps, p.tiles.lines, square + t * p.width + f, p.tiles.taps * lanes * p.width,
                             lanes * p.width, u + t * p.width + f, p.u_step)
 
 cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
@@ -418,7 +448,7 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
         for s in range(p.depth):                # the last vector of a slice reaches into the next one, which follows
             for c from 0 <= c < p.channels by lanes:
                 transform_inputs(tiles, &p.x, context, at, n, s, c, tiles.in_sizes[0] * h * width * p.channels,
-                                 p.channels, zeros, v + s * p.channels + c, p.v_step, p.line, 0)
+                                 zeros, v + s * p.channels + c, p.v_step, p.line, 0)
         for g in range(g0, g1):
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
@@ -434,12 +464,12 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
                     to = (((at[t].block * tiles.out_sizes[0] + at[t].z) * oh + at[t].y) * ow + at[t].x) * p.filters \
                         + f0 + f
                     if real is float:
-                        output_tile_plain_f32(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
+                        output_tile_plain_f32(tiles.taps, tiles.lines, m + t * p.width + f, p.m_step,
                                               bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
                                               y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
                                               min(lanes, filters - f))
                     else:
-                        output_tile_plain_f64(tiles.points, tiles.lines, m + t * p.width + f, p.m_step,
+                        output_tile_plain_f64(tiles.taps, tiles.lines, m + t * p.width + f, p.m_step,
                                               bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
                                               y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
                                               min(lanes, filters - f))
@@ -456,10 +486,8 @@ cdef void plain_weights_f64(const void *p, long task, const Context *c) noexcept
 cdef Plain plain_for(long channels, long filters, window, long width, long lanes) except *:
     cdef Plain p
     memset(&p, 0, sizeof(p))
-    p.channels, p.filters, p.depth, p.size, p.taps = channels, filters, window[0], window[2], window[1] * window[2]
-    p.rows, p.width = channels * p.depth, width
-    p.tiles.points, p.tiles.lines = window[2] + 3, 1 if window[1] == 1 else window[2] + 3
-    p.tiles.values = p.tiles.points * p.tiles.lines
+    p.channels, p.filters, p.depth, p.taps = channels, filters, window[0], window[1] * window[2]
+    p.rows, p.width, p.tiles = channels * p.depth, width, tiles_of(window, (1, 1, 1))
     p.u_step = p.rows * width + lanes      # a vector more, so that the values do not want the same lines of a cache
     return p
 
@@ -489,7 +517,7 @@ def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef Plain p = plain_for(channels, filters, window, width, lanes)
     p.x, p.u, p.y, p.bias, p.other = operand(x), operand(u), operand(y), operand(bias), operand(other)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, window, samples, parts, chunk)
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, (1, 1, 1), channels, samples, parts, chunk)
     p.groups, p.relu = groups, relu
     p.line = ceil_div(p.rows + lanes, lanes) * lanes
     p.v_step, p.m_step = chunk * p.line + lanes, chunk * width + lanes
@@ -503,7 +531,8 @@ def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width
 cdef struct KernelGradient:
     Operand x, g, out
     Tiles tiles
-    long channels, filters, depth, taps, samples
+    long channels, filters, samples
+    long window[3]
     long row_groups, groups, width         # ranges of rows (slice, channel) and of `width` filters
     long v_step, q_step, p_step            # elements from value to value
 
@@ -512,20 +541,22 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef const Tiles *tiles = &p.tiles
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long in_plane = h * width * lanes, out_plane = tiles.out_sizes[0] * oh * ow * lanes
-    cdef long all_rows = p.channels * p.depth
+    cdef long all_rows = p.channels * p.window[0] * tiles.phases, per_tap = p.channels * p.filters, y, x
     cdef long group = task % p.groups, row_group = task // p.groups % p.row_groups
     cdef long part = task // (p.groups * p.row_groups)
     cdef long r0 = all_rows * row_group // p.row_groups, rows = all_rows * (row_group + 1) // p.row_groups - r0
     cdef long f0 = p.width * group, filters = min(p.width, p.filters - f0), wide = ceil_div(filters, lanes) * lanes
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
-    cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes
+    cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes, groups = wide // lanes
     cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
                                2 * tiles.in_sizes[0] * in_plane)
+    cdef bint far = ahead_of(&p.g, p.filters * out_plane * sizeof(real), 1), along = tiles.columns >= 4 * tiles.chunk
     cdef real *zeros = <real *>context.scratch
     cdef real *v = zeros + width * lanes
     cdef real *q = v + tiles.values * p.v_step
     cdef real *sums = q + tiles.values * p.q_step
     cdef real *out = <real *>address(&p.out, part, context)
+    cdef real *to
     cdef const real *g
     cdef long k, t, n, r, s, c, f, i, full, first, valid, ahead_g
     cdef Tile at[MOST_TILES]
@@ -537,23 +568,23 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
             at[t] = tile_of(tiles, first + t)
         for r in range(rows):
             s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
-            transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, lanes, zeros,
+            transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, zeros,
                              v + r * line, p.v_step, lanes, ahead)
-        for t in range(n):
-            for f from 0 <= f < filters by lanes:
-                # The next filters, or the next tile's first.
-                ahead_g = ahead_of(&p.g, p.filters * out_plane * sizeof(real),
-                                   lanes * out_plane if f + lanes < filters else 4 * lanes - f * out_plane)
-                g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
-                    + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
-                if real is float:
-                    gradient_tile_f32(tiles.points, tiles.lines, g, out_plane, ow * lanes,
-                                      min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), filters - f,
-                                      q + t * lanes * wide + f, p.q_step, wide, ahead_g)
-                else:
-                    gradient_tile_f64(tiles.points, tiles.lines, g, out_plane, ow * lanes,
-                                      min(tiles.height, oh - at[t].y), min(4, ow - at[t].x), filters - f,
-                                      q + t * lanes * wide + f, p.q_step, wide, ahead_g)
+        # Ahead: the next filters or the next tile's first; of large maps, read along their rows, the next chunk.
+        for r in range(n * groups):
+            t, f = (r % n, r // n * lanes) if along else (r // groups, r % groups * lanes)
+            ahead_g = n * tiles.side * lanes if along else \
+                lanes * out_plane if f + lanes < filters else tiles.side * lanes - f * out_plane
+            g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
+                + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
+            if real is float:
+                gradient_tile_f32(tiles.taps, tiles.lines, g, out_plane, ow * lanes,
+                                  min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
+                                  q + t * lanes * wide + f, p.q_step, wide, ahead_g if far else 0)
+            else:
+                gradient_tile_f64(tiles.taps, tiles.lines, g, out_plane, ow * lanes,
+                                  min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
+                                  q + t * lanes * wide + f, p.q_step, wide, ahead_g if far else 0)
         # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
         full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
         for k in range(tiles.values):
@@ -567,15 +598,19 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
                                         valid, sums + k * p.p_step, wide, i > 0 or t > 0, rows, wide // lanes)
     for r in range(rows):
         s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
+        y, x = s % tiles.phases // tiles.phase_columns, s % tiles.phase_columns
+        to = out + ((s // tiles.phases * p.window[1] + y) * p.window[2] + x) * per_tap + c * p.filters + f0
         for f from 0 <= f < filters by lanes:
             if real is float:
-                weights_back_f32(tiles.points, tiles.lines, sums + r * wide + f, p.p_step,
-                                 out + (s * p.taps * p.channels + c) * p.filters + f0 + f, p.channels * p.filters,
-                                 filters - f)
+                weights_back_f32(tiles.taps, tiles.lines, sums + r * wide + f, p.p_step, to + f,
+                                 tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
+                                 ceil_div(p.window[1] - y, tiles.planes.dy),
+                                 ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
             else:
-                weights_back_f64(tiles.points, tiles.lines, sums + r * wide + f, p.p_step,
-                                 out + (s * p.taps * p.channels + c) * p.filters + f0 + f, p.channels * p.filters,
-                                 filters - f)
+                weights_back_f64(tiles.taps, tiles.lines, sums + r * wide + f, p.p_step, to + f,
+                                 tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
+                                 ceil_div(p.window[1] - y, tiles.planes.dy),
+                                 ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
 
 cdef void kernel_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
     kernel_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
@@ -583,7 +618,7 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
     kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
 
 def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, window,
-                    in_sizes, out_sizes, low):
+                    in_sizes, out_sizes, low, strides):
     """Partial sums of the kernel's gradient, in the kernel's own order, per range of tiles.
 
     parts, row_groups: ranges of tiles and of rows (slice, channel); width: filters of a task; chunk: tiles at a time.
@@ -591,10 +626,12 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, wid
     cdef KernelGradient p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, window, blocks, parts, chunk)
-    p.channels, p.filters, p.depth, p.taps, p.samples = channels, filters, window[0], window[1] * window[2], samples
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk)
+    p.channels, p.filters, p.samples = channels, filters, samples
+    p.window[0], p.window[1], p.window[2] = window[0], window[1], window[2]
     p.row_groups, p.groups, p.width = row_groups, ceil_div(filters, width), width
-    cdef long rows = ceil_div(channels * p.depth, row_groups), wide = ceil_div(min(width, filters), lanes) * lanes
+    cdef long rows = ceil_div(channels * p.window[0] * p.tiles.phases, row_groups)
+    cdef long wide = ceil_div(min(width, filters), lanes) * lanes
     p.v_step, p.q_step = (rows * chunk | 1) * lanes, chunk * lanes * wide + lanes
     p.p_step = rows * wide + lanes
     cdef size_t scratch = (p.tiles.values * (p.v_step + p.q_step + p.p_step) + p.tiles.in_sizes[2] * lanes) \

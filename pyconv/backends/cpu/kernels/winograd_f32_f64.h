@@ -3,6 +3,9 @@
 #define PYCONV_WINOGRAD_F32_F64_H
 #include "vector.h"
 
+/* Planes of h x w pixels, `pixel` elements apart, of which tiles take each dy-th row and each dx-th column. */
+typedef struct { long pixel, h, w, dy, dx; } Planes;
+
 #define T float
 #define V vf32
 #define VI vi32
