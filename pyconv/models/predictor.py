@@ -56,7 +56,8 @@ class Predictor:
             holder = self._function_holder
             if holder is not None and holder.version == structure_version():
                 program = holder.fast.get((x.shape, x.dtype, backends.current()))
-                if program is not None and x.flags.c_contiguous and x.flags.aligned:
+                flags = x.flags
+                if program is not None and flags.c_contiguous and flags.aligned:
                     return program((x,))[0]
         return self._predict(x, batch_size, verbose, steps, callbacks)
 

@@ -207,7 +207,11 @@ def copy(int size, x, y, shape, x_strides, y_strides, *, blocks=0):
         if len(joined) == 1:        # one axis: tasks of a few thousand elements
             n, a, b = joined[0]
             # In parts of equal size: the largest of up to 16384 elements, unless that is far too small.
-            each = n if n <= 8192 else next((n // k for k in range(-(-n // 16384), n // 256) if n % k == 0), n)
+            each = n
+            for k in range(-(-n // 16384), n // 256 if n > 8192 else 0):
+                if n % k == 0:
+                    each = n // k
+                    break
             joined = [[n // each, a * each, b * each], [each, a, b]] if n else [[0, a, b], [1, a, b]]
         p.split = 1
     else:

@@ -183,7 +183,7 @@ INLINE void NAME(transpose)(V *r) {
 
 /* The transpose of LANES vectors `from` elements apart (the last one again where there are fewer `rows`), written
  * `to` elements apart. ahead: where, from the vectors, those of a later call lie; 0 if it is not known. */
-static void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead) {
+static __attribute__((noinline)) void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead) {
     V r[LANES];
     _Pragma("GCC unroll 16") for (long i = 0; i < LANES; i++) {
         r[i] = *(const V *)x;
