@@ -12,7 +12,7 @@
 #define SIDE(taps) (4 + ((taps) == 4))
 
 #define AT(p, i) (*(const V *)((p) + (i)))
-#define APART static __attribute__((noinline)) void
+#define APART static __attribute__((noinline, noclone)) void
 #if LANES == LANES_F32
 /* The sizes as constants, and apart from each other, so that none spills registers for another. */
 #  define UNROLL _Pragma("GCC unroll 8")
@@ -84,17 +84,22 @@ SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, lon
     const int parts = lines == 1 ? 1 : points / 2 + 1;
     UNROLL for (int part = 0; part < parts; part++) {
         T *to = out + (part ? 2 * part - 1 : 0) * points * step;
-        UNROLL for (int j = 0; j < points - side; j++)
-            NAME(column_part)(points, lines, part, rows, pixel, x + j, w, p + j, q + j);
-        for (long t = 0, at = x; t < n; t++, at += side, to += tile) {
+        const int before = points == 2 * side;  /* what tiles share is as much as each of them brings: one more */
+        if (!before)
+            UNROLL for (int j = 0; j < points - side; j++)
+                NAME(column_part)(points, lines, part, rows, pixel, x + j, w, p + j, q + j);
+        for (long t = -before, at = x - before * side; t < n; t++, at += side) {
             if (part == 0 && ahead)
                 for (int i = lines == 1 ? 0 : points - side; i < lines; i++)
                     UNROLL for (int j = points - side; j < points; j++)
                         __builtin_prefetch(rows[i] + ahead + (at + j) * pixel);
             UNROLL for (int j = points - side; j < points; j++)
                 NAME(column_part)(points, lines, part, rows, pixel, at + j, w, p + j, q + j);
-            NAME(input_line)(points, p, to, step);
-            if (part && 2 * part < points) NAME(input_line)(points, q, to + points * step, step);
+            if (t >= 0) {
+                NAME(input_line)(points, p, to, step);
+                if (part && 2 * part < points) NAME(input_line)(points, q, to + points * step, step);
+                to += tile;
+            }
             UNROLL for (int j = 0; j < points - side; j++) p[j] = p[j + side], q[j] = q[j + side];
         }
     }
