@@ -8,6 +8,10 @@
  *
  * `taps`: 3, 4 or 5; `points`: 6 or 8; `lines`: as many, or 1. All are constants where functions are
  * inlined, so that loops unroll. */
+/* Once for each line: what 6 points have stays in registers, for 8 it does not anyway, and the code would be long. */
+#define EACH(i, n, ...) \
+    if (points == 6) { UNROLL for (int i = 0; i < (n); i++) { __VA_ARGS__ } } \
+    else { _Pragma("GCC unroll 1") for (int i = 0; i < (n); i++) { __VA_ARGS__ } }
 #define POINTS(taps) (8 - 2 * ((taps) == 3))
 #define SIDE(taps) (4 + ((taps) == 4))
 
@@ -18,8 +22,12 @@
 #  define UNROLL _Pragma("GCC unroll 8")
 #  define SIZED INLINE void
 #  define SQUARES(MAKE) MAKE(6, 3) MAKE(8, 5)
-#  define SIZES(MAKE) MAKE(1, 3) MAKE(1, 4) MAKE(1, 5) MAKE(8, 4) SQUARES(MAKE)
+#  define FEW(MAKE) MAKE(1, 3) MAKE(1, 5) SQUARES(MAKE)
+#  define SIZES(MAKE) MAKE(1, 4) MAKE(8, 4) FEW(MAKE)
 #  define BY_SQUARE(name, taps, lines, ...) (taps == 3 ? NAME(name##_6_3) : NAME(name##_8_5))(__VA_ARGS__)
+#  define BY_FEW(name, taps, lines, ...) \
+    (lines > 1 ? taps == 3 ? NAME(name##_6_3) : NAME(name##_8_5) \
+               : taps == 3 ? NAME(name##_1_3) : NAME(name##_1_5))(__VA_ARGS__)
 #  define BY_SIZE(name, taps, lines, ...) \
     (lines > 1 ? taps == 3 ? NAME(name##_6_3) : taps == 4 ? NAME(name##_8_4) : NAME(name##_8_5) \
                : taps == 3 ? NAME(name##_1_3) : taps == 4 ? NAME(name##_1_4) : NAME(name##_1_5))(__VA_ARGS__)
@@ -31,6 +39,8 @@
 #  define SIZES(MAKE)
 #  define BY_SIZE(name, taps, lines, ...) NAME(name)(taps, lines, __VA_ARGS__)
 #  define BY_SQUARE BY_SIZE
+#  define BY_FEW(name, taps, lines, ...) NAME(name)(taps == 3 ? 3 : 5, lines, __VA_ARGS__)
+#  define FEW(MAKE)
 #endif
 
 /* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
@@ -110,7 +120,7 @@ APART NAME(input_run_##lines##_##taps)(const T *const *rows, long pixel, long w,
                                          long tile, long ahead) { \
     NAME(input_run)(taps, lines, rows, pixel, w, x, n, out, step, tile, ahead); \
 }
-SIZES(INPUT)
+FEW(INPUT)
 #undef INPUT
 
 /* B' d B of n tiles side by side, with samples, or channels side by side, in the lanes; the first one has its corner at
@@ -123,8 +133,11 @@ static void NAME(input_tiles)(int taps, int lines, const T *plane, const T *zero
     const long phase = p->dx == 1 ? 0 : (x + 64 * p->dx) % p->dx, line = p->w * p->pixel;
     for (int i = 0; i < lines; i++, y += p->dy)
         rows[i] = plane && y >= 0 && y < p->h ? plane + y * line + phase * p->pixel : zeros;
-    BY_SIZE(input_run, taps, lines, rows, p->dx * p->pixel, p->dx == 1 ? p->w : (p->w - phase + p->dx - 1) / p->dx,
-            p->dx == 1 ? x : (x - phase) / p->dx, n, out, step, tile, ahead);
+    /* Tiles of 4 taps, which are 5 pixels apart, one by one: less code, for a few columns read twice. */
+    const long w = p->dx == 1 ? p->w : (p->w - phase + p->dx - 1) / p->dx, each = taps == 4 ? 1 : n;
+    x = p->dx == 1 ? x : (x - phase) / p->dx;
+    for (long t = 0; t < n; t += each, x += 5, out += tile)
+        BY_FEW(input_run, taps, lines, rows, p->dx * p->pixel, w, x, each, out, step, tile, ahead);
 }
 
 /* A line of A' m. */
@@ -148,20 +161,16 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
     const int one = lines == 1 ? 1 : points + 1;
     for (; n > 0; n--, m += tile, y += side * pixel) {
         V z[8][5], line[8], o[5];
-        UNROLL for (int i = 0; i < lines; i++) {
-            UNROLL for (int j = 0; j < points; j++) {
-                line[j] = AT(m, (i * points + j) * step);
-                if (i * points + j == one) line[j] += bias;
-            }
-            NAME(output_line)(taps, line, z[i]);
-        }
-        UNROLL for (int j = 0; j < side; j++) {
+        EACH(i, lines,
+            UNROLL for (int j = 0; j < points; j++) line[j] = AT(m, (i * points + j) * step);
+            if (i == one / points) line[1] += bias;
+            NAME(output_line)(taps, line, z[i]);)
+        EACH(j, side,
             UNROLL for (int i = 0; i < lines; i++) line[i] = z[i][j];
             if (lines == 1) o[0] = line[0];
             else NAME(output_line)(taps, line, o);
             if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
-            UNROLL for (int i = 0; i < rows; i++) *(V *)(y + i * row + j * pixel) = o[i];
-        }
+            UNROLL for (int i = 0; i < rows; i++) *(V *)(y + i * row + j * pixel) = o[i];)
     }
 }
 
@@ -375,17 +384,15 @@ SIZED NAME(gradient_square)(int taps, int lines, const T *g, T *out, long step, 
     const int points = POINTS(taps), side = SIDE(taps);
     V z[5][8], in[5], o[8];
     for (long l = 0; l < LANES; l++, g += LANES, out += line) {
-        UNROLL for (int x = 0; x < side; x++) {
+        EACH(x, side,
             UNROLL for (int y = 0; y < side; y++)
                 if (y == 0 || lines > 1) in[y] = AT(g, (side * y + x) * LANES * LANES);
             if (lines == 1) z[x][0] = in[0];
-            else NAME(gradient_line)(taps, in, z[x]);
-        }
-        UNROLL for (int i = 0; i < lines; i++) {
+            else NAME(gradient_line)(taps, in, z[x]);)
+        EACH(i, lines,
             UNROLL for (int x = 0; x < side; x++) in[x] = z[x][i];
             NAME(gradient_line)(taps, in, o);
-            UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
-        }
+            UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];)
     }
 }
 
@@ -473,7 +480,10 @@ static void NAME(weights_back)(int taps, int lines, const T *p, long step, T *ou
 #undef BY_SQUARE
 #undef SIZES
 #undef SQUARES
+#undef FEW
+#undef BY_FEW
 #undef SIZED
 #undef DIVISORS
 #undef POINTS
 #undef SIDE
+#undef EACH
