@@ -75,18 +75,20 @@ def test_every_algorithm_agrees_with_the_reference(execute, problem, dtype):
         assert np.linalg.norm(got - expected) <= bound * max(np.linalg.norm(expected), 1e-30), name
 
 
-@pytest.mark.parametrize("channels, filters, window, sizes", [
-    (64, 64, (3, 3), (28, 28)), (256, 128, (3, 3), (14, 14)), (20, 50, (5, 5), (14, 14)), (192, 160, (5, 5), (12, 12)),
-    (256, 256, (5,), (60,)), (256, 256, (1, 3), (3, 40))])
-def test_winograd_stays_accurate_with_many_channels(channels, filters, window, sizes):
+@pytest.mark.parametrize("channels, filters, window, sizes, stride", [
+    (64, 64, (3, 3), (28, 28), 1), (256, 128, (3, 3), (14, 14), 1), (20, 50, (5, 5), (14, 14), 1),
+    (192, 160, (5, 5), (12, 12), 1), (256, 256, (5,), (60,), 1), (256, 256, (1, 3), (3, 40), 1),
+    (256, 128, (4, 4), (13, 13), 1), (128, 64, (7, 7), (25, 25), 2), (64, 64, (5, 5), (25, 25), 2)])
+def test_winograd_stays_accurate_with_many_channels(channels, filters, window, sizes, stride):
     """Normwise, against double precision; 5 x 5 has the largest factors in its transforms. Inputs as after a relu."""
     backend, _ = _backend("winograd")
     rng = np.random.default_rng(1)
     x = np.maximum(rng.standard_normal((16, *sizes, channels)), 0)
     kernel = rng.standard_normal((*window, channels, filters))
-    attrs = dict(strides=(1,) * len(sizes), padding=tuple((k // 2,) * 2 for k in window), dilation=(1,) * len(sizes),
-                 groups=1, channels_last=True)
-    grad = rng.standard_normal((16, *sizes, filters))
+    attrs = dict(strides=(stride,) * len(sizes), padding=tuple((k // 2,) * 2 for k in window),
+                 dilation=(1,) * len(sizes), groups=1, channels_last=True)
+    outputs = [(n + 2 * (k // 2) - k) // stride + 1 for n, k in zip(sizes, window, strict=True)]
+    grad = rng.standard_normal((16, *outputs, filters))
     before = config.conv_algorithm()
     config.set_conv_algorithm("winograd")
     try:
