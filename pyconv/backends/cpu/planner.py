@@ -1,8 +1,8 @@
-"""From a graph to a program: layouts, fusion, order of work, memory.
+"""From a graph to a program: layouts, fusion, instructions.
 
 The planner goes through the nodes once. For each it decides a layout and adds `Work`: an instruction to be made when
 the addresses are known, with the buffers that it reads and writes. Elementwise nodes are gathered into chains.
-Then the work is put into steps (see executor.pyx), buffers get addresses, and the instructions are made.
+Then the work is put into steps and buffers get addresses (schedule.py), and the instructions are made.
 
 Work that follows from weights alone, such as packing them, is put into a program of its own, which runs only after a
 weight has changed.
@@ -12,7 +12,6 @@ What is decided here depends on shapes and types alone: never on the number of t
 
 from __future__ import annotations
 
-import heapq
 import itertools
 
 import numpy as np
@@ -20,8 +19,8 @@ import numpy as np
 from ...graph import LEAVES, Graph
 from ...graph.variable import aligned_empty
 from . import buffers as memory
-from . import slices
-from .buffers import FIXED, LOCAL, SERIAL, Buffer, Lanes
+from . import schedule
+from .buffers import FIXED, SERIAL, Buffer, Lanes
 from .chains import Chains
 from .recompute import Recompute
 
@@ -365,12 +364,12 @@ class Planner:
         outputs = [self._readable(t, changing) for t in self.graph.outputs]
         self.news = [self._readable(t, changing) for _, t in self.graph.updates]
         self.chains.emit()
-        order = self._ordered()
+        order = schedule.ordered(self.work)
         order += self._updates(order)
         self.preparation, order = self._prepared(order, changing, outputs)
-        steps = self._schedule(order)
+        steps = schedule.in_steps(order)
         self.listing = self._listed(steps)
-        arena, local = self._memory(self.listing, outputs)
+        arena, local = schedule.places(self.listing, outputs, self.image_layout is not None)
         self.program.load(self._made(steps), local)
         results = [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)]
         for buffer in self.homes:
@@ -411,9 +410,9 @@ class Planner:
             return None, order
         from .executor import Program
         first, rest = list(ahead.values()), [w for w in order if id(w) not in ahead]
-        steps, program = self._schedule(first), Program(0)
+        steps, program = schedule.in_steps(first), Program(0)
         kept = {id(b): b for w in rest for b in w.reads if self._all_in(b.writers, ahead) and b.writers}
-        store, local = self._memory(self._listed(steps), kept.values())
+        store, local = schedule.places(self._listed(steps), kept.values(), self.image_layout is not None)
         for work in first:
             for buffer in work.writes:
                 buffer.array = store
@@ -493,134 +492,3 @@ class Planner:
                 self.work[-1].waits = list(buffer.writers)
                 copies.append(self.work[-1])
         return copies
-
-    def _ordered(self):
-        """All work, each after what it reads, otherwise in order of creation."""
-        waiting = {}
-        after = {}
-        for work in self.work:
-            needs = {id(w): w for b in work.reads for w in b.writers if w is not work}
-            # Several works may fill parts of one buffer; those after the first wait for it (a border, then the rest).
-            for buffer in work.writes:
-                for earlier in buffer.writers:
-                    if earlier is work:
-                        break
-                    needs[id(earlier)] = earlier
-            work.waits = list(needs.values())
-            waiting[id(work)] = len(needs)
-            for key in needs:
-                after.setdefault(key, []).append(work)
-        heap = [(*w.index, w) for w in self.work if not waiting[id(w)]]
-        heapq.heapify(heap)
-        order = []
-        while heap:
-            work = heapq.heappop(heap)[-1]
-            order.append(work)
-            for follower in after.get(id(work), ()):
-                waiting[id(follower)] -= 1
-                if not waiting[id(follower)]:
-                    heapq.heappush(heap, (*follower.index, follower))
-        if len(order) != len(self.work):
-            raise AssertionError("the work of this graph goes in a circle")
-        return order
-
-    def _schedule(self, order):
-        """Put work into steps, as early as possible; what changes variables comes after everything else."""
-        steps = []        # [chain works, free works, blocks]
-
-        def put(work, earliest):
-            s = earliest
-            while True:
-                while s >= len(steps):
-                    steps.append([[], [], 0])
-                if not work.blocks or steps[s][2] in (0, work.blocks):
-                    break
-                s += 1
-            if work.blocks:
-                steps[s][2] = work.blocks
-                steps[s][0].append(work)
-            else:
-                steps[s][1].append(work)
-            work.step = s
-
-        def earliest(work, floor):
-            s = floor
-            for other in work.waits:
-                together = work.blocks and other.blocks == work.blocks and self._aligned(other, work)
-                s = max(s, other.step + (0 if together else 1))
-            return s
-
-        late, lazy, followers = set(), [], {}
-        for work in order:
-            if work.updates or any(id(w) in late for w in work.waits):
-                late.add(id(work))
-            elif work.lazy:
-                work.step = earliest(work, 0)
-                lazy.append(work)
-            else:
-                put(work, earliest(work, 0))
-            for other in work.waits:
-                if other.lazy:
-                    followers.setdefault(id(other), []).append(work)
-        for work in reversed(lazy):
-            users = followers.get(id(work), ())
-            if any(id(w) in late for w in users) or not users:
-                put(work, work.step)
-                continue
-            last = min(w.step - (w.blocks != work.blocks or not self._aligned(work, w)) for w in users)
-            put(work, next((s for s in range(last, work.step, -1) if s < len(steps) and steps[s][2] == work.blocks),
-                           work.step))
-        floor = len(steps)
-        for work in order:
-            if id(work) in late and work.updates != "commit":
-                put(work, earliest(work, floor))
-        floor = len(steps)
-        for work in order:
-            if work.updates == "commit":
-                put(work, earliest(work, floor))
-        position = {id(w): i for i, w in enumerate(order)}
-        for chains, free, _ in steps:
-            chains.sort(key=lambda w: position[id(w)])
-            free.sort(key=lambda w: -w.cost)
-        return [(slices.find(chains), free) for chains, free, _ in steps if chains or free]
-
-    @staticmethod
-    def _aligned(earlier, later):
-        """Whether all that passes from one to the other does so block by block."""
-        same = earlier.rows is not None and earlier.rows == later.rows
-        passed = [b for b in earlier.writes if any(b is r for r in later.reads) or any(b is w for w in later.writes)]
-        return all(b.rows == earlier.rows if same else b.blocks for b in passed)
-
-    def _memory(self, order, outputs):
-        """Give every buffer its place: in the thread's memory if it lives within a block, else in the arena."""
-        position = {id(w): i for i, w in enumerate(order)}
-        kept = {id(b) for b in outputs}
-        every = {id(b): b for w in order for b in [*w.reads, *w.writes] if b.array is None}
-        local, shared = [], []
-        for buffer in every.values():
-            users = [w for w in (*buffer.writers, *buffer.readers) if id(w) in position]
-            if (buffer.blocks or buffer.rows) and id(buffer) not in kept and not buffer.shared \
-                    and len({w.step for w in users}) == 1 \
-                    and all(w.rows == buffer.rows if buffer.rows else w.blocks == buffer.blocks for w in users):
-                buffer.place, buffer.slices = LOCAL, slices.within(buffer)
-                # What a later slice needs as well must stay until the end of the run.
-                during = users if buffer.slices > 1 else [w for user in users for w in user.run or [user]]
-                buffer.first = min(position[id(w)] for w in during)
-                buffer.last = max(position[id(w)] for w in during)
-                local.append(buffer)
-            else:
-                buffer.first = min(w.step for w in users)
-                buffer.last = max(w.step for w in users) if id(buffer) not in kept else 1 << 30
-                shared.append(buffer)
-        local_bytes, size = memory.place(local), 0
-        # Small batches: a place is used again for arrays of one size only, whose parts belong to the same threads.
-        kinds = {b.nbytes: [] for b in shared} if self.image_layout is None else {0: shared}
-        for buffer in shared if self.image_layout is None else ():
-            kinds[buffer.nbytes].append(buffer)
-        for kind in kinds.values():
-            size = memory.place(kind, size)
-        arena = aligned_empty((size + 64,), np.uint8)
-        for buffer in shared:
-            buffer.base += arena.ctypes.data
-            buffer.place = FIXED
-        return arena, local_bytes
