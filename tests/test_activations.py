@@ -38,7 +38,8 @@ def test_in_layers_and_by_name(name):
     assert activations.serialize(function) in NAMES
     assert activations.deserialize(activations.serialize(function)) is function
     x = np.random.default_rng(1).normal(size=(3, 6)).astype("float32")
-    np.testing.assert_array_equal(layers.Activation(name)(x), function(x))
+    # A layer is a program, where x * sigmoid(x) is one instruction: the last bit may differ from op by op.
+    np.testing.assert_allclose(layers.Activation(name)(x), function(x), rtol=1e-6, atol=1e-7)
     inputs = pyconv.Input((6,))
     np.testing.assert_allclose(pyconv.Model(inputs, function(inputs) * 1.0)(x), function(x), rtol=1e-6)
 
