@@ -30,7 +30,6 @@ __all__ = ["InputSpec", "Layer"]
 
 # marks an array's place in a signature
 _ARRAY = type("_Array", (), {"__repr__": lambda self: "<array>"})()
-_NO_TRAINING = object()
 
 _within = threading.local()      # .layers: those that are being built or traced in this thread, the innermost last
 
