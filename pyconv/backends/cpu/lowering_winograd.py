@@ -40,9 +40,14 @@ def _taps(g) -> int:
     return -(-g.window[2] // g.strides[2])
 
 
+def _points(g) -> int:
+    """Values of a transformed row of a tile."""
+    return 6 if _taps(g) == 3 and g.window[1] > 1 else 8
+
+
 def _side(g) -> int:
     """Results in a row of a tile."""
-    return 5 if _taps(g) == 4 else 4
+    return _points(g) + 1 - _taps(g)
 
 
 def _rows(g, channels) -> int:
@@ -51,9 +56,8 @@ def _rows(g, channels) -> int:
 
 
 def _values(g) -> int:
-    """Values of a transformed tile of 4 x 4 results, 5 x 5 with 4 taps; or of one row of them if the kernel has one."""
-    points = 6 if _taps(g) == 3 else 8
-    return points if g.window[1] == 1 else points * points
+    """Values of a transformed tile; it is one row if the kernel has one."""
+    return _points(g) ** (1 if g.window[1] == 1 else 2)
 
 
 def _tiles(g, outputs, count):

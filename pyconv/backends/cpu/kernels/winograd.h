@@ -4,16 +4,17 @@
  * of 3 x 3 takes tiles of 6 x 6 inputs with the points 0, 1, -1, 2, -2 and infinity, those of 4 x 4 and 5 x 5 tiles of
  * 8 x 8 with 1/2 and -1/2 besides; a tile has 4 x 4 outputs, 5 x 5 with 4 taps. A and G are powers of the points, cut
  * to the sizes, G divided by the products of their differences. The gradient for the kernel is the same form read from
- * its end: G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 to 1 x 5, the rows are left as they are.
+ * its end: G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 to 1 x 5, the rows are left as they are,
+ * and all have 8 points: with 3 taps, 6 outputs take 8 products instead of 18.
  *
- * `taps`: 3, 4 or 5; `points`: 6 or 8; `lines`: as many, or 1. All are constants where functions are
- * inlined, so that loops unroll. */
-/* Once for each line: what 6 points have stays in registers, for 8 it does not anyway, and the code would be long. */
+ * `taps`: 3, 4 or 5; `points`: 6 or 8; `lines`: as many, or 1; `side`: outputs in a row of a tile. All are constants
+ * where functions are inlined, so that loops unroll. */
+/* Once for each line: what 6 points or one line have stays in registers; 8 x 8 do not anyway, in much more code. */
 #define EACH(i, n, ...) \
-    if (points == 6) { UNROLL for (int i = 0; i < (n); i++) { __VA_ARGS__ } } \
+    if (points == 6 || lines == 1) { UNROLL for (int i = 0; i < (n); i++) { __VA_ARGS__ } } \
     else { _Pragma("GCC unroll 1") for (int i = 0; i < (n); i++) { __VA_ARGS__ } }
-#define POINTS(taps) (8 - 2 * ((taps) == 3))
-#define SIDE(taps) (4 + ((taps) == 4))
+#define POINTS(taps, lines) (8 - 2 * ((taps) == 3 && (lines) > 1))
+#define SIDE(taps, lines) (POINTS(taps, lines) + 1 - (taps))
 
 #define AT(p, i) (*(const V *)((p) + (i)))
 #define APART static __attribute__((noinline, noclone)) void
@@ -89,7 +90,7 @@ INLINE void NAME(column_part)(int points, int lines, int part, const T *const *r
  * values at a time, so that the columns that a tile shares with the next one stay in registers. ahead: as below. */
 SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
                             long step, long tile, long ahead) {
-    const int points = POINTS(taps), side = SIDE(taps);
+    const int points = POINTS(taps, lines), side = SIDE(taps, lines);
     V p[8], q[8];
     const int parts = lines == 1 ? 1 : points / 2 + 1;
     UNROLL for (int part = 0; part < parts; part++) {
@@ -141,34 +142,35 @@ static void NAME(input_tiles)(int taps, int lines, const T *plane, const T *zero
 }
 
 /* A line of A' m. */
-INLINE void NAME(output_line)(int taps, const V *m, V *o) {
-    const int points = POINTS(taps), side = SIDE(taps);
+INLINE void NAME(output_line)(int points, int side, const V *m, V *o) {
     const V p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], u = m[3] - m[4];
     o[0] = m[0] + p + r, o[1] = q + 2 * u, o[2] = p + 4 * r, o[3] = q + 8 * u;
-    if (taps == 4) o[4] = p + 16 * r;
+    if (side > 4) o[4] = p + 16 * r;
+    if (side > 5) o[5] = q + 32 * u;
     o[side - 1] += m[points - 1];
-    if (taps == 3) return;
+    if (points == 6) return;
     const V s = m[5] + m[6], v = m[5] - m[6];
     o[0] += s, o[1] += (T)0.5 * v, o[2] += (T)0.25 * s, o[3] += (T)0.125 * v;
-    if (taps == 4) o[4] += (T)0.0625 * s;
+    if (side > 4) o[4] += (T)0.0625 * s;
+    if (side > 5) o[5] += (T)0.03125 * v;
 }
 
 /* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
  * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. */
 SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
                              long pixel, long n) {
-    const int points = POINTS(taps), side = SIDE(taps), rows = lines == 1 ? 1 : side;
+    const int points = POINTS(taps, lines), side = SIDE(taps, lines), rows = lines == 1 ? 1 : side;
     const int one = lines == 1 ? 1 : points + 1;
     for (; n > 0; n--, m += tile, y += side * pixel) {
-        V z[8][5], line[8], o[5];
+        V z[8][6], line[8], o[6];
         EACH(i, lines,
             UNROLL for (int j = 0; j < points; j++) line[j] = AT(m, (i * points + j) * step);
             if (i == one / points) line[1] += bias;
-            NAME(output_line)(taps, line, z[i]);)
+            NAME(output_line)(points, side, line, z[i]);)
         EACH(j, side,
             UNROLL for (int i = 0; i < lines; i++) line[i] = z[i][j];
             if (lines == 1) o[0] = line[0];
-            else NAME(output_line)(taps, line, o);
+            else NAME(output_line)(points, side, line, o);
             if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
             UNROLL for (int i = 0; i < rows; i++) *(V *)(y + i * row + j * pixel) = o[i];)
     }
@@ -186,7 +188,7 @@ SIZES(OUTPUT)
  * elements to where later outputs go, whose places are asked for; 0: none. */
 static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bias, int relu, T *y, long row,
                                long rows, long cols, long n, long ahead) {
-    const long side = SIDE(taps), height = lines == 1 ? 1 : side;
+    const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
     const long whole = rows < height ? 0 : cols < side * n ? cols / side : n;
     const V b = bias - (V){0};
     T part[25 * LANES];
@@ -208,7 +210,7 @@ static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bia
  * NULL, or like y, to be added. */
 static void NAME(output_tile_plain)(int taps, int lines, const T *m, long step, const T *bias, const T *other,
                                     int relu, T *y, long row, long pixel, long rows, long cols, long lanes) {
-    const long side = SIDE(taps), height = lines == 1 ? 1 : side;
+    const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
     const V b = bias ? AT(bias, 0) : (V){0};
     const int whole = rows >= height && cols >= side && lanes == LANES && !other;
     T part[25 * LANES];
@@ -231,18 +233,16 @@ static void NAME(output_tile_plain)(int taps, int lines, const T *m, long step, 
 }
 
 /* G's divisors. */
-#define DIVISORS const T c0 = taps == 3 ? (T)1 / 4 : 1, c1 = taps == 3 ? -(T)1 / 6 : -(T)2 / 9, \
-    c2 = taps == 3 ? (T)1 / 24 : (T)1 / 90, c3 = (T)32 / 45
+#define DIVISORS const T c0 = points == 6 ? (T)1 / 4 : 1, c1 = points == 6 ? -(T)1 / 6 : -(T)2 / 9, \
+    c2 = points == 6 ? (T)1 / 24 : (T)1 / 90, c3 = (T)32 / 45
 
-/* A line of G g: 3 values to 6, or 4 or 5 to 8. */
-INLINE void NAME(weights_line)(int taps, const V *g, V *o) {
-    const int points = POINTS(taps);
+/* A line of G g. */
+INLINE void NAME(weights_line)(int points, int taps, const V *g, V *o) {
     DIVISORS;
     V even = g[0] + g[2], odd = g[1], wide = g[0] + 4 * g[2], tilt = 2 * g[1];
-    if (taps > 3) {
-        V near = g[0] + (T)0.25 * g[2];
-        const V slope = (T)0.5 * g[1] + (T)0.125 * g[3];
-        odd += g[3], tilt += 8 * g[3];
+    if (points == 8) {
+        V near = g[0] + (T)0.25 * g[2], slope = (T)0.5 * g[1];
+        if (taps > 3) odd += g[3], tilt += 8 * g[3], slope += (T)0.125 * g[3];
         if (taps == 5) even += g[4], wide += 16 * g[4], near += (T)0.0625 * g[4];
         o[5] = c3 * (near + slope);
         o[6] = c3 * (near - slope);
@@ -258,16 +258,16 @@ INLINE void NAME(weights_line)(int taps, const V *g, V *o) {
 /* G g G' of LANES kernels that lie side by side: `step` elements from tap to tap in a row, `line` from row to row.
  * Value k of all of them goes to out + k * to. */
 SIZED NAME(weights_square)(int taps, int lines, const T *g, long line, long step, T *out, long to) {
-    const int points = POINTS(taps);
+    const int points = POINTS(taps, lines);
     V part[5][8], in[5], o[8];
     UNROLL for (int c = 0; c < taps; c++) {
         UNROLL for (int k = 0; k < taps; k++) if (k == 0 || lines > 1) in[k] = AT(g, k * line + c * step);
         if (lines == 1) part[c][0] = in[0];
-        else NAME(weights_line)(taps, in, part[c]);
+        else NAME(weights_line)(points, taps, in, part[c]);
     }
     UNROLL for (int i = 0; i < lines; i++) {
         UNROLL for (int c = 0; c < taps; c++) in[c] = part[c][i];
-        NAME(weights_line)(taps, in, o);
+        NAME(weights_line)(points, taps, in, o);
         UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * to) = o[j];
     }
 }
@@ -283,18 +283,17 @@ INLINE void NAME(weights)(int taps, int lines, const T *g, long line, long step,
     BY_SIZE(weights_square, taps, lines, g, line, step, out, to);
 }
 
-/* A line of A g: 4 or 5 gradients to the values of all points. */
-INLINE void NAME(gradient_line)(int taps, const V *g, V *o) {
-    const int points = POINTS(taps), side = SIDE(taps);
-    V even = g[0] + g[2], wide = g[0] + 4 * g[2];
-    const V odd = g[1] + g[3], tilt = 2 * g[1] + 8 * g[3];
-    if (taps == 4) even += g[4], wide += 16 * g[4];
+/* A line of A g: 4 to 6 gradients to the values of all points. */
+INLINE void NAME(gradient_line)(int points, int side, const V *g, V *o) {
+    V even = g[0] + g[2], wide = g[0] + 4 * g[2], odd = g[1] + g[3], tilt = 2 * g[1] + 8 * g[3];
+    if (side > 4) even += g[4], wide += 16 * g[4];
+    if (side > 5) odd += g[5], tilt += 32 * g[5];
     o[0] = g[0], o[1] = even + odd, o[2] = even - odd, o[3] = wide + tilt, o[4] = wide - tilt;
     o[points - 1] = g[side - 1];
-    if (taps > 3) {
-        V near = g[0] + (T)0.25 * g[2];
-        const V slope = (T)0.5 * g[1] + (T)0.125 * g[3];
-        if (taps == 4) near += (T)0.0625 * g[4];
+    if (points == 8) {
+        V near = g[0] + (T)0.25 * g[2], slope = (T)0.5 * g[1] + (T)0.125 * g[3];
+        if (side > 4) near += (T)0.0625 * g[4];
+        if (side > 5) slope += (T)0.03125 * g[5];
         o[5] = near + slope, o[6] = near - slope;
     }
 }
@@ -302,15 +301,15 @@ INLINE void NAME(gradient_line)(int taps, const V *g, V *o) {
 /* For the gradient for the input where that has more tiles than the results: the transpose of all. A g A' of a tile of
  * gradients, rows x cols of which are there, `row` elements from row to row; value k goes to out + k * step. */
 SIZED NAME(spread_square)(int taps, int lines, const T *g, long row, T *out, long step) {
-    const int points = POINTS(taps);
-    V z[4][8], in[5], o[8];
+    const int points = POINTS(taps, lines);
+    V z[4][8], in[4], o[8];
     UNROLL for (int x = 0; x < 4; x++) {
         UNROLL for (int y = 0; y < 4; y++) in[y] = AT(g, y * row + x * LANES);
-        NAME(gradient_line)(taps, in, z[x]);
+        NAME(gradient_line)(points, 4, in, z[x]);
     }
     UNROLL for (int i = 0; i < points; i++) {
         UNROLL for (int x = 0; x < 4; x++) in[x] = z[x][i];
-        NAME(gradient_line)(taps, in, o);
+        NAME(gradient_line)(points, 4, in, o);
         UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
     }
 }
@@ -329,7 +328,7 @@ static void NAME(spread_tile)(int taps, const T *g, long row, long rows, long co
             *(V *)(tile + i * LANES) = g && i / 4 < rows && i % 4 < cols ? AT(g, i / 4 * row + i % 4 * LANES) : (V){0};
         g = tile, row = 4 * LANES;
     }
-    BY_SQUARE(spread_square, taps, 0, g, row, out, step);
+    BY_SQUARE(spread_square, taps, 8, g, row, out, step);
 }
 
 /* A line of B m. */
@@ -352,7 +351,7 @@ INLINE void NAME(gather_line)(int points, const V *m, V *d) {
 /* B m B' of a tile, value k at m + k * step, added to the pixels from (y, x) on that lie inside of a plane of h x w. */
 SIZED NAME(gather_square)(int taps, int lines, const T *m, long step, T *plane, long h, long w, long y,
                           long x) {
-    const int points = POINTS(taps);
+    const int points = POINTS(taps, lines);
     V z[8][8], in[8], o[8];
     const long left = x < 0 ? -x : 0, right = w - x < points ? w - x : points;
     UNROLL for (int j = 0; j < points; j++) {
@@ -376,22 +375,22 @@ SQUARES(GATHER)
 #undef GATHER
 
 static void NAME(gather_tile)(int taps, const T *m, long step, T *plane, long h, long w, long y, long x) {
-    BY_SQUARE(gather_square, taps, 0, m, step, plane, h, w, y, x);
+    BY_SQUARE(gather_square, taps, 8, m, step, plane, h, w, y, x);
 }
 
 /* A g A' of the gradients g[pixel][sample][filter] of a tile: value k of sample l goes to out + k * step + l * line. */
 SIZED NAME(gradient_square)(int taps, int lines, const T *g, T *out, long step, long line) {
-    const int points = POINTS(taps), side = SIDE(taps);
-    V z[5][8], in[5], o[8];
+    const int points = POINTS(taps, lines), side = SIDE(taps, lines);
+    V z[6][8], in[6], o[8];
     for (long l = 0; l < LANES; l++, g += LANES, out += line) {
         EACH(x, side,
             UNROLL for (int y = 0; y < side; y++)
                 if (y == 0 || lines > 1) in[y] = AT(g, (side * y + x) * LANES * LANES);
             if (lines == 1) z[x][0] = in[0];
-            else NAME(gradient_line)(taps, in, z[x]);)
+            else NAME(gradient_line)(points, side, in, z[x]);)
         EACH(i, lines,
             UNROLL for (int x = 0; x < side; x++) in[x] = z[x][i];
-            NAME(gradient_line)(taps, in, o);
+            NAME(gradient_line)(points, side, in, o);
             UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];)
     }
 }
@@ -409,7 +408,7 @@ SIZES(GRADIENT)
  * elements to the gradients of a later call, which are asked for; 0: none. */
 static void NAME(gradient_tile)(int taps, int lines, const T *g, long plane, long row, long rows, long cols,
                                 long filters, T *out, long step, long line, long ahead) {
-    const int side = SIDE(taps);
+    const int side = SIDE(taps, lines);
     T turned[25 * LANES * LANES];               /* [pixel][sample][filter] */
     for (long y = 0; y < (lines == 1 ? 1 : side); y++)
         for (long x = 0; x < side; x++) {
@@ -421,15 +420,14 @@ static void NAME(gradient_tile)(int taps, int lines, const T *g, long plane, lon
 }
 
 /* A line of G' p. */
-INLINE void NAME(back_line)(int taps, const V *p, V *o) {
-    const int points = POINTS(taps);
+INLINE void NAME(back_line)(int points, int taps, const V *p, V *o) {
     DIVISORS;
     const V a = c1 * (p[1] + p[2]), b = c1 * (p[1] - p[2]), c = c2 * (p[3] + p[4]), d = c2 * (p[3] - p[4]);
     o[0] = c0 * p[0] + a + c, o[1] = b + 2 * d, o[2] = a + 4 * c;
-    if (taps > 3) {
+    if (points == 8) {
         const V e = c3 * (p[5] + p[6]), f = c3 * (p[5] - p[6]);
         o[0] += e, o[1] += (T)0.5 * f, o[2] += (T)0.25 * e;
-        o[3] = b + 8 * d + (T)0.125 * f;
+        if (taps > 3) o[3] = b + 8 * d + (T)0.125 * f;
         if (taps == 5) o[4] = a + 16 * c + (T)0.0625 * e;
     }
     o[taps - 1] += p[points - 1];
@@ -440,17 +438,17 @@ typedef struct { T *out; long line, tap, rows, cols; } NAME(Taps);
 
 /* G' p G: value k at p + k * step. (Once per task: no need to unroll it all.) */
 SIZED NAME(back_square)(int taps, int lines, const T *p, long step, const NAME(Taps) *to) {
-    const int points = POINTS(taps), most = lines == 1 ? 1 : taps, rows = to->rows < most ? to->rows : most;
+    const int points = POINTS(taps, lines), most = lines == 1 ? 1 : taps, rows = to->rows < most ? to->rows : most;
     V z[8][5], in[8], o[5] = {{0}};
     for (int i = 0; i < lines; i++) {
         UNROLL for (int j = 0; j < points; j++) in[j] = AT(p, (i * points + j) * step);
-        NAME(back_line)(taps, in, o);
+        NAME(back_line)(points, taps, in, o);
         UNROLL for (int x = 0; x < taps; x++) z[i][x] = o[x];
     }
     for (int x = 0; x < taps && x < to->cols; x++) {
         UNROLL for (int i = 0; i < lines; i++) in[i] = z[i][x];
         if (lines == 1) o[0] = in[0];
-        else NAME(back_line)(taps, in, o);
+        else NAME(back_line)(points, taps, in, o);
         for (int y = 0; y < rows; y++) *(V *)(to->out + y * to->line + x * to->tap) = o[y];
     }
 }

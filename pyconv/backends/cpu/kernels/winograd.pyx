@@ -2,9 +2,9 @@
 """Convolution with rows of 3 to 5 taps, of as many or one, by Winograd's algorithm, samples in the lanes.
 
 Layouts as in convolution.pyx. A tile of 4 x 4 results takes N = 36 values for kernels of 3 x 3, 64 for those of 5 x 5,
-and one of 5 x 5 results 64 for kernels of 4 x 4; a tile of one row, for kernels with one, 6 or 8. The tiles of all
-blocks are numbered: block, depth, row, column. A task takes a range of them and a range of filters, and goes through
-its tiles in chunks:
+and one of 5 x 5 results 64 for kernels of 4 x 4; a tile of one row, for kernels with one, takes 8, and has 6 results
+with 3 taps, 5 with 4, and 4 with 5. The tiles of all blocks are numbered: block, depth, row, column. A task takes a
+range of them and a range of filters, and goes through its tiles in chunks:
 
 1. the tiles of all channels are transformed into V[N][channel][tile];
 2. for a group of filters at a time, N products with the transformed weights U[N][channel][filter] give
@@ -87,7 +87,7 @@ cdef struct Tiles:
     Planes planes                          # of the input, and strides along rows and columns
     long step, phases, phase_columns       # stride along the depth; phases of a slice, and of a row
     int taps, lines                        # of a phase's row; of a transform: 6 or 8, or 1 without columns
-    long values, height, side              # of a transform; rows of results, 1 of a single line, and columns: 4 or 5
+    long values, height, side              # of a transform; rows of results, 1 of a single line, and columns: 4 to 6
     long rows, columns, per_block          # tiles of a plane; of a block
     long total, parts, chunk               # tiles of all blocks; ranges that they are split into; tiles of a chunk
 
@@ -122,8 +122,8 @@ cdef Tiles tiles_of(window, strides) except *:
     cdef Tiles t
     memset(&t, 0, sizeof(t))
     t.taps, t.step, t.planes.dy, t.planes.dx = ceil_div(window[2], strides[2]), strides[0], strides[1], strides[2]
-    cdef int points = 6 if t.taps == 3 else 8
-    t.side, t.lines = 5 if t.taps == 4 else 4, 1 if window[1] == 1 else points
+    cdef int points = 6 if t.taps == 3 and window[1] > 1 else 8
+    t.side, t.lines = points + 1 - t.taps, 1 if window[1] == 1 else points
     t.height = 1 if t.lines == 1 else t.side
     t.phase_columns = t.planes.dx
     t.phases, t.values = t.phase_columns * (1 if t.lines == 1 else t.planes.dy), points * t.lines
