@@ -17,6 +17,9 @@ from libc.string cimport memset
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Kernel, Operand, address, ceil_div, elements,
                                            instruction, operand)
 
+cdef extern from *:
+    "#define TILES_HERE"
+
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
     ctypedef struct Outer:

@@ -4,7 +4,24 @@
  * product: y[c][j] (+)= sum over t of w[c] * x[j], with w scalars and x vectors, for `rows` rows (any number) and
  * XB vectors; `add`: to what y holds. packed: the scalars of a step t lie side by side, at w + t * ws. strided: those
  * of a row do, at w + c * ws. Step t's vectors are at x + t * xs, side by side, as are those of a row of y, at
- * y + c * yc. */
+ * y + c * yc.
+ *
+ * Several modules call these: one, which defines PRODUCTS_HERE, has them for all. */
+
+/* strided, any number of rows, and of vectors. */
+SHARED void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
+                                  long rows, long vectors);
+
+/* The transpose of LANES vectors `from` elements apart (the last one again where there are fewer `rows`), written
+ * `to` elements apart. ahead: where, from the vectors, those of a later call lie; 0 if it is not known. */
+SHARED void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead);
+
+/* A copy of rows of `vectors` vectors, `from` elements apart, to rows `to` apart. ahead: as above. (Weights are copied
+ * together tap by tap before they are transformed: their taps are often powers of two apart, and would push each other
+ * out of a cache.) */
+SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y, long to, long ahead);
+
+#ifdef PRODUCTS_HERE
 
 #define PACKED_PRODUCT(RB, XB) \
 static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
@@ -93,7 +110,7 @@ static void NAME(packed_product)(const T *w, long ws, const T *x, long xs, long 
     }
 }
 
-static void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
+void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
                                   long rows, long vectors) {
     const long parts = (vectors + 2) / 3;
     for (long i = 0; i < parts; i++) {
@@ -181,9 +198,7 @@ INLINE void NAME(transpose)(V *r) {
 #undef ODD_FOURS
 #undef SHUFFLE
 
-/* The transpose of LANES vectors `from` elements apart (the last one again where there are fewer `rows`), written
- * `to` elements apart. ahead: where, from the vectors, those of a later call lie; 0 if it is not known. */
-static __attribute__((noinline)) void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead) {
+void NAME(transposed)(const T *x, long from, long rows, T *y, long to, long ahead) {
     V r[LANES];
     _Pragma("GCC unroll 16") for (long i = 0; i < LANES; i++) {
         r[i] = *(const V *)x;
@@ -194,13 +209,11 @@ static __attribute__((noinline)) void NAME(transposed)(const T *x, long from, lo
     _Pragma("GCC unroll 16") for (long i = 0; i < LANES; i++) *(V *)(y + i * to) = r[i];
 }
 
-/* A copy of rows of `vectors` vectors, `from` elements apart, to rows `to` apart. ahead: as above. (Weights are copied
- * together tap by tap before they are transformed: their taps are often powers of two apart, and would push each other
- * out of a cache.) */
-static void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y, long to, long ahead) {
+void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y, long to, long ahead) {
     for (long i = 0; i < rows; i++)
         for (long j = 0; j < vectors; j++) {
             *(V *)(y + i * to + j * LANES) = *(const V *)(x + i * from + j * LANES);
             __builtin_prefetch(x + i * from + j * LANES + ahead);
         }
 }
+#endif

@@ -6,7 +6,8 @@
  *   or at w + wo[t] + c * wc (strided).
  * dot: acc[t][c] += x[t] * g[c] over pixels, all vectors; the lanes are summed at the end.
  *
- * The sizes CB (rows of scalars) and XB (vectors) are compile-time constants, so that the sums stay in registers. */
+ * The sizes CB (rows of scalars) and XB (vectors) are compile-time constants, so that the sums stay in registers.
+ * Several modules call outer tiles: one of them, which defines TILES_HERE, has the tiles for all. */
 
 INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
 
@@ -119,6 +120,11 @@ static void NAME(dot_##TB##_##CB)(const Dot *p) { \
             *out = p->accumulate ? *out + s : s; } \
 }
 
+/* [rows][vectors]; NULL where there is no such tile */
+SHARED extern void (*const NAME(packed_tiles)[9][9])(const Outer *);
+SHARED extern void (*const NAME(strided_tiles)[9][9])(const Outer *);
+
+#ifdef TILES_HERE
 PACKED_TILE(1, 1) PACKED_TILE(1, 2) PACKED_TILE(1, 3) PACKED_TILE(1, 4) PACKED_TILE(1, 5) PACKED_TILE(1, 6)
 PACKED_TILE(1, 7) PACKED_TILE(1, 8) PACKED_TILE(2, 1) PACKED_TILE(2, 2) PACKED_TILE(2, 3) PACKED_TILE(2, 4)
 PACKED_TILE(2, 5) PACKED_TILE(2, 6) PACKED_TILE(3, 1) PACKED_TILE(3, 2) PACKED_TILE(3, 3) PACKED_TILE(3, 4)
@@ -145,20 +151,7 @@ STRIDED_TILE(6, 4) STRIDED_TILE(7, 2) STRIDED_TILE(7, 3) STRIDED_TILE(8, 2) STRI
 STRIDED_TILE(7, 4)
 #endif
 
-DOT_TILE(1, 1) DOT_TILE(1, 2) DOT_TILE(1, 3) DOT_TILE(1, 4) DOT_TILE(1, 5) DOT_TILE(2, 1)
-DOT_TILE(2, 2) DOT_TILE(2, 3) DOT_TILE(2, 4) DOT_TILE(2, 5) DOT_TILE(3, 1) DOT_TILE(3, 2)
-DOT_TILE(3, 3) DOT_TILE(3, 4) DOT_TILE(4, 1) DOT_TILE(4, 2) DOT_TILE(4, 3) DOT_TILE(5, 1)
-DOT_TILE(5, 2) DOT_TILE(6, 1) DOT_TILE(6, 2) DOT_TILE(7, 1)
-#if ACCUMULATORS >= 24
-DOT_TILE(3, 5) DOT_TILE(4, 4) DOT_TILE(4, 5) DOT_TILE(5, 3) DOT_TILE(5, 4) DOT_TILE(6, 3)
-DOT_TILE(6, 4) DOT_TILE(7, 2) DOT_TILE(7, 3)
-#endif
-#if ACCUMULATORS >= 28
-DOT_TILE(5, 5) DOT_TILE(7, 4)
-#endif
-
-/* [rows][vectors]; NULL where there is no such tile */
-static void (*const NAME(packed_tiles)[9][9])(const Outer *) = {
+void (*const NAME(packed_tiles)[9][9])(const Outer *) = {
     [1][1] = NAME(packed_1_1), [1][2] = NAME(packed_1_2), [1][3] = NAME(packed_1_3),
     [1][4] = NAME(packed_1_4), [1][5] = NAME(packed_1_5), [1][6] = NAME(packed_1_6),
     [1][7] = NAME(packed_1_7), [1][8] = NAME(packed_1_8), [2][1] = NAME(packed_2_1),
@@ -179,8 +172,7 @@ static void (*const NAME(packed_tiles)[9][9])(const Outer *) = {
 #endif
 };
 
-/* [rows][vectors]; NULL where there is no such tile */
-static void (*const NAME(strided_tiles)[9][9])(const Outer *) = {
+void (*const NAME(strided_tiles)[9][9])(const Outer *) = {
     [1][1] = NAME(strided_1_1), [1][2] = NAME(strided_1_2), [1][3] = NAME(strided_1_3),
     [1][4] = NAME(strided_1_4), [1][5] = NAME(strided_1_5), [1][6] = NAME(strided_1_6),
     [1][7] = NAME(strided_1_7), [1][8] = NAME(strided_1_8), [2][1] = NAME(strided_2_1),
@@ -200,6 +192,19 @@ static void (*const NAME(strided_tiles)[9][9])(const Outer *) = {
     [7][4] = NAME(strided_7_4),
 #endif
 };
+#endif
+
+DOT_TILE(1, 1) DOT_TILE(1, 2) DOT_TILE(1, 3) DOT_TILE(1, 4) DOT_TILE(1, 5) DOT_TILE(2, 1)
+DOT_TILE(2, 2) DOT_TILE(2, 3) DOT_TILE(2, 4) DOT_TILE(2, 5) DOT_TILE(3, 1) DOT_TILE(3, 2)
+DOT_TILE(3, 3) DOT_TILE(3, 4) DOT_TILE(4, 1) DOT_TILE(4, 2) DOT_TILE(4, 3) DOT_TILE(5, 1)
+DOT_TILE(5, 2) DOT_TILE(6, 1) DOT_TILE(6, 2) DOT_TILE(7, 1)
+#if ACCUMULATORS >= 24
+DOT_TILE(3, 5) DOT_TILE(4, 4) DOT_TILE(4, 5) DOT_TILE(5, 3) DOT_TILE(5, 4) DOT_TILE(6, 3)
+DOT_TILE(6, 4) DOT_TILE(7, 2) DOT_TILE(7, 3)
+#endif
+#if ACCUMULATORS >= 28
+DOT_TILE(5, 5) DOT_TILE(7, 4)
+#endif
 
 /* [taps][filters]; NULL where there is no such tile */
 static void (*const NAME(dot_tiles)[9][9])(const Dot *) = {

@@ -27,6 +27,7 @@
 #define LANES_F64 (VECTOR_BYTES / 8)
 
 #define INLINE static inline __attribute__((always_inline))
+#define SHARED __attribute__((visibility("hidden")))     /* by the modules of a library */
 
 /* aligned(1): loads and stores need no alignment. may_alias: any array may be read as vectors. */
 typedef float   vf32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));

@@ -34,6 +34,9 @@ from libc.string cimport memset
 
 from pyconv.backends.cpu.executor cimport LOCAL, Context, Instruction, Operand, address, ceil_div, instruction, operand
 
+cdef extern from *:
+    "#define PRODUCTS_HERE"
+
 cdef extern from "winograd_f32_f64.h" nogil:
     ctypedef struct Planes:
         long pixel, h, w, dy, dx
