@@ -8,11 +8,11 @@ import math
 import numpy as np
 
 from . import buffers as memory
-from . import lowering_sampling as _lowering_sampling  # noqa: F401  (adds to the table)
 from .buffers import NOWHERE, Buffer, Lanes
 from .lowering_conv import LOWERING, lowers, pack_rows
 from .lowering_plain import gemm_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
+from .lowering_sampling import resized
 from .lowering_winograd import idle
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
@@ -25,6 +25,8 @@ BIG_PAD = 1 << 16               # bytes; above, only what is around is filled
 @lowers("reshape")
 def reshape(planner, node):
     x, out = node.inputs[0], node.output
+    if resized(planner, x, node):
+        return
     layout = planner.layout(x)
     if layout is None or not out.shape or out.shape[0] != x.shape[0]:
         planner.define(out, None, planner.rep(x, None))
@@ -132,6 +134,8 @@ def flip(planner, node):
 @lowers("matmul")
 def matmul(planner, node):
     a, b = node.inputs
+    if resized(planner, b if a.node.op == "constant" else a, node):
+        return
     ta, tb = node.attrs["transpose_a"], node.attrs["transpose_b"]
     lanes = planner.kernels.lanes[a.dtype]
 

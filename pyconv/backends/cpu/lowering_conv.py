@@ -338,7 +338,7 @@ def max_pool(planner, node):
     _pool(planner, node, planner.kernels.pooling.max_pool, x, rest[0] if rest else None, x.shape, in_lanes)
 
 
-@lowers("avg_pool", "avg_pool_gradient")
+@lowers("avg_pool")
 def avg_pool(planner, node):
     (tensor,), attrs = node.inputs, node.attrs
     x, grad = (None, tensor) if node.op == "avg_pool_gradient" else (tensor, None)

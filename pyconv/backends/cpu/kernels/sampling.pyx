@@ -5,11 +5,17 @@ All arrays are plain: images [sample][row][column][channel] or [sample][channel]
 [sample][row][column]. A task has some rows of the places of one sample and goes through them in order; all channels of
 a place are read at once, since to find its pixels takes longer than to read them. In the gradient for the images a task
 has all places of a sample: nobody else adds to its pixels, and the order of the sums is fixed.
+
+Where all places of a row or column are the same for all, matrices with few numbers in each row say what is read:
+`resize`, for one axis or two that lie side by side, in the plain layout and that of lanes. A task is a block of samples,
+or some rows; each is first made of rows of what is read, which stay in the cache, and then its columns of these.
 """
 
+from libc.stdint cimport int32_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 cdef extern from "sampling.h" nogil:
     ctypedef struct Place_f32:
@@ -101,3 +107,81 @@ def sample(op, dtype, reads, writes, *, batch, height, width, channels, rows, co
     p.pixel, p.step = (channels, 1) if channels_last else (1, height * width)
     p.out_pixel, p.out_step = (channels, 1) if channels_last else (1, rows * columns)
     return instruction(sample_f32 if dtype == "float32" else sample_f64, &p, sizeof(p), batch * p.chunks, 0, None)
+
+
+cdef extern from "mixing_types.h" nogil:
+    const int LANES_F32
+    void mix_f32(const float *, long, const float *, long, long, float *)
+    void mix_f64(const double *, long, const double *, long, long, double *)
+    void mix_columns_f32(const float *, const int32_t *, const float *, long, long, long, float *)
+    void mix_columns_f64(const double *, const int32_t *, const double *, long, long, long, double *)
+
+cdef struct Bands:
+    long inputs, outputs, taps     # taps: numbers in a row of the matrix; 0: the axis stays as it is
+    const int32_t *first           # where they begin
+    const void *weights
+
+cdef struct Resize:
+    Operand x, y
+    Bands rows, columns
+    long outer, inner              # elements before, and after, the axes; with samples in lanes of a block
+    long chunk, chunks             # rows of a task, and tasks of what is outside; 0: a task is a block
+
+cdef void resize_task(const Resize *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef const Bands *rows = &p.rows
+    cdef const Bands *columns = &p.columns
+    cdef long line = columns.inputs * p.inner, out_line = columns.outputs * p.inner, o, r
+    cdef long first = 0, end = p.outer * rows.outputs
+    cdef const real *x = <const real *>address(&p.x, task, context)
+    cdef real *y = <real *>address(&p.y, task, context)
+    cdef const real *source
+    cdef const real *weights
+    cdef real *row = <real *>context.scratch
+    if p.chunks:
+        first = task // p.chunks * rows.outputs + task % p.chunks * p.chunk
+        end = min(first + p.chunk, (task // p.chunks + 1) * rows.outputs)
+    for o in range(first, end):
+        r = o % rows.outputs
+        source = x + (o // rows.outputs * rows.inputs + rows.first[r]) * line
+        weights = <const real *>rows.weights + r * rows.taps
+        if not columns.taps:
+            row = y + o * line
+        if real is float:
+            mix_f32(source, line, weights, rows.taps, line, row)
+            if columns.taps:
+                mix_columns_f32(row, columns.first, <const real *>columns.weights, columns.taps, columns.outputs,
+                                p.inner, y + o * out_line)
+        else:
+            mix_f64(source, line, weights, rows.taps, line, row)
+            if columns.taps:
+                mix_columns_f64(row, columns.first, <const real *>columns.weights, columns.taps, columns.outputs,
+                                p.inner, y + o * out_line)
+
+cdef void resize_f32(const void *p, long task, const Context *c) noexcept nogil:
+    resize_task[float](<const Resize *>p, task, c, NULL)
+cdef void resize_f64(const void *p, long task, const Context *c) noexcept nogil:
+    resize_task[double](<const Resize *>p, task, c, NULL)
+
+cdef int set_bands(Bands *b, bands) except -1:
+    inputs, first, weights = bands
+    b.inputs, b.outputs, b.taps = inputs, weights.shape[0], weights.shape[1]
+    b.first, b.weights = <const int32_t *>elements(first, 4), elements(weights, weights.itemsize)
+    return 0
+
+
+def resize(x, y, bands, *, blocks, outer, inner, chunk):
+    """y: x with its rows, and the columns of these, each the sum of some weighted ones.
+
+    bands: for the rows, and perhaps the columns: (how many of x, where the first that counts is, the weights of it and
+    those after it). outer, inner: elements before, and after. chunk: rows of a task, if there are no `blocks`.
+    """
+    cdef Resize p
+    cdef size_t item = bands[0][2].itemsize
+    p.x, p.y, p.outer, p.inner, p.chunk = operand(x), operand(y), outer, inner, chunk
+    set_bands(&p.rows, bands[0])
+    p.columns.inputs, p.columns.outputs, p.columns.taps = 1, 1, 0
+    if len(bands) > 1:
+        set_bands(&p.columns, bands[1])
+    p.chunks = 0 if blocks else ceil_div(p.rows.outputs, p.chunk)
+    return instruction(resize_f32 if item == 4 else resize_f64, &p, sizeof(p), blocks or p.outer * p.chunks,
+                       (p.columns.inputs * p.inner + LANES_F32) * item, bands)
