@@ -333,6 +333,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
     """
     cdef Chain p
     cdef int i, d
+    cdef bint periodic, apart
     items = {"float32": 4, "float64": 8, "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4,
              "int32": 4, "int64": 8}
     if len(loads) > LOADS or len(stores) > LOADS or registers > REGISTERS or len(shape) > DIMS \
@@ -340,7 +341,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
         raise ValueError("the chain is too long")
     p.total = 1
     p.dims, p.far = len(shape), 0
-    contiguous, periodic = [], False
+    contiguous, periodic, apart = [], False, False
     for n in reversed(shape):
         contiguous.insert(0, p.total)
         p.total *= n
@@ -353,14 +354,14 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
         strides = [0 if n == 1 else s for s, n in zip(strides, shape)]
         dense = [0 if n == 1 else s for s, n in zip(contiguous, shape)]
         p.load[i].kind = 0 if not any(strides) else 1 if strides == dense else 2
-        periodic = periodic or any(s < 0 for s in strides)
+        apart = apart or p.load[i].kind == 2
         for d in range(p.dims):
             p.load[i].strides[d] = strides[d]
+            periodic = periodic or p.load[i].strides[d] < 0
     for i, (at, type_, register, buffered) in enumerate(stores):
         p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
         p.store[i].register, p.store[i].buffered = register, buffered
-    p.aligned = p.dims > 0 and (periodic or p.shape[p.dims - 1] >= ALIGNED and bool(
-        sums or any(p.load[i].kind == 2 for i in range(p.loads))))
+    p.aligned = p.dims > 0 and (periodic or p.shape[p.dims - 1] >= ALIGNED and (apart or len(sums) > 0))
     p.sums = len(sums)
     results = 0
     for i, (at, register, count, strides, samples) in enumerate(sums):
