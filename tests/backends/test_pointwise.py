@@ -40,10 +40,11 @@ def test_any_geometry(problem, dtype):
 
 @pytest.mark.parametrize("shape, filters", [((16, 1600, 48), 64), ((21, 40, 40, 72), 24)])
 @pytest.mark.parametrize("large", [0, 1 << 40])
-def test_blocks_that_no_cache_holds(shape, filters, large, monkeypatch):
-    """Several tasks a block, whose results go past the caches or do not."""
+@pytest.mark.parametrize("chained", [True, False])
+def test_blocks_that_no_cache_holds(shape, filters, large, chained, monkeypatch):
+    """One task a block, or several, whose results go past the caches or do not."""
     monkeypatch.setattr(lowering_pointwise, "LARGE", large)
-    monkeypatch.setattr(lowering_pointwise, "fits_chain", lambda source, target: False)
+    monkeypatch.setattr(lowering_pointwise, "fits_chain", lambda source, target: chained)
     rng, rank = np.random.default_rng(filters), len(shape) - 2
     check(rng.standard_normal(shape).astype("f4"),
           rng.standard_normal((*(1,) * rank, shape[-1], filters)).astype("f4"), attributes(rank))

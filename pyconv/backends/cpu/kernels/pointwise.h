@@ -15,7 +15,7 @@ typedef struct {
     const float *x; long xs, xj;            /* step k's vectors: x + k * xs + j * xj */
     const float *w; long ws, wc, wr, steps; /* its scalars: w + k * ws + c * wc; from tile to tile, wr for each row */
     float *y; long yc, yj, rows;            /* y + c * yc + j * yj */
-    const float *bias, *ahead;              /* ahead: x of the next call, or NULL */
+    const float *bias, *ahead;              /* ahead: x of the next call, or this */
     float *panel;
     int relu, past;                         /* past: the results go past the caches */
 } Sweep;
@@ -30,29 +30,41 @@ typedef struct {
 #  define PASSED()
 #endif
 
+/* Adds what the steps give, at x + k * XS + j * XJ; STEP is done with the vectors of each. */
+#define STEPS(XB, XS, XJ, STEP) \
+    for (long k = 0; k < steps; k++, w += ws, x += XS) { \
+        vf32 v[XB]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const vf32 *)(x + j * XJ); \
+        STEP \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
+            const vf32 s = w[c * wc] - (vf32){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } }
+
+#define KEEP(XB) \
+    _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+        __builtin_prefetch(ahead + j * xj, 0, 2); \
+        *(vf32 *)(panel + j * LANES_F32) = v[j]; } \
+    ahead += xs; \
+    panel += XB * LANES_F32;
+
 #define SWEEP(XB) \
 static void sweep_##XB(const Sweep *p) { \
-    const float *x = p->x; \
-    long xs = p->xs, xj = p->xj; \
-    const long ws = p->ws, wc = p->wc, yc = p->yc, yj = p->yj, most = p->rows - SWEEP_ROWS; \
-    float *panel = most > 0 ? p->panel : 0; \
-    for (long r = 0, i = 0; r < p->rows; r += SWEEP_ROWS, i++) { \
+    const long ws = p->ws, wc = p->wc, yc = p->yc, yj = p->yj, steps = p->steps, most = p->rows - SWEEP_ROWS; \
+    for (long r = 0; r < p->rows; r += SWEEP_ROWS) { \
         const long first = r < most ? r : most; \
-        const float *at = x, *w = p->w + first * p->wr, *ahead = p->ahead && i < 3 ? p->ahead + i * p->xj : 0; \
+        const float *w = p->w + first * p->wr; \
         vf32 acc[SWEEP_ROWS][XB]; \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const vf32 b = (p->bias ? p->bias[first + c] : 0) - (vf32){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = b; } \
-        for (long k = 0; k < p->steps; k++, w += ws, at += xs) { \
-            vf32 v[XB]; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const vf32 *)(at + j * xj); \
-            if (panel) { \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) = v[j]; \
-                panel += XB * LANES_F32; } \
-            if (ahead) { __builtin_prefetch(ahead, 0, 2); ahead += p->xs; } \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
-                const vf32 s = w[c * wc] - (vf32){0}; \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
+        if (r == 0) { \
+            const float *x = p->x, *ahead = p->ahead; \
+            float *panel = p->panel; \
+            const long xs = p->xs, xj = p->xj; \
+            STEPS(XB, xs, xj, KEEP(XB)) \
+        } else { \
+            const float *x = p->panel; \
+            STEPS(XB, XB * LANES_F32, LANES_F32, ) } \
         if (p->relu) { \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++)      /* NaN stays */ \
@@ -63,14 +75,15 @@ static void sweep_##XB(const Sweep *p) { \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) PASS(y + c * yc + j * yj, acc[c][j]); \
         } else { \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } \
-        if (panel) x = p->panel, xs = XB * LANES_F32, xj = LANES_F32, panel = 0; } \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } } \
 }
 
 SWEEP(1)
 SWEEP(2)
 SWEEP(3)
 #undef SWEEP
+#undef STEPS
+#undef KEEP
 static void (*const sweeps[4])(const Sweep *) = {0, sweep_1, sweep_2, sweep_3};
 static void passed(void) { PASSED(); }
 #undef PASS
