@@ -294,6 +294,26 @@ def test_fewer_threads_than_asked_for(variable):
     assert run(script, **{name: value}) == run(script)
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="this system does not tell the number of threads")
+def test_little_programs_share_their_work_while_the_threads_are_awake():
+    """They do not wake them for a single image; the result is the same."""
+    assert run("""
+        pyconv.config.set_num_threads(2)
+        model = pyconv.Sequential([pyconv.Input((28, 28, 1)), layers.Conv2D(16, 5), layers.Conv2D(16, 5, strides=2)])
+        image = np.random.default_rng(0).random((1, 28, 28, 1), dtype="float32")
+        expected, threads = model.predict(image), lambda: len(os.listdir("/proc/self/task"))
+        first, end = threads(), time.monotonic() + 20
+        for i in range(5):
+            time.sleep(0.01)
+            assert (model.predict(image) == expected).all()
+        assert threads() == first
+        while threads() == first and time.monotonic() < end or i < 200:
+            assert (model.predict(image) == expected).all()
+            i += 1
+        print(threads() - first)
+        """) == "1"
+
+
 # ---- the processor's share
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")

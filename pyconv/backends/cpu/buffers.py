@@ -11,7 +11,7 @@ import numpy as np
 from ...graph.variable import SLACK
 
 FIXED, LOCAL, SLOT = 0, 1, 2
-# Steps below this much estimated work (nanoseconds) run on one thread: waiting for others costs about as much.
+# Steps below this much estimated work (nanoseconds) are not worth being shared among many threads.
 SERIAL = 3_000
 NOWHERE = (0, 0, FIXED)       # the operand of an array that is not there: a null pointer
 

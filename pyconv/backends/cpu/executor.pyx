@@ -21,6 +21,8 @@ cdef extern from "threads.h" nogil:
     void pyconv_wait(Barrier *, int)
     int64_t pyconv_nanoseconds()
     int pyconv_team()
+    int pyconv_enter(int64_t *)
+    int64_t pyconv_leave(int64_t, int)
     int pyconv_prepare_fork()
 
 HAS_OPENMP = bool(PYCONV_OPENMP)
@@ -76,7 +78,15 @@ cdef struct Step:
     int first, chains, free     # code[first:first + chains] in chains, then `free` free instructions
     long tasks                  # of the chains
     int slices                  # if all chains are one run, a task is a slice; else 1
-    int serial                  # too little work for more than one thread
+    double cost                 # estimated nanoseconds
+    int serial                  # in this run, by one thread
+
+cdef enum:                      # nanoseconds, estimated
+    STEP = 500                  # work that a step must have for each thread
+    STEP_ENOUGH = 3_000         # ... or altogether: waiting for the others costs about as much
+    LITTLE = 4_000              # work in such steps that a program must have for each thread, if these are awake
+    ENOUGH = 30_000             # ... or altogether: to wake them takes about as long
+    TRIAL = 64                  # runs of a little program until the slower way is tried again
 
 
 cdef class Program:
@@ -84,7 +94,7 @@ cdef class Program:
 
     Parameters
     ----------
-    steps: list of (runs: lists of chain instructions, slices of each run, free instructions, serial)
+    steps: list of (runs: lists of chain instructions, slices of each run, free instructions, estimated nanoseconds)
     inputs: int
         How many input pointers there are; the addresses of their slots are `slots`.
     local_bytes: int
@@ -104,6 +114,8 @@ cdef class Program:
     cdef Failure failure
     cdef Barrier barrier
     cdef int profiling
+    cdef int64_t times[2]       # of little programs: nanoseconds on one thread, and on all
+    cdef unsigned int runs
 
     def __cinit__(self, int inputs):
         self.pointers = <void **>malloc((inputs + 1) * sizeof(void *))
@@ -133,9 +145,9 @@ cdef class Program:
         self.code = <Code *>malloc(max(1, sum(sum(map(len, r)) + len(f) for r, _, f, _ in steps)) * sizeof(Code))
         if self.steps == NULL or self.code == NULL:
             raise MemoryError()
-        for runs, slices, loose, serial in steps:
+        for runs, slices, loose, cost in steps:
             self.steps[s] = Step(n, sum(map(len, runs)), len(loose), runs[0][0].tasks if runs else 0,
-                                 slices[0] if len(runs) == 1 else 1, serial)
+                                 slices[0] if len(runs) == 1 else 1, cost, 0)
             for run, parts in [*zip(runs, slices), *(([ins], 1) for ins in loose)]:
                 for ins in run:
                     self.code[n] = Code(ins.kernel, ins.params, ins.tasks, len(run), parts, 0)
@@ -163,7 +175,6 @@ cdef class Program:
         """
         cdef int i
         cdef int held = 0
-        cdef int parallel_steps = 0
         self._reserve(threads)
         try:
             for array in arrays:
@@ -177,13 +188,8 @@ cdef class Program:
                 held += 1
             self.failure.code = 0
             self.barrier.waiting = 0
-            for i in range(self.n_steps):
-                parallel_steps += not self.steps[i].serial
             with nogil:
-                if parallel_steps == 0 or threads == 1:
-                    self._work(0, 1)
-                else:
-                    self._spread(threads)
+                self._share(threads)
         finally:
             for i in range(held):
                 PyBuffer_Release(&self.views[i])
@@ -203,6 +209,31 @@ cdef class Program:
         finally:
             self.profiling = 0
         return [self.code[i].time for i in range(n)]
+
+    cdef void _share(self, int threads) noexcept nogil:
+        """Run on one thread or on all. Little programs find out by themselves which takes less time: that depends on
+        where the threads' cores are, and on what else these do. The result is the same."""
+        cdef double shared = 0
+        cdef int64_t start, took, known
+        cdef int s, free, spread
+        for s in range(self.n_steps):
+            self.steps[s].serial = self.steps[s].cost < min(STEP_ENOUGH, STEP * threads)
+            if not self.steps[s].serial:
+                shared += self.steps[s].cost
+        if threads == 1 or shared < min(ENOUGH, LITTLE * threads):
+            self._work(0, 1)
+            return
+        free = pyconv_enter(&start)
+        spread = shared >= ENOUGH or free and (self.times[1] <= self.times[0]) != (self.runs % TRIAL == TRIAL - 1)
+        if spread:
+            self._spread(threads)
+        else:
+            self._work(0, 1)
+        took = pyconv_leave(start, shared < ENOUGH)
+        if free:            # about the median: a single run counts little, however long it took
+            self.runs += 1
+            known = self.times[spread]
+            self.times[spread] = took if known == 0 else max(known * 3 // 4, min(known * 9 // 8, took))
 
     cdef void _spread(self, int threads) noexcept nogil:
         # OpenMP may give fewer threads than asked for: inside another parallel region, or by OMP_THREAD_LIMIT.

@@ -223,12 +223,12 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
                 [weights], [packed],
                 cost=of_weights * 0.3)
     reads = 1.7 * _read(values * rows * -(-g.filters // lanes), lanes)
-    split = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE, (1, 2, 2, 4))
+    parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE,
+                           (1, 2, 2, 4))
     chunk = CACHE // 2 // (values * (rows + width) * item) // 8 * 8
     chunk = max(16, min(chunk, 64))
 
     def make():
-        parts, groups = (1, 1) if planner.alone else split
         return kernels.winograd_plain(
             dtype, source.whole(), packed.whole(), target.whole(), bias.whole() if bias else NOWHERE,
             other.whole() if other else NOWHERE, samples=g.batch, parts=parts, groups=groups,

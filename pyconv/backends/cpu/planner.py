@@ -20,14 +20,9 @@ from ...graph import LEAVES, Graph
 from ...graph.variable import aligned_empty
 from . import buffers as memory
 from . import schedule
-from .buffers import FIXED, SERIAL, Buffer, Lanes
+from .buffers import FIXED, Buffer, Lanes
 from .chains import Chains
 from .recompute import Recompute
-
-# Programs with less estimated work than this (nanoseconds) in steps for several threads run on one: that others are
-# woken takes long, if they sleep.
-LITTLE = 30_000
-
 
 # Ops that work with samples in the lanes.
 IMAGE_OPS = {"conv", "conv_input_gradient", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool",
@@ -66,7 +61,6 @@ class Planner:
             self.graph = graph = self.twice.graph_anew()
             self.nodes = graph.nodes()
         self.work: list[Work] = []
-        self.alone = False             # whether the program that is made runs on one thread
         self.now = 0                   # position of the node being lowered
         self.reps: dict = {}           # id of a tensor -> {layout: Buffer}; the first layout is the native one
         self.done: set = set()         # nodes that a fused neighbour has taken over
@@ -383,10 +377,8 @@ class Planner:
 
     def _made(self, steps):
         """The steps as the executor takes them."""
-        costs = [sum(w.cost for w in [*itertools.chain(*runs), *free]) for runs, free in steps]
-        self.alone = alone = sum(c for c in costs if c >= SERIAL) < LITTLE
         return [([[w.make() for w in run] for run in runs], [run[0].slices for run in runs], [w.make() for w in free],
-                 alone or cost < SERIAL) for (runs, free), cost in zip(steps, costs, strict=True)]
+                 sum(w.cost for w in [*itertools.chain(*runs), *free])) for runs, free in steps]
 
     def _prepared(self, order, changing, outputs):
         """Take out of the work what follows from constants and from variables that this program leaves as they are.

@@ -48,6 +48,27 @@ static inline int64_t pyconv_nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Programs that take less time than it takes to wake other threads go to these only while they are awake, as they are
+ * for a while after a program (OpenMP's threads spin for some milliseconds), and if no program runs beside them. */
+#define AWAKE 1000000           /* nanoseconds */
+static int64_t pyconv_last = -AWAKE;    /* when a program ended last */
+static int pyconv_running;
+
+static inline int pyconv_enter(int64_t *start) {
+    *start = pyconv_nanoseconds();
+    const int64_t since = *start - __atomic_load_n(&pyconv_last, __ATOMIC_RELAXED);
+    return !__atomic_fetch_add(&pyconv_running, 1, __ATOMIC_RELAXED) && since >= 0 && since < AWAKE;
+}
+
+/* Returns the nanoseconds since `start`. A little program that takes so many had to wait for a thread without a core of
+ * its own: none is shared then for fifty times as long. */
+static inline int64_t pyconv_leave(int64_t start, int little) {
+    const int64_t now = pyconv_nanoseconds();
+    __atomic_store_n(&pyconv_last, now + (little && now - start > AWAKE ? 50 * AWAKE : 0), __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&pyconv_running, 1, __ATOMIC_RELAXED);
+    return now - start;
+}
+
 #if defined(_OPENMP) && !defined(_WIN32)
 #include <pthread.h>
 /* A forked child has none of its parent's threads, but GCC's OpenMP would wait for them. Giving the threads back
@@ -57,7 +78,8 @@ static void pyconv_before_fork(void) {
     omp_pause_resource_all(omp_pause_soft);
 #  endif
 }
-static inline int pyconv_prepare_fork(void) { return pthread_atfork(pyconv_before_fork, 0, 0); }
+static void pyconv_in_child(void) { pyconv_running = 0; }
+static inline int pyconv_prepare_fork(void) { return pthread_atfork(pyconv_before_fork, 0, pyconv_in_child); }
 #else
 static inline int pyconv_prepare_fork(void) { return 0; }
 #endif
