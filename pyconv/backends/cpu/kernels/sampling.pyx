@@ -7,8 +7,8 @@ a place are read at once, since to find its pixels takes longer than to read the
 has all places of a sample: nobody else adds to its pixels, and the order of the sums is fixed.
 
 Where all places of a row or column are the same for all, matrices with few numbers in each row say what is read:
-`resize`, for one axis or two that lie side by side, in the plain layout and that of lanes. A task is a block of samples,
-or some rows; each is first made of rows of what is read, which stay in the cache, and then its columns of these.
+`resize`, for one axis or two that lie side by side, in the plain layout and that of lanes. A task is a block of
+samples, or some rows; each is first made of rows of what is read, and then, while it is in the cache, its columns.
 """
 
 from libc.stdint cimport int32_t
