@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from . import lowering_depthwise as depthwise
+from . import lowering_dilated as dilated
 from . import lowering_plain as plain
 from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
@@ -144,16 +145,18 @@ def conv(planner, node):
                       axes=g.forward(), sizes=g.sizes, outputs=g.outputs, results=all_filters, sharing=g.filters,
                       summed=1, bias=bias_buffer, relu=relu)
         return
-    if g.groups <= GROUPS and use_winograd(g.alone(), x.dtype, lanes, g.outputs, g.channels, g.filters):
-        line, target = g.channels * all_filters, planner.define(tensor, layout)
+    w = dilated.undilated(g, lanes)
+    if g.groups <= GROUPS and use_winograd(w.alone(), x.dtype, lanes, w.outputs, g.channels, g.filters):
+        source = dilated.apart(planner, g, w, source, x.dtype, g.channels * g.groups, lanes)
+        target, join = dilated.whole(planner, g, w, planner.define(tensor, layout), x.dtype, all_filters, lanes)
         for k in range(g.groups):
-            run_winograd(planner, g.alone(), dtype=x.dtype, source=source.part(k, g.groups),
+            run_winograd(planner, w.alone(), dtype=x.dtype, source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=weights, channels=g.channels, filters=g.filters,
-                         in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], across_filters=True,
-                         w_other=all_filters, w_tap=line, origin=k * g.filters,
+                         in_sizes=w.sizes, out_sizes=w.outputs, low=[p for p, _ in w.padding], across_filters=True,
+                         w_other=all_filters, w_tap=g.channels * all_filters, origin=k * g.filters,
                          bias=bias_buffer and bias_buffer.part(k, g.groups), relu=relu)
         planner.products[id(node)] *= g.groups
-        return
+        return join()
     if pointwise.applies(planner, g, x.dtype, g.filters):
         return pointwise.run(planner, g, source=source, target=planner.define(tensor, layout), weights=weights,
                              channels=g.channels, filters=g.filters, ws=all_filters, wc=1, bias=bias_buffer, relu=relu)
@@ -184,25 +187,29 @@ def input_gradient(planner, node):
                       target=planner.define(node.output, layout), weights=planner.rep(kernel, None), axes=g.backward(),
                       sizes=g.outputs, outputs=g.sizes, results=g.groups, sharing=1, summed=g.filters)
         return
+    w, lanes = dilated.undilated(g, layout.lanes), layout.lanes
     if g.groups <= GROUPS and g.strides == (1, 1, 1) \
-            and use_winograd(g.alone(), grad.dtype, layout.lanes, g.sizes, g.filters, g.channels):
+            and use_winograd(w.alone(), grad.dtype, lanes, w.sizes, g.filters, g.channels):
         # The kernel turned around, from its last tap, with channels and filters exchanged.
-        line, low = g.channels * all_filters, [k - 1 - p for k, (p, _) in zip(g.window, g.padding, strict=True)]
+        line, low = g.channels * all_filters, [k - 1 - p for k, (p, _) in zip(g.window, w.padding, strict=True)]
         options = dict(w_tap=-line, origin=(math.prod(g.window) - 1) * line, low=low)
-        tiled = transposed_sizes(g)
+        tiled = transposed_sizes(w)
         if tiled:
             # Turned around in its depth alone.
             plane = g.window[1] * g.window[2] * line
             options = dict(w_tap=line, w_slice=-plane, origin=(g.window[0] - 1) * plane, transposed=tiled,
-                           low=[low[0], *(p for p, _ in g.padding[1:])])
-        source, target, origin = planner.rep(grad, layout), planner.define(node.output, layout), options.pop("origin")
+                           low=[low[0], *(p for p, _ in w.padding[1:])])
+        source = dilated.apart(planner, g, w, planner.rep(grad, layout), grad.dtype, all_filters, lanes, outputs=True)
+        target, join = dilated.whole(planner, g, w, planner.define(node.output, layout), grad.dtype,
+                                     g.channels * g.groups, lanes, outputs=False)
+        origin = options.pop("origin")
         for k in range(g.groups):
-            run_winograd(planner, g.alone(), dtype=grad.dtype, source=source.part(k, g.groups),
+            run_winograd(planner, w.alone(), dtype=grad.dtype, source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=planner.rep(kernel, None), channels=g.filters,
-                         filters=g.channels, in_sizes=g.outputs, out_sizes=g.sizes, across_filters=False,
+                         filters=g.channels, in_sizes=w.outputs, out_sizes=w.sizes, across_filters=False,
                          w_other=all_filters, origin=origin + k * g.filters, **options)
         planner.products[id(node)] *= g.groups
-        return
+        return join()
 
     if pointwise.applies(planner, g, grad.dtype, g.channels):
         return pointwise.run(planner, g, source=planner.rep(grad, layout), target=planner.define(node.output, layout),
@@ -233,10 +240,13 @@ def kernel_gradient(planner, node):
         depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
                                       target=planner.define(node.output))
         return
-    if g.groups <= GROUPS and use_for_kernel(g.alone(), dtype, lanes):
+    w = dilated.undilated(g, lanes)
+    if g.groups <= GROUPS and use_for_kernel(w.alone(), dtype, lanes):
+        source = dilated.apart(planner, g, w, source, dtype, g.channels * g.groups, lanes)
+        gradient = dilated.apart(planner, g, w, gradient, dtype, g.filters * g.groups, lanes, outputs=True)
         target = planner.define(node.output)
         for k in range(g.groups):
-            run_kernel_gradient(planner, g.alone(), dtype=dtype, source=source.part(k, g.groups),
+            run_kernel_gradient(planner, w.alone(), dtype=dtype, source=source.part(k, g.groups),
                                 gradient=gradient.part(k, g.groups), target=target, row=shape[-1], first=k * g.filters)
         planner.products[id(node)] *= g.groups
         return

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import buffers as memory
 from . import lowering_depthwise as depthwise
+from . import lowering_dilated as dilated
 from .buffers import NOWHERE, Buffer
 from .geometry import border, tap_number
 from .lowering_pooled import pooling_of
@@ -35,16 +36,19 @@ def conv(planner, node, g):
             depthwise.run_plain(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias,
                                 relu=relu)
         return
-    winograd, pooled = use_plain(g, dtype, planner.kernels.lanes[dtype], planner.settled(kernel)), False
+    w, pooled = dilated.undilated(g), False
+    winograd = use_plain(w, dtype, planner.kernels.lanes[dtype], planner.settled(kernel))
     if not winograd and channels_last and other is None and pooling_of(planner, tensor, in_lanes=False):
         pool = planner.only_consumer(tensor)
         if pool is not None and pool.op == "max_pool":
             planner.done.add(id(pool))
             tensor, pooled = pool.output, True
     with Result(planner, tensor, channels_last) as target:
-        run = run_plain if winograd else _run_direct
-        run(planner, g, dtype=dtype, source=source, target=target, weights=weights, bias=bias, other=other, relu=relu,
-            **({} if winograd else dict(pooled=pooled)))
+        common = dict(dtype=dtype, weights=weights, bias=bias, relu=relu)
+        if winograd:
+            _run_winograd(planner, g, w, source=source, target=target, other=other, **common)
+        else:
+            _run_direct(planner, g, source=source, target=target, other=other, pooled=pooled, **common)
 
 
 def input_gradient(planner, node, g) -> bool:
@@ -71,13 +75,23 @@ def input_gradient(planner, node, g) -> bool:
                          source_start=(math.prod(g.window) - 1) * line)
             depthwise.run_plain(planner, turned, source=_spread(planner, g, source, turned.sizes, item), target=target,
                                 weights=flipped, **common)
-        elif inside and g.strides == (1, 1, 1) \
-                and use_plain(turned, dtype, planner.kernels.lanes[dtype], planner.settled(kernel)):
-            run_plain(planner, turned, source=source, target=target, weights=weights, other=None, turned=True, **common)
+        elif inside and g.strides == (1, 1, 1) and use_plain(dilated.undilated(turned), dtype,
+                                                             planner.kernels.lanes[dtype], planner.settled(kernel)):
+            _run_winograd(planner, turned, dilated.undilated(turned), source=source, target=target, weights=weights,
+                          other=None, turned=True, **common)
         else:
             _run_phases(planner, g, source=source, target=target, weights=_exchanged(planner, g, weights, dtype),
                         **common)
     return True
+
+
+def _run_winograd(planner, g, parts, *, dtype, source, target, other, **options):
+    """Add the work of a convolution by Winograd's algorithm; parts: without its dilation."""
+    source = dilated.apart(planner, g, parts, source, dtype, g.channels)
+    other = dilated.apart(planner, g, parts, other, dtype, g.filters, outputs=True)
+    target, join = dilated.whole(planner, g, parts, target, dtype, g.filters)
+    run_plain(planner, parts, dtype=dtype, source=source, target=target, other=other, **options)
+    join()
 
 
 def _spread(planner, g, source, sizes, item):
