@@ -1,15 +1,18 @@
-"""Dense layers whose weights are too large to be packed for each step: tasks copy what they need."""
+"""Dense layers whose weights are too large to be packed for each step: tasks copy what they need, and update some rows
+of weights at a time, just after their gradients."""
 
 import numpy as np
 import pytest
 
 import pyconv
-from pyconv import config, layers, losses, optimizers
+from pyconv import backends, config, layers, losses, ops, optimizers
+from pyconv.graph import Variable, simplify, trace
 
 pytest.importorskip("pyconv.backends.cpu.executor", reason="the CPU kernels are not built")
+from pyconv.backends.cpu import lowering  # noqa: E402
 
 
-def step(backend, threads, shape, units, batch, dtype):
+def step(backend, threads, shape, units, batch, dtype, optimizer=lambda: optimizers.SGD(0.5)):
     """Changes of the weights by one step of training, and the loss."""
     pyconv.set_backend(backend)
     config.set_num_threads(threads)
@@ -18,7 +21,7 @@ def step(backend, threads, shape, units, batch, dtype):
     # A convolution, so that samples are in lanes, and the gradient for the dense layer's input is wanted.
     model = pyconv.Sequential([pyconv.Input(shape), layers.Conv2D(shape[-1], 1), layers.MaxPooling2D(2),
                                layers.Flatten(), layers.Dense(units, activation="relu"), layers.Dense(3)])
-    model.compile(optimizers.SGD(0.5), losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(optimizer(), losses.SparseCategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(6)
     before = [w.copy() for w in model.get_weights()]
     loss = model.train_on_batch(rng.normal(size=(batch, *shape)).astype(dtype), rng.integers(0, 3, batch))
@@ -31,12 +34,50 @@ def step(backend, threads, shape, units, batch, dtype):
     ((2, 2, 70), 1021, 130),         # more outputs than inputs, and an input gradient with few outputs
     ((8, 8, 32), 257, 33)])
 def test_a_step_of_a_large_dense_layer(shape, units, batch, dtype):
+    check_step(shape, units, batch, dtype)
+
+
+@pytest.mark.parametrize("optimizer", [
+    lambda: optimizers.Adam(0.1), lambda: optimizers.SGD(0.5, momentum=0.9, nesterov=True),
+    lambda: optimizers.AdamW(0.1, weight_decay=0.1, clipvalue=0.01), lambda: optimizers.Adam(0.1, global_clipnorm=0.1)])
+def test_gradients_that_are_updated_at_once(optimizer, monkeypatch):
+    monkeypatch.setattr(lowering, "LARGE_GRADIENT", 1)
+    check_step((8, 8, 32), 257, 33, "float64", optimizer)
+
+
+@pytest.mark.parametrize("m, n, samples", [(1000, 300, 40), (1001, 37, 5), (43, 500, 100)])
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_row_of_a_gradient_lives_until_its_update(m, n, samples, alone, monkeypatch):
+    """Unless something else reads the gradient (`alone` is False)."""
+    monkeypatch.setattr(lowering, "LARGE_GRADIENT", 1)
+    rng = np.random.default_rng(0)
+    x, g, start, speed = (rng.normal(size=s) for s in ((samples, m), (samples, n), (m, n), (m, n)))
+    weights, momentum = Variable(start), Variable(speed)
+
+    def function(x, g):
+        gradient = ops.base.apply("matmul", x, g, transpose_a=True, transpose_b=False)
+        scale = 1.0 if alone else 1 / ops.max(gradient)
+        momentum.assign(momentum.read() * 0.5 + gradient * scale)
+        weights.assign(weights.read() - momentum.read() * 0.25)
+        return ops.sum(x)
+    program = backends.get("cpu").compile(simplify(trace(function, [(a.shape, "float64") for a in (x, g)],
+                                                         training=True)[0]))
+    program([x, g])
+    gradient = x.T @ g
+    moved = speed * 0.5 + gradient * (1 if alone else 1 / gradient.max())
+    np.testing.assert_allclose(momentum.numpy(), moved, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(weights.numpy(), start - moved * 0.25, rtol=1e-9, atol=1e-9)
+    last = max(step for step, *_ in program.listing)
+    assert ("matmul" in {node.op for step, node, _ in program.listing if step == last}) == alone
+
+
+def check_step(shape, units, batch, dtype, *optimizer):
     """Against the reference, with the same bits for any number of threads."""
     state = pyconv.backends.current().name, config.num_threads(), config.floatx()
     try:
-        expected, right = step("reference", 1, shape, units, batch, dtype)
-        one, loss = step("cpu", 1, shape, units, batch, dtype)
-        three, _ = step("cpu", 3, shape, units, batch, dtype)
+        expected, right = step("reference", 1, shape, units, batch, dtype, *optimizer)
+        one, loss = step("cpu", 1, shape, units, batch, dtype, *optimizer)
+        three, _ = step("cpu", 3, shape, units, batch, dtype, *optimizer)
     finally:
         pyconv.set_backend(state[0])
         config.set_num_threads(state[1])

@@ -8,15 +8,16 @@ import math
 import numpy as np
 
 from . import buffers as memory
-from .buffers import NOWHERE, Buffer, Lanes
+from .buffers import NOWHERE, Buffer, Lanes, Rows
 from .lowering_conv import LOWERING, lowers, pack_rows
 from .lowering_plain import gemm_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
 from .lowering_sampling import resized
-from .lowering_winograd import idle
+from .lowering_winograd import CACHE, idle
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
+LARGE_GRADIENT = 1 << 20        # bytes of weights' gradients; above, some rows at a time, just before their update
 BIG_PAD = 1 << 16               # bytes; above, only what is around is filled
 
 
@@ -254,7 +255,12 @@ def product(planner, node, lanes_of_a=0):
         rows, b_taps = cb, planner.table(np.arange(k) * wide)
         if settled:
             right = _packed(planner, right, k, n, wide, item)
-    target = planner.define(tensor)
+    target, by_rows = planner.define(tensor), None
+    most = min(16, (192 << 10) // (n * item * cb))       # tiles of rows that stay in the cache beside the right side
+    if ta and not packed and not batch and target.nbytes >= LARGE_GRADIENT and k * n * item <= CACHE // 2 and most >= 6:
+        rows = min(range(6 * cb, most * cb + 1, cb), key=lambda r: idle(-(-m // r)))
+        cols, by_rows = vectors, Rows(m, rows)
+        target.in_rows(by_rows)
 
     def make():
         return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
@@ -263,7 +269,7 @@ def product(planner, node, lanes_of_a=0):
                                    cols=cols, cb=cb, xb=xb, relu=relu, packed=packed,
                                    row=packed and m == 1 and not lanes_of_a)
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
-                cost=math.prod(batch) * m * k * vectors * 0.35)
+                rows=by_rows, cost=math.prod(batch) * m * k * vectors * 0.35)
 
 
 def _packed(planner, source, k, n, wide, item):

@@ -69,12 +69,12 @@ def in_steps(order) -> list:
         s = floor
         for other in work.waits:
             together = work.blocks and other.blocks == work.blocks and _aligned(other, work)
-            s = max(s, other.step + (0 if together else 1))
+            s = max(s, earliest(other, s) if id(other) in joining else other.step + (0 if together else 1))
         return s
 
-    late, lazy, followers = set(), [], {}
+    joining, late, lazy, followers = _for_updates(order), set(), [], {}
     for work in order:
-        if work.updates or any(id(w) in late for w in work.waits):
+        if work.updates or id(work) in joining or any(id(w) in late for w in work.waits):
             late.add(id(work))
         elif work.lazy:
             work.step = earliest(work, 0)
@@ -94,8 +94,12 @@ def in_steps(order) -> list:
                        work.step))
     floor = len(steps)
     for work in order:
-        if id(work) in late and work.updates != "commit":
+        if id(work) in late and id(work) not in joining and work.updates != "commit":
             put(work, earliest(work, floor))
+    for work in reversed(order):
+        if id(work) in joining:
+            work.step = min(w.step for b in work.writes for w in b.readers)
+            steps[work.step][0].append(work)
     floor = len(steps)
     for work in order:
         if work.updates == "commit":
@@ -105,6 +109,18 @@ def in_steps(order) -> list:
         chains.sort(key=lambda w: position[id(w)])
         free.sort(key=lambda w: -w.cost)
     return [(slices.find(chains), free) for chains, free, _ in steps if chains or free]
+
+
+def _for_updates(order):
+    """Work (its ids) by rows whose results are read by updates of variables alone, in the same rows: it is done with
+    them, so that a row is still in the cache. It may not read variables itself, whose values may be new by then."""
+    found = set()
+    for work in reversed(order):
+        readers = [w for b in work.writes for w in b.readers]
+        if work.rows and not work.updates and readers and not any(b.array is not None for b in work.reads) \
+                and all(w.rows == work.rows and (w.updates is True or id(w) in found) for w in readers):
+            found.add(id(work))
+    return found
 
 
 def _aligned(earlier, later):

@@ -14,7 +14,7 @@ vectors; the task is a range of rows and columns of one of the products of a bat
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
-from pyconv.backends.cpu.executor cimport (Context, Instruction, Kernel, Operand, address, ceil_div, elements,
+from pyconv.backends.cpu.executor cimport (LOCAL, Context, Instruction, Kernel, Operand, address, ceil_div, elements,
                                            instruction, operand)
 
 cdef extern from *:
@@ -172,7 +172,7 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
     cdef long r1 = min(p.m, r0 + p.rows), v1 = min(vectors, v0 + p.cols)
     cdef real *a = <real *>address(&p.a, 0, context) + p.a_batch[batch]
     cdef real *b = <real *>address(&p.b, 0, context) + p.b_batch[batch]
-    cdef real *c = <real *>address(&p.c, 0, context) + batch * p.m * p.n
+    cdef real *c = <real *>address(&p.c, r0 // p.rows, context) + batch * p.m * p.n
     cdef real *bias = <real *>address(&p.bias, 0, context)
     cdef long nr = ceil_div(r1 - r0, p.cb), nv = ceil_div(v1 - v0, p.xb)
     cdef long k = 0, i, j, i0, i1, j0, j1, part, within
@@ -196,7 +196,7 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
             for i in range(nr):
                 i0, i1 = r0 + (r1 - r0) * i // nr, r0 + (r1 - r0) * (i + 1) // nr
                 t.w = a_part + i0 * p.a_row
-                t.y = c + i0 * p.n + j0 * lanes
+                t.y = c + (i0 - r0) * p.n + j0 * lanes
                 if real is float:
                     strided_tiles_f32[i1 - i0][j1 - j0](&t)
                 else:
@@ -227,7 +227,8 @@ cdef int64_t START = 0
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
          b_batch, rows, cols, cb, xb, relu, packed=False, row=False, sections=None, b_section=0):
-    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
+    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task; of a c in
+    the thread's own memory there are only a task's rows.
 
     packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order. row: besides, a is a
     single row that lies side by side, and cols at most 4. sections: the taps repeat; a's begin at these places, b's
@@ -236,6 +237,7 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.a, p.b, p.c, p.bias = operand(a), operand(b), operand(c), operand(bias)
+    p.c.stride = 0 if p.c.place == LOCAL else rows * n * (4 if dtype == "float32" else 8)
     p.m, p.n, p.k, p.a_row, p.b_row = m, n, k, a_row, n
     p.a_taps, p.b_taps = <const int32_t *>elements(a_taps, 4), <const int32_t *>elements(b_taps, 4)
     p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
