@@ -227,8 +227,9 @@ cdef int64_t START = 0
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
          b_batch, rows, cols, cb, xb, relu, packed=False, row=False, sections=None, b_section=0):
-    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task; of a c in
-    the thread's own memory there are only a task's rows.
+    """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
+
+    Of a c in the thread's own memory there are only a task's rows.
 
     packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order. row: besides, a is a
     single row that lies side by side, and cols at most 4. sections: the taps repeat; a's begin at these places, b's
