@@ -49,6 +49,17 @@ def test_graphs(backend_name, case):
     close(run(backend_name, graph, case), run("reference", graph, case), 2e-5 if single else 1e-11)
 
 
+@settings(max_examples=30)
+@given(st.integers(8, 50), st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(1, 5)), st.booleans(),
+       st.sampled_from(["uint8", "int8", "float32", "bool"]))
+def test_images_of_any_type_enter_in_batches(backend_name, batch, shape, last, dtype):
+    """Samples go into the lanes in squares of four bytes, and one by one where there are too few."""
+    x = np.random.default_rng(batch).integers(0, 256, (batch, *shape)).astype(dtype)
+    graph = simplify(trace(lambda x: ops.max_pool(ops.cast(x, "float32"), 1, data_format="channels_last" if last else
+                                                  "channels_first"), [(x.shape, dtype)])[0])
+    np.testing.assert_array_equal(backends.get(backend_name).compile(graph)((x,))[0], x.astype("float32"))
+
+
 @given(graphs(dtypes=("float64",)))
 def test_gradients_of_graphs(backend_name, case):
     def function(*tensors):

@@ -32,14 +32,22 @@ INLINE void transpose(vi32 r[LANES_F32]) {
     }
 }
 
-/* rows[l][i], i < n, to y[where(i)][l]. where: the place of a feature, or NULL. */
-static long to_lanes_squares(const int32_t *const *rows, int32_t *y, const int32_t *where, long n) {
+typedef int8_t bytes_of_lanes __attribute__((vector_size(LANES_F32), aligned(1), may_alias));
+
+/* rows[l][i], i < n, to y[where(i)][l]; elements of `size` bytes, 4 or 1. where: the place of a feature, or NULL.
+ * Bytes are turned over four at a time, and then taken apart. Returns how many features are done. */
+static long to_lanes_squares(const void *const *rows, void *y, const int32_t *where, long n, int size) {
+    const long each = LANES_F32 * 4 / size;
     long f = 0;
-    for (; f + LANES_F32 <= n; f += LANES_F32) {
+    for (; f + each <= n; f += each) {
         vi32 r[LANES_F32];
-        for (int l = 0; l < LANES_F32; l++) r[l] = *(const vi32 *)(rows[l] + f);
+        for (int l = 0; l < LANES_F32; l++) r[l] = *(const vi32 *)((const char *)rows[l] + f * size);
         transpose(r);
-        for (int i = 0; i < LANES_F32; i++) *(vi32 *)(y + (where ? where[f + i] : f + i) * LANES_F32) = r[i];
+        for (int i = 0; i < each; i++) {
+            char *to = (char *)y + (where ? where[f + i] : f + i) * LANES_F32 * size;
+            if (size == 4) *(vi32 *)to = r[i];
+            else *(bytes_of_lanes *)to = __builtin_convertvector(r[i / 4] >> i % 4 * 8, bytes_of_lanes);
+        }
     }
     return f;
 }

@@ -14,7 +14,7 @@ from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, addres
 
 cdef extern from "layout.h" nogil:
     const int LANES_F32
-    long to_lanes_squares(const int32_t **, int32_t *, const int32_t *, long)
+    long to_lanes_squares(const void **, void *, const int32_t *, long, int)
     long from_lanes_squares(const int32_t *, int32_t **, const int32_t *, long)
 
 ctypedef fused item:
@@ -37,20 +37,17 @@ cdef void to_lanes_task(const Lanes *p, long task, const Context *context, item 
     cdef item *y = <item *>address(&p.blocked, task, context)
     cdef const int64_t *rows = NULL
     cdef long l, f, at, n, done = 0, lanes = p.lanes, first = task * p.lanes
-    cdef const int32_t *whole[16]
     cdef const item *rest[64]
     if p.use_rows:
         rows = <const int64_t *>address(&p.rows, 0, context)
-    if item is int32_t:
-        # A full block of samples: squares of elements are turned over in registers.
-        if lanes == LANES_F32 and first + lanes <= p.samples:
-            for l in range(lanes):
-                whole[l] = x + (rows[first + l] if rows else first + l) * p.features
-            done = to_lanes_squares(whole, y, p.order, p.features)
-    # Feature by feature: the lanes of one share cache lines, and the next may lie a power of two further.
     n = min(lanes, p.samples - first)
     for l in range(n):
         rest[l] = x + (rows[first + l] if rows else first + l) * p.features
+    if item is int32_t or item is int8_t:
+        # A full block of samples: squares of elements are turned over in registers.
+        if n == lanes == LANES_F32:
+            done = to_lanes_squares(<const void **>rest, y, p.order, p.features, sizeof(item))
+    # Feature by feature: the lanes of one share cache lines, and the next may lie a power of two further.
     for f in range(done, p.features):
         at = (p.order[f] if p.order else f) * lanes
         for l in range(n):

@@ -54,6 +54,8 @@ typedef vi32 Which;
 #  define pick_spots(m, a, b) (((m) & (a)) | (~(m) & (b)))
 #endif
 
+INLINE vf32 larger(vf32 a, vf32 b) { const Which m = above(b, a); return pick(m, b, a); }
+
 /* The maximum of a window of two by two, a and b above c and d, and where it is. */
 INLINE vf32 window_top(vf32 a, vf32 b, vf32 c, vf32 d, Spots *spots) {
     const Which right = above(b, a), right_below = above(d, c);
@@ -93,8 +95,16 @@ static void pooled_##CB##_##PB(const Pooled *p) { \
             const vf32 v = *(const vf32 *)(below + j * LANES_F32); \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][1][j] += s[c] * v; } } \
     const vf32 zero = (vf32){0}; \
-    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
-        if (c < p->rows) \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+        float *y = p->y + c * p->plane; \
+        uint8_t *to = p->spots + c * p->plane; \
+        if (c >= p->rows) ; \
+        else if (!p->spots) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
+                const vf32 best = larger(larger(acc[c][0][2 * j], acc[c][0][2 * j + 1]), \
+                                         larger(acc[c][1][2 * j], acc[c][1][2 * j + 1])); \
+                *(vf32 *)(y + j * LANES_F32) = p->relu ? (vf32)((vi32)best & ~(best <= 0)) : best; } \
+        else \
             _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
                 Spots spots; \
                 vf32 best = window_top(acc[c][0][2 * j], acc[c][0][2 * j + 1], acc[c][1][2 * j], \
@@ -102,8 +112,8 @@ static void pooled_##CB##_##PB(const Pooled *p) { \
                 if (p->relu) {      /* of a window without positive numbers all are zero: the first is the maximum */ \
                     const Which kept = above(best, zero); \
                     best = pick(kept, best, zero); spots = pick_spots(kept, spots, spots_of(0)); } \
-                *(vf32 *)(p->y + c * p->plane + j * LANES_F32) = best; \
-                if (p->spots) store_spots(p->spots + c * p->plane + j * LANES_F32, spots); } \
+                *(vf32 *)(y + j * LANES_F32) = best; \
+                store_spots(to + j * LANES_F32, spots); } } \
 }
 
 typedef struct {

@@ -6,8 +6,6 @@
 #include "pooled.h"
 #include "tiles_f32_f64.h"
 
-INLINE vf32 larger(vf32 a, vf32 b) { const Which m = above(b, a); return pick(m, b, a); }
-
 #define WINDOWS(PB, XB) \
 static void windows_##PB##_##XB(const Outer *p) { \
     vf32 acc[2][2 * PB][XB]; \
