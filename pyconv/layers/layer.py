@@ -137,6 +137,11 @@ class Layer(Owner):
             raise TypeError(f"{layer._title()}: {error}. Its arguments: {', '.join(known)}.") from None
         return layer
 
+    def __reduce__(self):
+        """For copies, deep ones and by pickle: everything but the compiled programs."""
+        state = {**self.__dict__, "_programs": {}, "_last_losses": []}
+        return _blank, (type(self),), state
+
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None,
                  **kwargs):
         self.name = name            # for the title in messages below
@@ -562,6 +567,11 @@ class Layer(Owner):
                 value = deserialize(value)
             out[key] = value
         return cls(**out)
+
+
+def _blank(cls):
+    """A layer without attributes, which a copy is filled into."""
+    return object.__new__(cls)
 
 
 @functools.cache

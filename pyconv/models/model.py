@@ -68,6 +68,16 @@ class Model(Trainer, Layer):
         with self._scope():
             self.built = True
 
+    def __reduce__(self):
+        make, args, state = super().__reduce__()
+        # The calls come first, in their order: each finds the one before it copied, however deep the network is.
+        calls = {"_calls": self._network.calls} if self._network is not None else {}
+        state = {name: value for name, value in state.items() if name not in ("_function_holder", "_layer_metrics")}
+        return make, args, {**calls, **state}
+
+    def __setstate__(self, state):
+        self.__dict__.update((name, value) for name, value in state.items() if name != "_calls")
+
     # ---- layers
 
     def _owned(self):

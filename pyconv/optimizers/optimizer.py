@@ -127,6 +127,20 @@ class Optimizer:
         self._learning_rate = None
         self.learning_rate = learning_rate
 
+    _BY_WEIGHT = ("_state", "_averages", "_gathered")
+
+    def __getstate__(self):
+        """For copies, deep ones and by pickle: what belongs to a weight stands beside it, not under its number."""
+        tables = {name: [(w, table[id(w)]) for w in self._weights if id(w) in table]
+                  for name in self._BY_WEIGHT if (table := self.__dict__.get(name)) is not None}
+        return {**self.__dict__, **tables}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        for name in self._BY_WEIGHT:
+            if name in state:
+                self.__dict__[name] = {id(weight): value for weight, value in state[name]}
+
     def _variable(self, value, name):
         variable = Variable(value, name=name, trainable=False)
         variable.path = f"{self.name}/{name}"
@@ -241,14 +255,14 @@ class Optimizer:
         """
         if self.built:
             raise ValueError("exclude_from_weight_decay() must be called before the optimizer is built.")
-        self._excluded = (tuple(map(id, var_list or ())), tuple(var_names or ()))
+        self._excluded = (tuple(var_list or ()), tuple(var_names or ()))
 
     def _decays(self, variable) -> bool:
         if not self._excluded:
             return True
-        ids, patterns = self._excluded
-        return id(variable) not in ids and not any(re.search(p, variable.path) or re.search(p, variable.name)
-                                                   for p in patterns)
+        variables, patterns = self._excluded
+        return not any(v is variable for v in variables) and not any(
+            re.search(p, variable.path) or re.search(p, variable.name) for p in patterns)
 
     def decay_of(self, variable) -> float | None:
         """The weight decay of a weight, None for none."""
