@@ -14,6 +14,8 @@ from libc.string cimport memcpy
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport int64_t
 
+from pyconv.graph.variable import aligned_empty
+
 cdef extern from "threads.h" nogil:
     const int PYCONV_OPENMP
     ctypedef struct Barrier:
@@ -107,7 +109,8 @@ cdef class Program:
     cdef void **pointers
     cdef readonly int n_inputs
     cdef size_t local_bytes, scratch_bytes
-    cdef char *memory
+    cdef object memory          # NumPy's, which puts large arrays on large pages where the system lets it
+    cdef char *base             # of the memory
     cdef int threads
     cdef Py_buffer *views
     cdef list keep
@@ -129,7 +132,6 @@ cdef class Program:
         free(self.views)
         free(self.code)
         free(self.steps)
-        free(self.memory)
 
     def slot(self, int i):
         """The address of the pointer to input i; the slot after the last is that of the row indices."""
@@ -160,11 +162,9 @@ cdef class Program:
         """Memory of its own for each thread."""
         cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
         if self.threads < threads:
-            free(self.memory)
-            self.threads = 0
-            self.memory = <char *>malloc(threads * each + 4096)
-            if self.memory == NULL:
-                raise MemoryError(f"{threads * each:,} bytes for the working memory of {threads} threads")
+            self.threads, self.memory = 0, None
+            self.memory = aligned_empty((threads * each + 4096,), "uint8")
+            self.base = <char *><size_t>self.memory.ctypes.data
             self.threads = threads
         return 0
 
@@ -259,7 +259,7 @@ cdef class Program:
         cdef long task, first, last, offset
         cdef int s, i, end, slice
         cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
-        cdef char *memory = <char *>((<size_t>self.memory + 4095) // 4096 * 4096 + thread * each)
+        cdef char *memory = <char *>((<size_t>self.base + 4095) // 4096 * 4096 + thread * each)
         context.local = memory
         context.scratch = memory + self.local_bytes
         context.failure = &self.failure
