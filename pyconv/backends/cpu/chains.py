@@ -373,7 +373,8 @@ class Chains:
                 return buffer.at() if blocks and buffer.blocks else buffer.whole()
             return kernels.chain(
                 chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=False)],
-                [(at(b), d, r, id(b) in chain.in_place) for b, d, r in stores], code, registers=registers,
+                [(at(b), d, r, 1 if id(b) in chain.in_place else 2 if id(b) in chain.work.far else 0)
+                 for b, d, r in stores], code, registers=registers,
                 blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure,
                 rest=rows.count * chain.shape[-1] if rows else 0,
                 sums=[(s.buffer.at(), where[id(s.tensor)], s.count, step, s.samples)

@@ -30,7 +30,7 @@ def converted(planner, source, shape, old, new, layout):
 
     def make():
         a, b = (source.at(), target.at()) if layout else (source.whole(), target.whole())
-        return planner.kernels.elementwise.chain(dtype, [count], [(a, old, 0, [1])], [(b, new, 1, False)], code,
+        return planner.kernels.elementwise.chain(dtype, [count], [(a, old, 0, [1])], [(b, new, 1, 0)], code,
                                                  registers=2, blocks=target.blocks, chunk=0 if layout else 16384)
     planner.add(make, [source], [target], blocks=target.blocks, cost=count)
     return target

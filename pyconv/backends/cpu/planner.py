@@ -33,7 +33,7 @@ class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
     __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node", "lazy",
-                 "sliced", "slices", "run", "rows")
+                 "sliced", "slices", "run", "rows", "far")
 
     def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False, rows=None):
         self.make, self.reads, self.writes = make, list(reads), list(writes)
@@ -45,6 +45,7 @@ class Work:
         self.lazy = False        # wanted as late as possible
         self.sliced = None       # slices.Sliced: it can go through a block by ranges of channels
         self.slices, self.run = 1, None
+        self.far = set()         # ids of the results that nobody reads soon (schedule.find_far)
 
 
 class Planner:
@@ -364,6 +365,7 @@ class Planner:
         steps = schedule.in_steps(order)
         self.listing = self._listed(steps)
         arena, local = schedule.places(self.listing, outputs, self.image_layout is not None)
+        schedule.find_far(steps)
         self.program.load(self._made(steps), local)
         results = [self._view(b, t, arena) for b, t in zip(outputs, self.graph.outputs, strict=True)]
         for buffer in self.homes:

@@ -11,6 +11,8 @@ from . import buffers as memory
 from . import slices
 from .buffers import FIXED, LOCAL
 
+FAR = 3 << 23          # bytes; what was written before so many others is hardly in a cache any more
+
 
 def ordered(works) -> list:
     """All work, each after what it reads, otherwise in order of creation."""
@@ -166,3 +168,29 @@ def places(order, outputs, in_lanes):
         buffer.base += arena.ctypes.data
         buffer.place = FIXED
     return arena, local_bytes
+
+
+def find_far(steps):
+    """Tell each work which of its results are read, if at all, only after so much else that no cache holds them.
+
+    Until the next step whole arrays pass, until the next run of the same step those of a block, and within a run only
+    slices.
+    """
+    runs = [(s, works, {id(b): b for w in works for b in (*w.reads, *w.writes)}.values())
+            for s, (chains, free) in enumerate(steps) for works in (*chains, free)]
+    place = {id(w): i for i, (_, works, _) in enumerate(runs) for w in works}
+
+    def passed(first, last):
+        """Bytes from the beginning of one run to that of another."""
+        far = runs[first][0] < runs[last][0]
+        if far:
+            first, last = (next(i for i, run in enumerate(runs) if run[0] == runs[k][0]) for k in (first, last))
+        return sum(b.nbytes if far and b.place == FIXED else b.block_bytes or b.nbytes
+                   for _, _, buffers in runs[first:last] for b in buffers)
+
+    for i, (_, works, _) in enumerate(runs):
+        for work in works:
+            for buffer in work.writes:
+                later = [place[id(w)] for w in buffer.readers if place.get(id(w), -1) >= i and w is not work]
+                if (passed(i, min(later)) if later else buffer.nbytes) >= FAR:
+                    work.far.add(id(buffer))

@@ -5,9 +5,10 @@ A chain runs over a range of positions in strips of STRIP numbers that stay in t
 a strip are loaded (converted, spread where they are broadcast; used in place where they are contiguous and of the
 chain's own type), the instructions of the chain run one after the other over the whole strip, and the results are
 stored or, in the lanes layout, added up. What large arrays hold for a strip is fetched AHEAD strips before: a strip is
-too short for the processor to see a stream, and to go on reading that while it computes. Positions are numbered in the
-order of the results, which are contiguous. A task is a range of positions, or in the lanes layout a block or a slice of
-one.
+too short for the processor to see a stream, and to go on reading that while it computes. Results that are large and not
+read soon are written past the caches: else the processor would read from memory what they replace. Positions are
+numbered in the order of the results, which are contiguous. A task is a range of positions, or in the lanes layout a
+block or a slice of one.
 
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
 spread once per row, and one that is contiguous along it is used in place. A last axis that the lanes are joined to may
@@ -40,6 +41,8 @@ cdef extern from "elementwise_types.h" nogil:
     int execute_f32(const int32_t *, long, float **, long, const float *, long, long)
     int execute_f64(const int32_t *, long, double **, long, const double *, long, long)
     int execute_i64(const int32_t *, long, int64_t **, long, const int64_t *, long, long)
+    void stream(char *, const char *, long)
+    void STREAMED()
     const int OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY
     const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
     const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
@@ -60,6 +63,9 @@ cdef enum:
     SUMS = 8
     AHEAD = 4                # strips
     FAR = 1 << 22            # bytes
+    AT_ONCE = 0
+    WHEN_DONE = 1
+    PAST_CACHES = 2
 
 # Operation of the graph -> instruction, for float chains; INTEGER: those that int64 chains have.
 OPERATIONS = {
@@ -98,7 +104,7 @@ cdef struct Load:
 cdef struct Store:
     Operand at
     int type, item, register
-    int buffered             # the array is also read by the chain: write a strip only when it is all done
+    int how                  # see `chain`
 
 cdef struct Sum:
     Operand at
@@ -251,7 +257,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                         spread_i64(registers[l.register], rows[i] + k * step * l.item, l.type, step, n // lanes)
         for i in range(p.stores):
             s = &p.store[i]
-            if s.type == own and n % lanes == 0 and not s.buffered:
+            if s.type == own and n % lanes == 0 and s.how == AT_ONCE:
                 registers[s.register] = <number *>(outputs[i] + at * sizeof(number))
             else:
                 registers[s.register] = buffers + s.register * STRIP
@@ -266,7 +272,9 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
         for i in range(p.stores):
             s = &p.store[i]
             if registers[s.register] == buffers + s.register * STRIP:
-                if number is float:
+                if s.how == PAST_CACHES:
+                    stream(outputs[i] + at * s.item, <char *>registers[s.register], n * s.item)
+                elif number is float:
                     store_f32(outputs[i] + at * s.item, s.type, registers[s.register], n)
                 elif number is double:
                     store_f64(outputs[i] + at * s.item, s.type, registers[s.register], n)
@@ -291,6 +299,9 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                     accumulate_f64(results, registers[t.register] + k, min(n - k, last - (at + k) % last))
                 k += min(n - k, last - (at + k) % last)
         at += n
+    for i in range(p.stores):
+        if p.store[i].how == PAST_CACHES:
+            STREAMED()
     for i in range(p.sums):
         t = &p.sum[i]
         if t.each:
@@ -322,8 +333,9 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
     dtype: "float32", "float64" or "int64", the type that it computes in.
     loads: (operand, type, register, strides in elements per axis of shape; along the last axis -1 means the same vector
     again and again, and -1 - s one number for each vector, s elements from the next).
-    stores: (operand, type, register, whether a load reads the same array). Each has a register of its own; loads and
-    stores have the first ones.
+    stores: (operand, type, register, how). How a strip is written: 0 as it is computed; 1 when it is all done, as a
+    load reads the same array; 2 the same, past the caches, as nobody reads it soon. Each has a register of its own;
+    loads and stores have the first ones.
     code: six ints per instruction. blocks: number of tasks in the lanes layout, or of blocks of rows, which have `rest`
     positions together; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
@@ -358,9 +370,9 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
         for d in range(p.dims):
             p.load[i].strides[d] = strides[d]
             periodic = periodic or p.load[i].strides[d] < 0
-    for i, (at, type_, register, buffered) in enumerate(stores):
+    for i, (at, type_, register, how) in enumerate(stores):
         p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
-        p.store[i].register, p.store[i].buffered = register, buffered
+        p.store[i].register, p.store[i].how = register, WHEN_DONE if how == PAST_CACHES and type_ != dtype else how
     p.aligned = p.dims > 0 and (periodic or p.shape[p.dims - 1] >= ALIGNED and (apart or len(sums) > 0))
     p.sums = len(sums)
     results = 0

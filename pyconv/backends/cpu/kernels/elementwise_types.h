@@ -30,12 +30,20 @@ PAIRS(F64)
 static inline float m_atan2_f32(float y, float x) { return atan2f(y, x); }
 static inline double m_atan2_f64(double y, double x) { return atan2(y, x); }
 
-/* Brings memory into the cache; also in a function without results. */
+/* Brings memory into the second-level cache; also in a function without results. */
 INLINE void fetch(const char *at, long bytes) {
     for (long i = 0; i < bytes; i += 64) {
-        __builtin_prefetch(at + i);
+        __builtin_prefetch(at + i, 0, 2);
         __asm__ volatile("");
     }
+}
+
+/* Writes to memory past the caches, where the processor can and `dst` is on the boundary of a vector. */
+static void stream(char *dst, const char *src, long bytes) {
+    long i = 0;
+    if ((uintptr_t)dst % VECTOR_BYTES == 0)
+        for (; i + VECTOR_BYTES <= bytes; i += VECTOR_BYTES) STREAM(dst + i, *(const vf32 *)(src + i));
+    memcpy(dst + i, src + i, bytes - i);
 }
 
 #define T float

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <string.h>
 #include <math.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #  define VECTOR_BYTES 64
@@ -34,6 +37,21 @@ typedef float   vf32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_a
 typedef double  vf64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
 typedef int32_t vi32 __attribute__((vector_size(VECTOR_BYTES), aligned(4), may_alias));
 typedef int64_t vi64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_alias));
+
+/* Stores a vector, which lies on a boundary, past the caches; STREAMED makes such stores seen by other threads. */
+#if defined(__x86_64__)
+#  if VECTOR_BYTES == 64
+#    define STREAM(at, v) _mm512_stream_ps((float *)(at), (__m512)(v))
+#  elif VECTOR_BYTES == 32
+#    define STREAM(at, v) _mm256_stream_ps((float *)(at), (__m256)(v))
+#  else
+#    define STREAM(at, v) _mm_stream_ps((float *)(at), (__m128)(v))
+#  endif
+#  define STREAMED() _mm_sfence()
+#else
+#  define STREAM(at, v) (*(vf32 *)(at) = (v))
+#  define STREAMED()
+#endif
 
 /* Sum over the first `n` lanes, always in the same order. */
 INLINE float sum_lanes_f32(vf32 v, long n) {

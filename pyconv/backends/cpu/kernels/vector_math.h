@@ -4,9 +4,6 @@
 #ifndef PYCONV_VECTOR_MATH_H
 #define PYCONV_VECTOR_MATH_H
 #include "vector.h"
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
 #define PICK_F32(mask, a, b) ((vf32)(((mask) & (vi32)(a)) | (~(mask) & (vi32)(b))))
 #define ALL_F32(x) ((vf32){0} + (x))
