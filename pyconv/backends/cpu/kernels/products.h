@@ -27,34 +27,46 @@ SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y
 static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
                                              int add) { \
     V acc[RB][XB]; \
-    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-            acc[c][j] = add ? *(const V *)(y + c * yc + j * LANES) : (V){0}; \
+    T *row = y; \
+    if (add) \
+        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, row += yc) { \
+            WALK(row); \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = *(const V *)(row + j * LANES); } \
+    else \
+        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
     for (long t = 0; t < n; t++, w += ws, x += xs) { \
         V v[XB]; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
         _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
             const V s = w[c] - (V){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
-    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * yc + j * LANES) = acc[c][j]; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
+        WALK(y); \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } \
 }
 
 #define STRIDED_PRODUCT(RB, XB) \
 static void NAME(strided_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
                                              int add) { \
     V acc[RB][XB]; \
-    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-            acc[c][j] = add ? *(const V *)(y + c * yc + j * LANES) : (V){0}; \
+    T *row = y; \
+    if (add) \
+        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, row += yc) { \
+            WALK(row); \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = *(const V *)(row + j * LANES); } \
+    else \
+        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
     for (long t = 0; t < n; t++, w++, x += xs) { \
         V v[XB]; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
         _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
             const V s = w[c * ws] - (V){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
-    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * yc + j * LANES) = acc[c][j]; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
+        WALK(y); \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } \
 }
 
 #define PRODUCT(RB, XB) PACKED_PRODUCT(RB, XB) STRIDED_PRODUCT(RB, XB)

@@ -30,6 +30,10 @@
 #define LANES_F64 (VECTOR_BYTES / 8)
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* A pointer that goes through memory in steps: without this compilers compute all the addresses ahead, each for a
+ * register, or a place in memory, of its own, which takes longer than the steps. */
+#define WALK(p) __asm__("" : "+r"(p))
 #define SHARED __attribute__((visibility("hidden")))     /* by the modules of a library */
 
 /* aligned(1): loads and stores need no alignment. may_alias: any array may be read as vectors. */

@@ -44,6 +44,23 @@
 #  define FEW(MAKE)
 #endif
 
+/* Reads, and writes, a line of values `step` elements apart; returns where the next one begins. */
+INLINE const T *NAME(read_line)(int points, const T *from, long step, V *line) {
+    UNROLL for (int j = 0; j < points; j++, from += step) {
+        line[j] = AT(from, 0);
+        WALK(from);
+    }
+    return from;
+}
+
+INLINE T *NAME(write_line)(int points, const V *line, T *to, long step) {
+    UNROLL for (int j = 0; j < points; j++, to += step) {
+        *(V *)to = line[j];
+        WALK(to);
+    }
+    return to;
+}
+
 /* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
  * negative. */
 INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
@@ -66,12 +83,11 @@ INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
 
 /* A line of B' d, to values `step` elements apart. */
 INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
-    V p, q;
-    UNROLL for (int part = 0; 2 * part <= points; part++) {
-        NAME(input_part)(points, part, d, &p, &q);
-        *(V *)(out + (part ? 2 * part - 1 : 0) * step) = p;
-        if (part && 2 * part < points) *(V *)(out + 2 * part * step) = q;
-    }
+    V o[8], unused;
+    UNROLL for (int part = 0; 2 * part <= points; part++)
+        NAME(input_part)(points, part, d, o + (part ? 2 * part - 1 : 0),
+                         part && 2 * part < points ? o + 2 * part : &unused);
+    NAME(write_line)(points, o, out, step);
 }
 
 /* Part of B' d of column x of a plane with w columns, its lines at `rows`, its pixels `pixel` elements apart; zeros
@@ -163,8 +179,10 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
     const int one = lines == 1 ? 1 : points + 1;
     for (; n > 0; n--, m += tile, y += side * pixel) {
         V z[8][6], line[8], o[6];
+        const T *from = m;
+        T *to = y;
         EACH(i, lines,
-            UNROLL for (int j = 0; j < points; j++) line[j] = AT(m, (i * points + j) * step);
+            from = NAME(read_line)(points, from, step, line);
             if (i == one / points) line[1] += bias;
             NAME(output_line)(points, side, line, z[i]);)
         EACH(j, side,
@@ -172,7 +190,8 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
             if (lines == 1) o[0] = line[0];
             else NAME(output_line)(points, side, line, o);
             if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
-            UNROLL for (int i = 0; i < rows; i++) *(V *)(y + i * row + j * pixel) = o[i];)
+            NAME(write_line)(rows, o, to, row);
+            to += pixel;)
     }
 }
 
@@ -268,7 +287,7 @@ SIZED NAME(weights_square)(int taps, int lines, const T *g, long line, long step
     UNROLL for (int i = 0; i < lines; i++) {
         UNROLL for (int c = 0; c < taps; c++) in[c] = part[c][i];
         NAME(weights_line)(points, taps, in, o);
-        UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * to) = o[j];
+        out = NAME(write_line)(points, o, out, to);
     }
 }
 
@@ -310,7 +329,7 @@ SIZED NAME(spread_square)(int taps, int lines, const T *g, long row, T *out, lon
     UNROLL for (int i = 0; i < points; i++) {
         UNROLL for (int x = 0; x < 4; x++) in[x] = z[x][i];
         NAME(gradient_line)(points, 4, in, o);
-        UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];
+        out = NAME(write_line)(points, o, out, step);
     }
 }
 
@@ -355,7 +374,7 @@ SIZED NAME(gather_square)(int taps, int lines, const T *m, long step, T *plane, 
     V z[8][8], in[8], o[8];
     const long left = x < 0 ? -x : 0, right = w - x < points ? w - x : points;
     UNROLL for (int j = 0; j < points; j++) {
-        UNROLL for (int i = 0; i < points; i++) in[i] = AT(m, (points * i + j) * step);
+        NAME(read_line)(points, m + j * step, points * step, in);
         NAME(gather_line)(points, in, z[j]);
     }
     for (long i = y < 0 ? -y : 0; i < points && y + i < h; i++) {
@@ -383,6 +402,7 @@ SIZED NAME(gradient_square)(int taps, int lines, const T *g, T *out, long step, 
     const int points = POINTS(taps, lines), side = SIDE(taps, lines);
     V z[6][8], in[6], o[8];
     for (long l = 0; l < LANES; l++, g += LANES, out += line) {
+        T *to = out;
         EACH(x, side,
             UNROLL for (int y = 0; y < side; y++)
                 if (y == 0 || lines > 1) in[y] = AT(g, (side * y + x) * LANES * LANES);
@@ -391,7 +411,7 @@ SIZED NAME(gradient_square)(int taps, int lines, const T *g, T *out, long step, 
         EACH(i, lines,
             UNROLL for (int x = 0; x < side; x++) in[x] = z[x][i];
             NAME(gradient_line)(points, side, in, o);
-            UNROLL for (int j = 0; j < points; j++) *(V *)(out + (i * points + j) * step) = o[j];)
+            to = NAME(write_line)(points, o, to, step);)
     }
 }
 
@@ -441,7 +461,7 @@ SIZED NAME(back_square)(int taps, int lines, const T *p, long step, const NAME(T
     const int points = POINTS(taps, lines), most = lines == 1 ? 1 : taps, rows = to->rows < most ? to->rows : most;
     V z[8][5], in[8], o[5] = {{0}};
     for (int i = 0; i < lines; i++) {
-        UNROLL for (int j = 0; j < points; j++) in[j] = AT(p, (i * points + j) * step);
+        p = NAME(read_line)(points, p, step, in);
         NAME(back_line)(points, taps, in, o);
         UNROLL for (int x = 0; x < taps; x++) z[i][x] = o[x];
     }
