@@ -256,18 +256,22 @@ def product(planner, node, lanes_of_a=0):
         if settled:
             right = _packed(planner, right, k, n, wide, item)
     target, by_rows = planner.define(tensor), None
-    most = min(16, (192 << 10) // (n * item * cb))       # tiles of rows that stay in the cache beside the right side
-    if ta and not packed and not batch and target.nbytes >= LARGE_GRADIENT and k * n * item <= CACHE // 2 and most >= 6:
-        rows = min(range(6 * cb, most * cb + 1, cb), key=lambda r: idle(-(-m // r)))
+    most = min(16, (96 << 10) // (n * item * cb))        # tiles of rows that stay in the cache beside the right side
+    if ta and not packed and not batch and target.nbytes >= LARGE_GRADIENT and k * n * item <= CACHE // 2 and most >= 3:
+        rows = min(range(min(6, most) * cb, most * cb + 1, cb), key=lambda r: idle(-(-m // r)))
         cols, by_rows = vectors, Rows(m, rows)
         target.in_rows(by_rows)
+
+    def read_next():
+        reads = {id(b): b for w in target.readers if by_rows and w.rows == by_rows for b in w.reads}.values()
+        return [b.whole() for b in reads if b.array is not None and b.rows == by_rows and b.nbytes == target.nbytes]
 
     def make():
         return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
                                    bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
                                    a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
                                    cols=cols, cb=cb, xb=xb, relu=relu, packed=packed,
-                                   row=packed and m == 1 and not lanes_of_a)
+                                   row=packed and m == 1 and not lanes_of_a, ahead=read_next())
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
                 rows=by_rows, cost=math.prod(batch) * m * k * vectors * 0.35)
 

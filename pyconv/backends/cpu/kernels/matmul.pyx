@@ -33,6 +33,8 @@ cdef extern from "tiles_f32_f64.h" nogil:
         long yc, yj, rows, last
         const void *bias
         int accumulate, relu
+        const void *ahead
+        long ahead_step
     void (*packed_tiles_f32[9][9])(const Outer *)
     void (*packed_tiles_f64[9][9])(const Outer *)
     void (*strided_tiles_f32[9][9])(const Outer *)
@@ -53,6 +55,7 @@ ctypedef fused real:
 
 cdef enum:
     DEPTH = 512          # taps of a chunk
+    AHEAD = 4            # arrays that are asked for while a product is computed
 
 
 cdef struct Dense:
@@ -162,6 +165,8 @@ cdef struct Gemm:
     long b_col                       # vectors from one column's part of B to the next: 1, or k where it is packed
     long cb, xb
     int relu
+    Operand ahead[AHEAD]
+    int aheads
 
 cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -175,7 +180,7 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
     cdef real *c = <real *>address(&p.c, r0 // p.rows, context) + batch * p.m * p.n
     cdef real *bias = <real *>address(&p.bias, 0, context)
     cdef long nr = ceil_div(r1 - r0, p.cb), nv = ceil_div(v1 - v0, p.xb)
-    cdef long k = 0, i, j, i0, i1, j0, j1, part, within
+    cdef long k = 0, i, j, i0, i1, j0, j1, part, within, q, size = (r1 - r0) * p.n * sizeof(real), parts
     cdef const real *a_part
     cdef const real *b_part
     cdef Outer t
@@ -197,6 +202,12 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
                 i0, i1 = r0 + (r1 - r0) * i // nr, r0 + (r1 - r0) * (i + 1) // nr
                 t.w = a_part + i0 * p.a_row
                 t.y = c + (i0 - r0) * p.n + j0 * lanes
+                if p.aheads and k + t.taps == p.k:
+                    # A part of one of the arrays with each tile, so that all have been asked for at the end.
+                    q, parts = j * nr + i, ceil_div(nr * nv, p.aheads)
+                    t.ahead = address(&p.ahead[q % p.aheads], 0, context) + r0 * p.n * sizeof(real) \
+                        + size * (q // p.aheads) // parts
+                    t.ahead_step = size // (parts * t.taps) + 1
                 if real is float:
                     strided_tiles_f32[i1 - i0][j1 - j0](&t)
                 else:
@@ -226,10 +237,12 @@ cdef void row_f32(const void *params, long task, const Context *context) noexcep
 cdef int64_t START = 0
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
-         b_batch, rows, cols, cb, xb, relu, packed=False, row=False, sections=None, b_section=0):
+         b_batch, rows, cols, cb, xb, relu, packed=False, row=False, sections=None, b_section=0,
+         ahead=()):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
 
-    Of a c in the thread's own memory there are only a task's rows.
+    Of a c in the thread's own memory there are only a task's rows. ahead: arrays like c of which what follows reads the
+    same rows; a task has all columns then.
 
     packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order. row: besides, a is a
     single row that lies side by side, and cols at most 4. sections: the taps repeat; a's begin at these places, b's
@@ -243,6 +256,9 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     p.a_taps, p.b_taps = <const int32_t *>elements(a_taps, 4), <const int32_t *>elements(b_taps, 4)
     p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
     p.rows, p.cols, p.cb, p.xb, p.relu, p.b_col = rows, cols, cb, xb, relu, k if packed else 1
+    p.aheads = min(len(ahead), AHEAD)
+    for i in range(p.aheads):
+        p.ahead[i] = operand(ahead[i])
     p.sections, p.period, p.b_section = &START, k, b_section
     if sections is not None:
         p.sections, p.period = <const int64_t *>elements(sections, 8), k // sections.shape[0]

@@ -69,14 +69,16 @@ static void NAME(strided_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
     const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; \
     const int32_t *xo = p->xo, *wo = p->wo; const long wc = p->wc, taps = p->taps; \
-    const long last = p->last; \
+    const long last = p->last, ahead_step = p->ahead_step; \
+    const char *ahead = p->ahead ? p->ahead : p->x; \
     _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
             const T *from = p->accumulate ? y + c * p->yc + j * LANES : bias ? bias + j * LANES : 0; \
             acc[c][j] = from ? *(const V *)from : (V){0}; } \
-    for (long t = 0; t < taps; t++) { \
+    for (long t = 0; t < taps; t++, ahead += ahead_step) { \
         const T *xt = x + xo[t], *wt = w + wo[t]; \
         V v[XB]; \
+        __builtin_prefetch(ahead, 0, 2); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(xt + j * LANES); \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
             const V s = wt[c * wc] - (V){0}; \

@@ -17,6 +17,7 @@ typedef struct {
     const void *bias;                               /* per row (packed) or per lane (strided), or NULL */
     int accumulate, relu;                           /* add to y; apply relu at the end */
     const void *other;                              /* NULL, or what a strided tile adds before relu, laid out as y */
+    const void *ahead; long ahead_step;             /* NULL, or what is asked for, with each tap so many bytes on */
 } Outer;
 
 /* Arguments of the dot tiles. */
