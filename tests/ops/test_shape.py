@@ -95,3 +95,12 @@ def test_gradients_of_compositions(backend_name):
 def test_errors(call, error, message, symbolic, backend):
     with pytest.raises(error, match=message):
         call(placeholder(X.shape, "float64") if symbolic else X)
+
+
+@pytest.mark.parametrize("n, shorts", [(8, 2), (9, 7), (20000, 3), (40001, 2), (16411, 3)])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_copies_along_a_long_axis_and_a_short_one(n, shorts, dtype, backend):
+    x = np.arange(shorts * n).astype(dtype).reshape(shorts, n)
+    np.testing.assert_array_equal(ops.transpose(x), x.T)
+    np.testing.assert_array_equal(ops.transpose(x.T), x)
+    np.testing.assert_array_equal(ops.transpose(np.stack([x, x]), (0, 2, 1)), np.stack([x.T, x.T]))
