@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from .. import ops, optimizers
 from ..backends.residence import gathered
 from ..callbacks import CallbackList
 from ..dtype_policies import has_float16
-from ..graph import flatten, gradients, is_float, map_structure, placeholder
+from ..graph import flatten, gradients, is_float, map_structure, pack, placeholder, trace
 from ..layers.tracking import structure_version
 from ..metrics import Mean
 from ..ops.function import Function
@@ -131,7 +133,8 @@ class Trainer(Predictor):
         if not self.compiled:
             raise ValueError(f"The model {self.name!r} must be compiled before {method}(): call "
                              f"model.compile(optimizer, loss, metrics) first.")
-        if method in ("fit", "train_on_batch") and self.optimizer is None:
+        if method in ("fit", "train_on_batch") and self.optimizer is None \
+                and type(self).train_step is Trainer.train_step:        # one's own may have optimizers of its own
             raise ValueError("The model was compiled without an optimizer, so it can be evaluated but not "
                              "trained.")
 
@@ -222,8 +225,21 @@ class Trainer(Predictor):
 
     def _run_train_step(self, x, y, sample_weight):
         dtype = getattr(self, "variable_dtype", None)       # of a mixed policy: a half has no room for all inputs
-        return self.train_step((_checked(x, "x", dtype), _checked(y, "y"),
-                                _checked(sample_weight, "sample_weight")))
+        data = _checked(x, "x", dtype), _checked(y, "y"), _checked(sample_weight, "sample_weight")
+        if type(self).train_step is not Trainer.train_step:
+            self._build_by(self.train_step, data)
+        return self.train_step(data)
+
+    def _build_by(self, step, data):
+        """Trace a step for nothing if there are layers without weights yet: it may ask for weights before they are."""
+        if all(layer.built for layer in self._flatten_layers()):
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                trace(lambda *tensors: step(pack(data, tensors)), [t.spec for t in flatten(data)], training=True)
+            except Exception:           # the step itself will raise it, unless it came from weights that were missing
+                pass
 
     def _functions(self, x=None) -> _Functions:
         """The current functions. x: inputs, for a model that finds its shapes from them."""
@@ -370,7 +386,7 @@ class Trainer(Predictor):
                     callbacks.call("on_epoch_end", epoch, epoch_logs)
                     if self.stop_training or getattr(data, "exhausted", False):
                         break
-                if epochs:
+                if epochs and self.optimizer is not None:
                     self.optimizer.finalize_variable_values(self.trainable_variables)
             finally:
                 callbacks.call("on_train_end", epoch_logs)

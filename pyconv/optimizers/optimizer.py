@@ -203,7 +203,7 @@ class Optimizer:
         """
         variables = list(variables)
         new = [v for v in variables if id(v) not in self._state]
-        if self.built and len(new) == len(variables):
+        if not variables or self.built and len(new) == len(variables):
             return
         if not self.built:
             self._shared_state = self.make_shared_state(variables)

@@ -98,6 +98,57 @@ def test_an_own_step_is_the_built_in_one(backend):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("once", [True, False])
+def test_an_own_step_may_ask_for_weights_before_it_calls_the_model(once):
+    class Own(pyconv.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = layers.Dense(4), layers.Dense(2)
+
+        def call(self, inputs):
+            return self.b(self.a(inputs))
+
+        def train_step(self, data):
+            x, y, _ = data
+            weights = self.trainable_variables
+            loss, grads = value_and_grad(lambda: ops.mean(ops.square(self(x) - y)), weights)()
+            self.optimizer.apply(grads, weights if once else self.trainable_variables)
+            return {"loss": loss}
+
+    model = Own()
+    model.compile(pyconv.optimizers.SGD(0.1, momentum=0.9))
+    history = model.fit(X, Y, batch_size=20, epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0] and len(model.optimizer.variables) == 2 + 4
+
+
+def test_an_own_step_has_optimizers_of_its_own():
+    class Twice(pyconv.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = layers.Dense(4), layers.Dense(2)
+            self.slow, self.quick = pyconv.optimizers.SGD(0.01), pyconv.optimizers.Adam(0.1)
+
+        def call(self, inputs):
+            return self.b(self.a(inputs))
+
+        def train_step(self, data):
+            x, y, _ = data
+            weights = self.a.trainable_variables + self.b.trainable_variables
+            loss, grads = value_and_grad(lambda: ops.mean(ops.square(self(x) - y)), weights)()
+            self.slow.apply(grads[:2], weights[:2])
+            self.quick.apply(grads[2:], weights[2:])
+            return {"loss": loss}
+
+    model = Twice()
+    model.compile(optimizer=None)
+    history = model.fit(X, Y, epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0] and int(model.quick.iterations) == int(model.slow.iterations) == 5
+    plain = pyconv.Sequential([layers.Dense(2)])
+    plain.compile(optimizer=None, loss="mse")
+    with pytest.raises(ValueError, match="without an optimizer"):
+        plain.fit(X, Y, verbose=0)
+
+
 def test_a_gradient_of_a_gradient_in_a_step():
     """The penalty |dD/dx|^2 of a discriminator (WGAN-GP) trains: gradients are part of the graph."""
     class Penalized(pyconv.Sequential):
