@@ -239,6 +239,15 @@ def test_known_values_of_counts(backend):
     assert float(metrics.Precision()(labels, np.zeros(5))) == 0
 
 
+def test_labels_of_the_f1_score():
+    labels, scores = np.array([1, 0, 1, 1]), np.array([[0.9], [0.8], [0.4], [0.7]])
+    found = metrics.F1Score(threshold=0.5)(labels, scores)                  # two hits, one wrong, one missed
+    np.testing.assert_allclose(found, [2 / 3], rtol=1e-5)
+    np.testing.assert_array_equal(found, metrics.F1Score(threshold=0.5)(labels[:, None], scores))
+    with pytest.raises(ValueError, match="class numbers one-hot"):
+        metrics.F1Score()(labels, np.ones((4, 3)))
+
+
 def test_state_is_forgotten():
     for metric in (metrics.AUC(), metrics.F1Score("macro"), metrics.MeanIoU(6), metrics.R2Score()):
         y = LABELS[0] if isinstance(metric, metrics.IoU) else YES[0]

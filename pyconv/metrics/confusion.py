@@ -250,9 +250,13 @@ class FBetaScore(Metric):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = as_float(y_true, self.dtype), as_float(y_pred, self.dtype)
+        if tuple(y_pred.shape) == (*y_true.shape, 1):       # one score per sample
+            y_true = ops.reshape(y_true, y_pred.shape)
         if len(y_pred.shape) != 2 or tuple(y_true.shape) != tuple(y_pred.shape):
+            numbers = len(y_pred.shape) == 2 and tuple(y_true.shape) in (y_pred.shape[:1], (y_pred.shape[0], 1))
+            hint = " Make class numbers one-hot, with pyconv.utils.to_categorical." if numbers else ""
             raise ValueError(f"{type(self).__name__} needs labels and predictions of one shape (samples, "
-                             f"classes), got {tuple(y_true.shape)} and {tuple(y_pred.shape)}.")
+                             f"classes), got {tuple(y_true.shape)} and {tuple(y_pred.shape)}.{hint}")
         if self._sums is None:
             shape = () if self.average == "micro" else (y_pred.shape[1],)
             self._sums = [self.add_variable(shape, name=name) for name in
