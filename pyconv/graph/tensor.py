@@ -61,11 +61,16 @@ class Op:
         raise NotImplementedError
 
 
+# NumPy's name of an operator -> ours
+_OF_NUMPY = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv", "power": "pow",
+             "matmul": "matmul", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+             "bitwise_and": "and", "bitwise_or": "or"}
+
+
 class Operators:
     """Python's operators on anything that stands for a tensor; `pyconv.ops` fills in the functions."""
 
     __slots__ = ()
-    __array_ufunc__ = None    # let `array + tensor` come to us instead of NumPy
 
     functions: dict = {}      # operator name -> function, filled by pyconv.ops
 
@@ -76,6 +81,14 @@ class Operators:
     def __array__(self, *args, **kwargs):
         raise TypeError("A symbolic tensor has no value while a model is being traced, so NumPy cannot read it. "
                         "Use the function of the same name in pyconv.ops.")
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        """`array + tensor` and the like are as `tensor + array`; `array += tensor` gives a new tensor."""
+        name = _OF_NUMPY.get(ufunc.__name__)
+        if method == "__call__" and name and set(kwargs) <= {"out"}:
+            return Operators.functions[name](*inputs)
+        raise TypeError(f"NumPy's {ufunc.__name__} cannot compute with a symbolic tensor, which has no value while a "
+                        "model is being traced. Use the function of the same name in pyconv.ops.")
 
     def __len__(self):
         if not self.shape:

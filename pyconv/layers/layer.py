@@ -384,7 +384,10 @@ class Layer(Owner):
         if self.autocast:
             args, kwargs = map_structure(self._cast, args), map_structure(self._cast, kwargs)
         self._check_inputs(args[0] if args else None)
-        self._ensure_built(args, kwargs)
+        if not self.built:
+            self._ensure_built(args, kwargs)
+            if trace is not None and trace.layers:
+                self._check_owned(trace.layers)
         self._check_inputs(args[0] if args else None)
         shapes = map_structure(lambda t: shape_of(t) if is_data(t) else None, args[0] if args else kwargs)
         if trace is None:
@@ -408,9 +411,22 @@ class Layer(Owner):
         self._traced = shapes, map_structure(lambda t: shape_of(t) if is_data(t) else None, outputs)
         return outputs
 
+    def _check_owned(self, callers):
+        """Raise ValueError if this layer has just made weights that the layers whose calls run do not own."""
+        chain = [*callers, self]
+        if self.weights and not all(any(inner is layer for layer in outer._sublayers())
+                                     for outer, inner in zip(chain, chain[1:], strict=False)) \
+                and not any(layer is self for layer in callers[0]._flatten_layers()):
+            raise ValueError(f"{self._title()} is called, and makes its weights, inside of the call of "
+                             f"{callers[-1]._title()}, to which it does not belong: they would be neither trained nor "
+                             f"saved. Make it in __init__ or build(), and keep it as an attribute, or in a list or "
+                             f"dictionary that is one.")
+
     def _located_call(self, args, kwargs, shapes):
         try:
             outputs = self.call(*args, **kwargs)
+            if outputs is None:
+                raise TypeError(f"{self._title()}: call() returned None; does it lack a `return`?")
             if self.activity_regularizer is not None and current_trace() is not None:
                 for output in flatten(outputs):         # half precision has no room for sums of squares
                     self.add_loss(self.activity_regularizer(ops.cast(output, self.variable_dtype)

@@ -189,7 +189,10 @@ class Owner:
 
         `aggregation` and `overwrite_with_gradient` are there for code written for Keras, and ignored.
         """
-        name = name or "variable"
+        name, trace = name or "variable", current_trace()
+        if trace is not None and any(layer is self for layer in trace.layers):
+            raise ValueError(f"{self._title()}: add_weight belongs in __init__ or build(). call() runs again for each "
+                             f"new shape of the inputs, and {name!r} would be another weight each time.")
         if isinstance(shape, str):
             raise TypeError(f"{self._title()}: add_weight takes the shape first, got {shape!r}; write "
                             f"add_weight(shape, ..., name={shape!r}).")
@@ -210,7 +213,6 @@ class Owner:
             raise ValueError(f"{self._title()}: the initializer of weight {name!r} gave shape "
                              f"{value.shape}; expected {tuple(shape)}.")
         variable = Variable(value, dtype, name, trainable, autocast)
-        trace = current_trace()
         outer = [layer.name for layer in trace.layers if layer is not self] if trace else []
         variable.path = "/".join([*outer, self.name, name])
         variable.regularizer = regularizers.get(regularizer)

@@ -72,6 +72,14 @@ def mean_last(values, axis=-1):
     return ops.mean(values, axis) if len(values.shape) else values
 
 
+def returned(values, title):
+    """What a function returned, if it is a tensor."""
+    if not hasattr(values, "dtype"):
+        hint = "; does it lack a `return`?" if values is None else ", not a tensor of one value per sample."
+        raise TypeError(f"{title} returned {values!r}{hint}")
+    return values
+
+
 def reduce_weighted(values, sample_weight=None, mask=None, reduction="sum_over_batch_size"):
     """The losses of samples, times their weights, reduced as `Loss` says. mask: what counts at all."""
     dtype = str(values.dtype)
@@ -171,7 +179,7 @@ class LossFunctionWrapper(Loss):
         self.fn, self.kwargs = fn, kwargs
 
     def call(self, y_true, y_pred):
-        return self.fn(y_true, y_pred, **self.kwargs)
+        return returned(self.fn(y_true, y_pred, **self.kwargs), f"the loss {self.name!r}")
 
     def get_config(self):
         config = super().get_config()

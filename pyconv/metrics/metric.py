@@ -8,6 +8,7 @@ from .. import ops
 from ..config import floatx
 from ..graph import Variable
 from ..losses import as_float, as_values, match_ranks
+from ..losses.loss import returned
 from ..ops.device import method_there
 from ..utils.naming import snake_case
 
@@ -167,7 +168,8 @@ class MeanMetricWrapper(Mean):
         self.fn, self.kwargs = fn, kwargs
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        super().update_state(self.fn(as_values(y_true), as_values(y_pred), **self.kwargs), sample_weight)
+        values = self.fn(as_values(y_true), as_values(y_pred), **self.kwargs)
+        super().update_state(returned(values, f"the metric {self.name!r}"), sample_weight)
 
     def get_config(self):
         config = super().get_config()

@@ -84,7 +84,7 @@ def test_an_error_ends_the_trace():
 
 
 @pytest.mark.parametrize("use, message", [
-    (lambda x: 1 if x > 0 else 0, "cannot decide an `if`"), (lambda x: np.exp(x), "does not support ufuncs"),
+    (lambda x: 1 if x > 0 else 0, "cannot decide an `if`"), (lambda x: np.exp(x), "exp cannot compute .*pyconv.ops"),
     (lambda x: np.asarray(x), "NumPy cannot read it"), (lambda x: len(x[0, 0]), "tensor without axes"),
     (lambda x: [x][0] and 1, "cannot decide")])
 def test_what_a_symbolic_tensor_cannot_do(use, message):
