@@ -92,6 +92,25 @@ def test_two_layers_deep():
     assert "max_pool" not in names[:2] and names.count("max_pool_gradient") <= 1, names
 
 
+@settings(max_examples=40)
+@given(st.integers(17, 50), st.tuples(st.integers(2, 17), st.integers(2, 23)), st.integers(1, 6), st.integers(0, 6),
+       st.integers(1, 3), st.integers(1, 20), st.booleans(), st.booleans())
+def test_rows_of_five_taps_by_winograd(batch, sizes, kernel_rows, padding, channels, filters, biased, relu):
+    """Where nobody asks for the places of the maxima."""
+    sizes = [max(n, k + 1 - 2 * padding) for n, k in zip(sizes, (kernel_rows, 5), strict=True)]
+    rng = np.random.default_rng(batch)
+    x, kernel, bias = (rng.normal(size=shape).astype("float32") for shape in (
+        (batch, *sizes, channels), (kernel_rows, 5, channels, filters), filters))
+    before = config.conv_algorithm()
+    config.set_conv_algorithm("auto" if kernel_rows == 5 else "winograd")
+    try:
+        program = compare(lambda x, kernel, bias: [ops.max_pool(pooled(
+            x, kernel, bias if biased else None, dict(padding=[(padding, padding)] * 2), relu), 2)], x, kernel, bias)
+    finally:
+        config.set_conv_algorithm(before)
+    assert kernel_rows == 5 or any(row.products for row in program.profile([x, kernel, bias]))
+
+
 @pytest.mark.parametrize("relu", [False, True])
 def test_nan_and_infinity(relu):
     """NaN is above everything; where it is the maximum it is the result, and relu keeps it."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from .buffers import NOWHERE, Buffer
 from .geometry import Geometry, lines_of, pack_rows, tap_number
-from .lowering_winograd import CACHE, add_partial_sums, fits_chain, kernel_cost
+from .lowering_winograd import CACHE, add_partial_sums, chosen, fits_chain, kernel_cost
 
 
 def spots_of(planner, tensor):
@@ -90,6 +90,8 @@ def fits(g) -> bool:
 
 def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, bias, relu):
     """Add the work of a convolution and the pooling of its result `tensor`; wanted: whether the spots are."""
+    if not wanted and _by_lines(g, source):
+        return _run_lines(planner, g, pool, layout=layout, source=source, weights=weights, bias=bias, relu=relu)
     lanes, low, window = planner.kernels.lanes["float32"], [p for p, _ in g.padding], g.window
     padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
     rows, cols = (n // 2 for n in g.outputs[1:])
@@ -130,6 +132,40 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
                                                  target.at(), spots.at() if spots else NOWHERE, numbers, xo, lines)
     planner.add(make, [source, packed, *([bias] if bias else [])], [target, *([spots] if spots else [])],
                 blocks=source.blocks if parts == 1 else 0, cost=macs * 0.33)
+
+
+def _lines_sizes(g):
+    """(tiles of 4 columns, rows of the input, rows of results) of a convolution by lines."""
+    rows = g.outputs[1] // 2 * 2
+    return -(-(g.outputs[2] // 2) // 2), rows + g.window[1] - 1, rows
+
+
+def _by_lines(g, source) -> bool:
+    """Whether Winograd's algorithm along rows alone is faster."""
+    if g.window[2] != 5 or g.dilation != (1, 1, 1) or source.blocks < 2:
+        return False
+    tiles, in_rows, rows = _lines_sizes(g)
+    line = g.window[1] * g.channels * g.filters
+    fast = tiles * (rows * (8 * 1.4 * line + 20 * g.filters) + in_rows * 27 * g.channels)
+    return source.block_bytes * tiles * 8 * in_rows <= CACHE // 2 * math.prod(g.sizes) \
+        and chosen("float32", fast, rows * g.outputs[2] * 5 * line * 1.15)
+
+
+def _run_lines(planner, g, pool, *, layout, source, weights, bias, relu):
+    """Add the work of a convolution and the pooling after it by lines."""
+    tiles, _, rows = _lines_sizes(g)
+    wide = -(-g.filters // planner.kernels.lanes["float32"]) * planner.kernels.lanes["float32"]
+    numbers = planner.table([*(p for p, _ in g.padding[1:]), *g.sizes[1:], g.channels, g.filters, wide, g.window[1],
+                             rows // 2, g.outputs[2] // 2, relu], np.int64)
+    packed, target = Buffer(g.channels * g.window[1] * 8 * wide * 4), planner.define(pool.output, layout)
+    kernel, products = planner.kernels.winograd.conv_pool_lines, packed.nbytes // 4 * tiles * rows * source.blocks
+    planner.products[id(planner.nodes[planner.now])] = 2 * products // wide * g.filters * g.batch // source.blocks
+    planner.add(lambda: kernel(weights.whole(), packed.whole(), NOWHERE, NOWHERE, numbers, blocks=0),
+                [weights], [packed], cost=packed.nbytes / 8)
+    planner.add(lambda: kernel(source.at(), packed.whole(), bias.whole() if bias else NOWHERE, target.at(), numbers,
+                               blocks=source.blocks),
+                [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks,
+                cost=products / wide * g.filters * 0.5)
 
 
 def spotted(planner, node) -> bool:

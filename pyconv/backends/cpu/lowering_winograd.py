@@ -76,7 +76,8 @@ def _note(planner, g, outputs):
         (_tiles(g, outputs, g.batch), _values(g), _rows(g, g.channels), g.filters))
 
 
-def _chosen(dtype, fast, slow) -> bool:
+def chosen(dtype, fast, slow) -> bool:
+    """Whether Winograd's algorithm is to be used, given what it and the direct one cost."""
     algorithm = config.conv_algorithm()
     return algorithm == "winograd" or algorithm == "auto" and dtype == "float32" and fast < slow
 
@@ -97,12 +98,12 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     per_value = filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters
     fast = _tiles_in_lanes(g, tiled, lanes) * values * per_value + WEIGHTS * rows * filters
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
-    return _chosen(dtype, fast, slow)
+    return chosen(dtype, fast, slow)
 
 
 def use_for_kernel(g, dtype, lanes) -> bool:
     """Whether the gradient for the kernel does."""
-    return applies(g) and _chosen(dtype, _kernel_cost(g, lanes), _direct_kernel_cost(g, lanes))
+    return applies(g) and chosen(dtype, _kernel_cost(g, lanes), _direct_kernel_cost(g, lanes))
 
 
 def kernel_cost(g, dtype, lanes) -> float:
@@ -189,7 +190,7 @@ def use_plain(g, dtype, lanes, prepared) -> bool:
     taps = g.window[1] * g.window[2]
     fast = products + of_inputs + _read(_values(g) * rows * vectors, lanes) + (0 if prepared else of_weights)
     slow = math.prod(g.outputs) * g.batch * taps * rows * vectors * 1.1 + _read(taps * rows * vectors, lanes)
-    return _chosen(dtype, fast, slow)
+    return chosen(dtype, fast, slow)
 
 
 def _plain_costs(g, lanes):

@@ -28,11 +28,14 @@ same weights write partial sums, which are added in their order.
 
 Plain layout, for batches too small to fill the lanes: [sample][row][column][channel], channels and then filters in the
 lanes. V[N][tile][channel] is read as scalars, and multiplied with U[N][channel][filter] into M[N][tile][filter].
+
+Rows of 5 taps on few channels, with max pooling behind them: see lines.h.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from pyconv.backends.cpu.executor cimport LOCAL, Context, Instruction, Operand, address, ceil_div, instruction, operand
+from pyconv.backends.cpu.executor cimport (LOCAL, Context, Instruction, Operand, address, ceil_div, elements,
+                                           instruction, operand)
 
 cdef extern from *:
     "#define PRODUCTS_HERE"
@@ -71,6 +74,13 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
     void weights_back_f32(int, int, const float *, long, float *, long, long, long, long, long)
     void weights_back_f64(int, int, const double *, long, double *, long, long, long, long, long)
+
+cdef extern from "lines.h" nogil:
+    ctypedef struct Lines:
+        long low[2]
+        long h, w, channels, filters, wide, kernel_rows, rows, cols, relu
+    long lines_scratch(const Lines *)
+    void pooled_lines(const Lines *, const float *, const float *, const float *, float *, float *)
 
 ctypedef fused real:
     float
@@ -641,3 +651,36 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, wid
         * (4 if dtype == "float32" else 8)
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
                        parts * row_groups * p.groups, scratch, None)
+
+
+# Along rows alone, and pooled --------------------------------------------------------------------------------------
+
+cdef struct PooledLines:
+    Operand x, u, bias, y
+    Lines lines
+
+cdef void pooled_lines_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PooledLines *p = <const PooledLines *>params
+    pooled_lines(&p.lines, <const float *>address(&p.x, task, context), <const float *>address(&p.u, 0, context),
+                 <const float *>address(&p.bias, 0, context), <float *>address(&p.y, task, context),
+                 <float *>context.scratch)
+
+cdef void line_weights_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PooledLines *p = <const PooledLines *>params
+    cdef long c = task // p.lines.kernel_rows, k = task % p.lines.kernel_rows, plane = p.lines.channels * p.lines.filters
+    cdef long f
+    for f from 0 <= f < p.lines.filters by LANES_F32:
+        weights_f32(5, 1, <const float *>address(&p.x, 0, context) + 5 * k * plane + c * p.lines.filters + f, 0, plane,
+                    <float *>address(&p.u, 0, context) + 8 * task * p.lines.wide + f, p.lines.wide)
+
+def conv_pool_lines(x, u, bias, y, numbers, *, long blocks):
+    """y = max pooling of a convolution (+ bias, relu), see lines.h; or u = the weights x transformed, if blocks is 0.
+
+    numbers: int64 numbers of `Lines`.
+    """
+    cdef PooledLines p
+    p.x, p.u, p.bias, p.y = operand(x), operand(u), operand(bias), operand(y)
+    memcpy(&p.lines, elements(numbers, 8), sizeof(Lines))
+    if not blocks:
+        return instruction(line_weights_task, &p, sizeof(p), p.lines.channels * p.lines.kernel_rows, 0, None)
+    return instruction(pooled_lines_task, &p, sizeof(p), blocks, lines_scratch(&p.lines) * sizeof(float), None)
