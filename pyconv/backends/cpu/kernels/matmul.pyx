@@ -87,6 +87,21 @@ cdef void copy_weights(const Dense *p, const real *w, long first, long taps, rea
                 transposed_f64(w + (first + i) * p.w_row + k, p.w_row, p.outputs - first - i, out + k * p.width + i,
                                p.width, lanes)
 
+cdef inline void ask_ahead(const Dense *p, const real *w, long k, long first, long last, long call, long calls,
+                           Outer *t) noexcept nogil:
+    """With each call of a tile, a part of the weights that are copied next: this task's next ones or the next task's."""
+    cdef long next = k + DEPTH if k + DEPTH < p.inputs else 0, size
+    cdef const real *at = w + next * p.w_tap + (first if next else last) * p.cb * p.w_row
+    t.ahead = NULL
+    if next == 0 and last * p.cb >= p.outputs:
+        return
+    if p.w_row == 1:                     # a line of the cache in every row
+        if call * 64 <= p.width * <long>sizeof(real):
+            t.ahead, t.ahead_step = <const char *>at + call * 64, p.w_tap * sizeof(real)
+    elif p.inputs <= DEPTH:
+        size = p.width * p.w_row * sizeof(real)
+        t.ahead, t.ahead_step = <const char *>at + size * call // calls, size // (calls * t.taps) + 1
+
 cdef void dense_task(const Dense *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef long block = task if p.blocks == 1 else 0
@@ -116,6 +131,8 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
                 a, b = p.blocks * i // nb, p.blocks * (i + 1) // nb
                 t.x = x + a * p.x_block + k * lanes
                 t.y = y + a * p.y_block + f * p.cb * lanes
+                if p.width:
+                    ask_ahead(p, w, k, first, last, (f - first) * nb + i, (last - first) * nb, &t)
                 if real is float:
                     packed_tiles_f32[p.cb][b - a](&t)
                 else:

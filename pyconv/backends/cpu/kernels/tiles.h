@@ -15,7 +15,8 @@ INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
 static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
     const T *x = p->x, *w = p->w, *bias = p->bias; T *y = p->y; const int32_t *xo = p->xo; \
-    const long xj = p->xj, wc = p->wc, taps = p->taps; \
+    const long xj = p->xj, wc = p->wc, taps = p->taps, ahead_step = p->ahead_step; \
+    const char *ahead = p->ahead ? p->ahead : p->x; \
     if (p->accumulate) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
@@ -33,8 +34,9 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                     acc[c][j] += s * *(const V *)(xt + j * LANES); } } \
     } else { \
-        for (long t = 0; t < taps; t++, w += wc) { \
+        for (long t = 0; t < taps; t++, w += wc, ahead += ahead_step) { \
             const T *xt = x + xo[t]; \
+            __builtin_prefetch(ahead, 0, 2); \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
                 const V s = w[c] - (V){0}; \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * *(const V *)(xt + j * xj); } } \
