@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyconv import config, layers, ops
+from pyconv.backends.cpu import lowering_depthwise
 from pyconv.graph import fold, gradients, simplify, trace
 from pyconv.testing import check_gradients
 
@@ -52,6 +53,19 @@ def test_kernels_with_tiles_of_their_own(size, stride, batch):
         attrs = dict(strides=(stride, stride), padding=((1, 1), (pad, pad)), dilation=(1, 1), groups=18,
                      channels_last=True)
         check(rng.standard_normal((batch, size, width, 18)).astype("f4"), kernel, attrs)
+
+
+@pytest.mark.parametrize("size, stride", [(3, 1), (3, 2), (5, 1), (4, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_that_go_past_the_caches(size, stride, dtype, monkeypatch):
+    asked = []
+    monkeypatch.setattr(lowering_depthwise, "goes_past", lambda target: asked.append(target) or True)
+    rng = np.random.default_rng(size)
+    for width in (7, 19):
+        x, kernel = rng.standard_normal((21, 9, width, 3)), rng.standard_normal((size, size, 1, 6))
+        check(x.astype(dtype), kernel.astype(dtype),
+              dict(strides=(stride,) * 2, padding=((1, 2),) * 2, dilation=(1, 1), groups=3, channels_last=True))
+    assert asked
 
 
 @pytest.mark.parametrize("groups, depth, filters", [(2, 5, 7), (2, 32, 24), (4, 16, 16), (32, 4, 4), (3, 1, 8)])

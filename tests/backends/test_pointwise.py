@@ -39,11 +39,11 @@ def test_any_geometry(problem, dtype):
 
 
 @pytest.mark.parametrize("shape, filters", [((16, 1600, 48), 64), ((21, 40, 40, 72), 24)])
-@pytest.mark.parametrize("large", [0, 1 << 40])
+@pytest.mark.parametrize("past", [True, False])
 @pytest.mark.parametrize("chained", [True, False])
-def test_blocks_that_no_cache_holds(shape, filters, large, chained, monkeypatch):
+def test_blocks_that_no_cache_holds(shape, filters, past, chained, monkeypatch):
     """One task a block, or several, whose results go past the caches or do not."""
-    monkeypatch.setattr(lowering_pointwise, "LARGE", large)
+    monkeypatch.setattr(lowering_pointwise, "goes_past", lambda target: past)
     monkeypatch.setattr(lowering_pointwise, "fits_chain", lambda source, target: chained)
     rng, rank = np.random.default_rng(filters), len(shape) - 2
     check(rng.standard_normal(shape).astype("f4"),

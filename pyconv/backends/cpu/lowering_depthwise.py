@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from .buffers import NOWHERE, Buffer
+from .lowering_winograd import goes_past
 from .slices import Sliced
 
 
@@ -37,7 +38,8 @@ def run(planner, g, *, dtype, source, target, weights, axes, sizes, outputs, res
     def make():
         return planner.kernels.depthwise.conv(
             dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, sizes, phases,
-            blocks=source.blocks, results=results, sharing=sharing, summed=summed, relu=relu)
+            blocks=source.blocks, results=results, sharing=sharing, summed=summed, relu=relu,
+            past=goes_past(target))
     macs = math.prod(g.outputs) * math.prod(g.window) * g.groups * g.filters * source.blocks
     work = planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks,
                        cost=macs * 0.35)

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from .buffers import LOCAL, NOWHERE, Buffer
+from .buffers import NOWHERE, Buffer
 from .geometry import pack_rows
-from .lowering_winograd import CACHE, add_partial_sums, fits_chain, split_kernel_gradient
+from .lowering_winograd import CACHE, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
 
-LARGE = 16 << 20                # bytes of results that no cache keeps until whoever comes next
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 TASK = 200_000                  # vector operations of a task, if a block is several
 
@@ -47,15 +46,10 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
             source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
             parts=parts, pixels=pixels, steps=steps, results=results, apart=apart,
             x_plane=math.prod(pixels if backward else sizes) * lanes, groups=g.groups, channels=channels,
-            filters=filters, ws=ws, wc=wc, wr=wr, group=g.filters, relu=relu, past=results == pixels and _past(target))
+            filters=filters, ws=ws, wc=wc, wr=wr, group=g.filters, relu=relu,
+            past=results == pixels and goes_past(target))
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
                 cost=macs * source.blocks * 0.3)
-
-
-def _past(target):
-    """Whether results go past the caches, called when buffers have their places: where whoever comes next would find
-    none of them there, as neither a block stays in the second-level cache nor all in the third."""
-    return target.home.place != LOCAL and target.block_bytes > CACHE and target.home.nbytes >= LARGE
 
 
 def _pixels(g, lanes):

@@ -10,11 +10,12 @@ import math
 import numpy as np
 
 from ... import config
-from .buffers import NOWHERE, Buffer
+from .buffers import LOCAL, NOWHERE, Buffer
 
 # Vector operations per value of a tile: of a channel, of a filter, per weight, of a filter in the kernel's gradient.
 INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
 FINE = 8_000                    # vector operations of a task of a small batch
+LARGE = 8 << 20                 # bytes of results that no cache keeps until whoever comes next
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
 
@@ -26,6 +27,12 @@ def fits_chain(source, target) -> bool:
     convolutions on large maps, which are bound by memory otherwise, inference gains a sixth.
     """
     return source.blocks >= 2 and source.block_bytes + target.block_bytes <= 6 * CACHE
+
+
+def goes_past(target) -> bool:
+    """Whether results go past the caches, asked when buffers have their places: where whoever comes next would find
+    few of them there, as neither a block stays in the second-level cache nor all in the third."""
+    return target.home.place != LOCAL and target.block_bytes >= CACHE and target.home.nbytes >= LARGE
 
 
 def applies(g) -> bool:

@@ -15,6 +15,8 @@
 #define WEIGHT_PLAIN(k) *(const V *)(w + (k) * p->wp)
 #define LAST_BLOCKED LANES
 #define LAST_PLAIN p->last
+#define PAST_BLOCKED p->past
+#define PAST_PLAIN 0
 #define BIAS_BLOCKED(b) (V)(*(const T *)(b) - (V){0})
 #define BIAS_PLAIN(b) (V)*(const V *)(b)
 
@@ -50,7 +52,10 @@ static void NAME(depthwise_sums)(const T *x, long xstep, const T *g, long gstep,
     EACH_ROW(BODY) \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = (V)((VI)acc[i] & ~(acc[i] <= 0)); } \
-    if (LAST_##LAYOUT == LANES) { \
+    if (PAST_##LAYOUT) { \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
+            if (!(EDGE) || i < count) STREAM(y + i * p->yp, acc[i]); \
+    } else if (LAST_##LAYOUT == LANES) { \
         _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
             if (!(EDGE) || i < count) *(V *)(y + i * p->yp) = acc[i]; \
     } else { \
@@ -209,5 +214,7 @@ static DepthwiseDotTile NAME(depthwise_dot)(long rows, long taps, long apart, lo
 #undef WEIGHT_PLAIN
 #undef LAST_BLOCKED
 #undef LAST_PLAIN
+#undef PAST_BLOCKED
+#undef PAST_PLAIN
 #undef BIAS_BLOCKED
 #undef BIAS_PLAIN

@@ -31,7 +31,8 @@ cdef extern from "depthwise_f32_f64.h" nogil:
         long columns, taps, apart, stride, xp, yp, wp
         const void *bias
         long last
-        int relu
+        int relu, past
+    void passed()
     ctypedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *)
     DepthwiseRow depthwise_row_f32(int plain, long taps, long apart, long stride)
     DepthwiseRow depthwise_row_f64(int plain, long taps, long apart, long stride)
@@ -71,7 +72,7 @@ cdef struct Conv:
     long results, sharing, summed   # planes of results; that share what they read; read for one
     long all_filters
     const Phase *phase              # of the depths, then of the rows, then of the columns
-    int relu
+    int relu, past
 
 cdef inline void met(const Phase *p, long o, long stride, long n, long *first, long *end) noexcept nogil:
     """The taps of result number o that meet an input of n."""
@@ -112,7 +113,7 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef const real *source
     cdef Depthwise t
     t.relu, t.columns, t.n[0], t.xs[0] = p.relu, p.n[2], p.summed, plane
-    t.last = lanes
+    t.last, t.past = lanes, p.past
     for f in range(p.results // context.slices * context.slice, p.results // context.slices * (context.slice + 1)):
         source = x + f // p.sharing * p.summed * plane
         t.bias = NULL if bias == NULL else bias + f
@@ -143,6 +144,8 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                             t.w = own + ((a.k + z0 * a.next) * p.window[1] + b.k + r0 * b.next) * c.taps
                             row(&t, c.low, c.count, lo, hi, y + f * out_plane + c.first * lanes
                                 + ((a.first + z * a.step) * p.outputs[1] + b.first + r * b.step) * out_line)
+    if p.past:
+        passed()
 
 cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[float](<const Conv *>p, task, c, NULL)
@@ -160,8 +163,8 @@ cdef Conv described(x, w, y, bias, sizes, phases, long all_filters, int relu) ex
 
 
 def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long results, long sharing, long summed,
-         int relu):
-    """y = x * w (+ bias, relu) in the lanes layout; a task is a block, or a slice of one.
+         int relu, int past):
+    """y = x * w (+ bias, relu) in the lanes layout; a task is a block, or a slice of one. past: y past the caches.
 
     results: planes of y; plane f is the sum over the `summed` planes of x from f // sharing * summed on, by the weights
     [tap][f * summed and on]. sizes: int64 rows of what is read, the outputs, the strides, the window and the number of
@@ -169,7 +172,7 @@ def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long results, long
     """
     cdef Conv p = described(x, w, y, bias, sizes, phases, results * summed, relu)
     cdef size_t item = 4 if dtype == "float32" else 8
-    p.results, p.sharing, p.summed = results, sharing, summed
+    p.results, p.sharing, p.summed, p.past = results, sharing, summed, past
     return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks,
                        p.window[0] * p.window[1] * p.window[2] * summed * item, phases)
 

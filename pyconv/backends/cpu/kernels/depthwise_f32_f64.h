@@ -12,7 +12,7 @@ typedef struct {
     long xp, yp, wp;                    /* from pixel to pixel in x (plain) and y, from tap to tap in w (plain) */
     const void *bias;                   /* or NULL */
     long last;                          /* plain layout: channels to store */
-    int relu;
+    int relu, past;                     /* past: lanes layout, the results go past the caches */
 } Depthwise;
 
 /* (arguments, column that the first tap meets for the first result, results, and from which to which all taps lie
@@ -30,6 +30,8 @@ typedef struct {
     void *out; long os;                 /* tap after tap */
     long lanes;                         /* that hold samples */
 } DepthwiseDot;
+
+static void passed(void) { STREAMED(); }
 
 typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
 

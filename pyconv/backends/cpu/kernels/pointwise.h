@@ -20,16 +20,6 @@ typedef struct {
     int relu, past;                         /* past: the results go past the caches */
 } Sweep;
 
-/* Whole lines that go past the caches need not be read before they are written. */
-#if VECTOR_BYTES == 64
-#  include <immintrin.h>
-#  define PASS(p, v) _mm512_stream_ps(p, (__m512)(v))
-#  define PASSED() _mm_sfence()
-#else
-#  define PASS(p, v) (*(vf32 *)(p) = (v))
-#  define PASSED()
-#endif
-
 /* Adds what the steps give, at x + k * XS + j * XJ; STEP is done with the vectors of each. */
 #define STEPS(XB, XS, XJ, STEP) \
     for (long k = 0; k < steps; k++, w += ws, x += XS) { \
@@ -70,9 +60,9 @@ static void sweep_##XB(const Sweep *p) { \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++)      /* NaN stays */ \
                     acc[c][j] = (vf32)((vi32)acc[c][j] & ~(acc[c][j] <= 0)); } \
         float *y = p->y + first * yc; \
-        if (p->past) { \
+        if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) PASS(y + c * yc + j * yj, acc[c][j]); \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + c * yc + j * yj, acc[c][j]); \
         } else { \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } } \
@@ -85,7 +75,5 @@ SWEEP(3)
 #undef STEPS
 #undef KEEP
 static void (*const sweeps[4])(const Sweep *) = {0, sweep_1, sweep_2, sweep_3};
-static void passed(void) { PASSED(); }
-#undef PASS
-#undef PASSED
+static void passed(void) { STREAMED(); }
 #endif
