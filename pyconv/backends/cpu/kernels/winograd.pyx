@@ -667,8 +667,8 @@ cdef void pooled_lines_task(const void *params, long task, const Context *contex
 
 cdef void line_weights_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const PooledLines *p = <const PooledLines *>params
-    cdef long c = task // p.lines.kernel_rows, k = task % p.lines.kernel_rows, plane = p.lines.channels * p.lines.filters
-    cdef long f
+    cdef long plane = p.lines.channels * p.lines.filters, c = task // p.lines.kernel_rows, f
+    cdef long k = task % p.lines.kernel_rows
     for f from 0 <= f < p.lines.filters by LANES_F32:
         weights_f32(5, 1, <const float *>address(&p.x, 0, context) + 5 * k * plane + c * p.lines.filters + f, 0, plane,
                     <float *>address(&p.u, 0, context) + 8 * task * p.lines.wide + f, p.lines.wide)
