@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyconv import backends, config, ops
+
+from .test_small_batches import compare
 
 pytest.importorskip("pyconv.backends.cpu.executor", reason="the CPU kernels are not built")
 
@@ -152,14 +154,26 @@ def test_programs_of_another_algorithm_are_not_used(monkeypatch):
         config.set_conv_algorithm(before)
 
 
-def test_bias_and_relu_are_fused_the_same_way(execute):
-    rng = np.random.default_rng(2)
-    x, kernel = rng.standard_normal((20, 9, 9, 4)).astype("f4"), rng.standard_normal((3, 3, 4, 6)).astype("f4")
-    from pyconv.ops.function import Function
-    bias = rng.standard_normal(6).astype("f4")
-    fused = Function(lambda x, k, b: ops.relu(ops.conv(x, k, padding="same") + b))
-    separate = np.maximum(np.asarray(ops.conv(x, kernel, padding="same")) + bias, 0)
-    assert np.allclose(fused(x, kernel, bias), separate, atol=1e-4)
+@settings(max_examples=60)
+@given(problems(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["float32", "float64"]))
+def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, summed, relu, dtype):
+    """In every combination, as in residual blocks, and with the same bits whatever the number of threads."""
+    (batch, *shape), window, attrs, seed = problem
+    rng, last = np.random.default_rng(seed), attrs["channels_last"]
+    x, kernel = rng.standard_normal((max(batch, 16), *shape)).astype(dtype), rng.standard_normal(window).astype(dtype)
+    options = {**{k: attrs[k] for k in ("strides", "padding", "groups")},
+               "data_format": "channels_last" if last else "channels_first"}
+    bias = rng.standard_normal(window[-1:] if last else (window[-1], *[1] * (len(window) - 2))).astype(dtype)
+    other = rng.standard_normal(ops.conv(x, kernel, **options).shape).astype(dtype)
+    config.set_conv_algorithm("winograd")
+
+    def function(x, kernel, bias, other):
+        y = ops.conv(x, kernel, **options)
+        y = y + bias if biased else y
+        y = other + y if summed else y
+        return ops.relu(y) if relu else y
+    program = compare(function, x, kernel, bias, other, rtol=1e-4)
+    assert sum(entry[1].op in ("add", "relu") for entry in program.listing) <= 1      # the result leaves the lanes
 
 
 def test_profiles_tell_the_products_of_the_tiles():

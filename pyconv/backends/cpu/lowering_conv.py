@@ -136,17 +136,19 @@ def conv(planner, node):
         return plain.conv(planner, node, geometry)
     layout = planner.channels_first(len(x.shape), channels_last, lanes)
     source, weights = planner.rep(x, layout), planner.rep(kernel, None)
-    tensor, bias, relu = planner.epilogue(node, len(x.shape) - 1 if channels_last else 1)
-    g, all_filters = geometry, kernel.shape[-1]
-
+    g, all_filters, w = geometry, kernel.shape[-1], dilated.undilated(geometry, lanes)
+    winograd = g.groups <= GROUPS and not depthwise.applies(g) \
+        and use_winograd(w.alone(), x.dtype, lanes, w.outputs, g.channels, g.filters)
+    tensor, bias, relu, other = planner.epilogue_and_sum(node, len(x.shape) - 1 if channels_last else 1,
+                                                         winograd and g.dilation == (1, 1, 1), layout)
     bias_buffer = None if bias is None else planner.rep(bias, None)
+    other = None if other is None else planner.rep(other, layout)
     if depthwise.applies(g):
         depthwise.run(planner, g, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
                       axes=g.forward(), sizes=g.sizes, outputs=g.outputs, results=all_filters, sharing=g.filters,
                       summed=1, bias=bias_buffer, relu=relu)
         return
-    w = dilated.undilated(g, lanes)
-    if g.groups <= GROUPS and use_winograd(w.alone(), x.dtype, lanes, w.outputs, g.channels, g.filters):
+    if winograd:
         source = dilated.apart(planner, g, w, source, x.dtype, g.channels * g.groups, lanes)
         target, join = dilated.whole(planner, g, w, planner.define(tensor, layout), x.dtype, all_filters, lanes)
         for k in range(g.groups):
@@ -154,7 +156,8 @@ def conv(planner, node):
                          target=target.part(k, g.groups), weights=weights, channels=g.channels, filters=g.filters,
                          in_sizes=w.sizes, out_sizes=w.outputs, low=[p for p, _ in w.padding], across_filters=True,
                          w_other=all_filters, w_tap=g.channels * all_filters, origin=k * g.filters,
-                         bias=bias_buffer and bias_buffer.part(k, g.groups), relu=relu)
+                         bias=bias_buffer and bias_buffer.part(k, g.groups),
+                         other=other and other.part(k, g.groups), relu=relu)
         planner.products[id(node)] *= g.groups
         return join()
     if pointwise.applies(planner, g, x.dtype, g.filters):

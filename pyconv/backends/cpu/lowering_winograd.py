@@ -134,7 +134,8 @@ def idle(tasks, threads=(2, 4, 8)):
 
 
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
-                 across_filters, w_other, w_tap, origin, w_slice=None, bias=None, relu=False, transposed=None):
+                 across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
+                 transposed=None):
     """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, values, taps = _rows(g, channels), _values(g), g.window[1] * g.window[2]
@@ -155,12 +156,12 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
 
     def make():
         return planner.kernels.winograd.winograd(
-            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=blocks,
-            parts=parts, groups=groups, group=group, chunk=chunk, channels=channels, filters=filters, window=g.window,
-            in_sizes=in_sizes, out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters,
-            w_other=w_other, w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin,
-            relu=relu, transposed=bool(transposed))
-    planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=blocks if chained else 0,
+            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE,
+            other.at() if other else NOWHERE, blocks=blocks, parts=parts, groups=groups, group=group, chunk=chunk,
+            channels=channels, filters=filters, window=g.window, in_sizes=in_sizes, out_sizes=out_sizes, low=low,
+            strides=g.strides, across_filters=across_filters, w_other=w_other, w_slice=w_slice or w_tap * taps,
+            w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu, transposed=bool(transposed))
+    planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
 
 

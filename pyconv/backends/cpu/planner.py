@@ -307,15 +307,18 @@ class Planner:
             return following.output, bias, True
         return tensor, bias, False
 
-    def epilogue_and_sum(self, node, axis, fits):
-        """The same with a tensor of the result's shape that is added before relu, if it fits: (..., relu, other)."""
+    def epilogue_and_sum(self, node, axis, fits, layout=None):
+        """The same with a tensor of the result's shape that is added before relu, if it fits: (..., relu, other).
+
+        layout: that of the result, which the other one must have too.
+        """
         tensor, bias, relu = self.epilogue(node, axis)
         following = None if relu or not fits else self.only_consumer(tensor)
         if following is not None and following.op == "add":
             a, b = following.inputs
             other = b if a is tensor else a
             if other is not tensor and other.spec == following.output.spec == tensor.spec and self.known(other) \
-                    and self.layout(other) is None:
+                    and self.layout(other) == layout:
                 self.done.add(id(following))
                 tensor, following = following.output, self.only_consumer(following.output)
                 if following is not None and following.op == "relu":

@@ -172,12 +172,12 @@ INLINE void NAME(output_line)(int points, int side, const V *m, V *o) {
 }
 
 /* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
- * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. */
-SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, int relu, T *y, long row,
-                             long pixel, long n) {
+ * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. other: NULL, or like y, to be added. */
+SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, const T *other, int relu, T *y,
+                       long row, long pixel, long n) {
     const int points = POINTS(taps, lines), side = SIDE(taps, lines), rows = lines == 1 ? 1 : side;
     const int one = lines == 1 ? 1 : points + 1;
-    for (; n > 0; n--, m += tile, y += side * pixel) {
+    for (; n > 0; n--, m += tile, y += side * pixel, other += other ? side * pixel : 0) {
         V z[8][6], line[8], o[6];
         const T *from = m;
         T *to = y;
@@ -189,6 +189,7 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
             UNROLL for (int i = 0; i < lines; i++) line[i] = z[i][j];
             if (lines == 1) o[0] = line[0];
             else NAME(output_line)(points, side, line, o);
+            if (other) UNROLL for (int i = 0; i < rows; i++) o[i] += AT(other, to - y + i * row);
             if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
             NAME(write_line)(rows, o, to, row);
             to += pixel;)
@@ -196,59 +197,62 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
 }
 
 #define OUTPUT(lines, taps) \
-APART NAME(output_run_##lines##_##taps)(const T *m, long step, long tile, V bias, int relu, T *y, long row, \
-                                          long pixel, long n) { \
-    NAME(output_run)(taps, lines, m, step, tile, bias, relu, y, row, pixel, n); \
+APART NAME(output_run_##lines##_##taps)(const T *m, long step, long tile, V bias, const T *other, int relu, T *y, \
+                                        long row, long pixel, long n) { \
+    NAME(output_run)(taps, lines, m, step, tile, bias, other, relu, y, row, pixel, n); \
 }
 SIZES(OUTPUT)
 #undef OUTPUT
 
-/* The same, with samples in the lanes, for tiles of which rows x cols outputs altogether lie inside of a plane. ahead:
- * elements to where later outputs go, whose places are asked for; 0: none. */
-static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bias, int relu, T *y, long row,
-                               long rows, long cols, long n, long ahead) {
+/* A tile of which rows x cols outputs, and the first `lanes` of each, are to be written. */
+static void NAME(output_part)(int taps, int lines, const T *m, long step, V bias, const T *other, int relu, T *y,
+                              long row, long pixel, long rows, long cols, long lanes) {
+    const long side = SIDE(taps, lines);
+    T part[25 * LANES];
+    BY_SIZE(output_run, taps, lines, m, step, 0, bias, NULL, relu && !other, part, side * LANES, LANES, 1);
+    for (long i = 0; i < rows; i++)
+        for (long j = 0; j < cols; j++) {
+            V v = AT(part, (side * i + j) * LANES);
+            if (other) v += AT(other, i * row + j * pixel);
+            if (other && relu) v = (V)((VI)v & ~(v <= 0));
+            if (lanes == LANES) *(V *)(y + i * row + j * pixel) = v;
+            else {
+                *(V *)part = v;             /* its first element has been read: rows and columns go upwards */
+                memcpy(y + i * row + j * pixel, part, lanes * sizeof(T));
+            }
+        }
+}
+
+/* The same as output_run, with samples in the lanes, for tiles of which rows x cols outputs altogether lie inside of a
+ * plane. ahead: elements to where later outputs go, whose places are asked for; 0: none. */
+static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bias, const T *other, int relu, T *y,
+                               long row, long rows, long cols, long n, long ahead) {
     const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
     const long whole = rows < height ? 0 : cols < side * n ? cols / side : n;
     const V b = bias - (V){0};
-    T part[25 * LANES];
     if (rows > height) rows = height;
     if (cols > side * n) cols = side * n;
     if (ahead)
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < cols; j++) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
-    BY_SIZE(output_run, taps, lines, m, step, LANES, b, relu, y, row, LANES, whole);
+    BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, y, row, LANES, whole);
     for (long t = whole; t < n; t++) {
-        BY_SIZE(output_run, taps, lines, m + t * LANES, step, LANES, b, relu, part, side * LANES, LANES, 1);
-        for (long i = 0; i < rows; i++)
-            for (long j = side * t; j < cols && j < side * t + side; j++)
-                *(V *)(y + i * row + j * LANES) = AT(part, (side * i + j - side * t) * LANES);
+        const long at = side * t * LANES, rest = cols - side * t;
+        NAME(output_part)(taps, lines, m + t * LANES, step, b, other ? other + at : NULL, relu, y + at, row, LANES, rows,
+                          rest < side ? rest : side, LANES);
     }
 }
 
-/* The outputs of a tile for LANES filters side by side, of which `lanes` count; bias: NULL or one number each; other:
- * NULL, or like y, to be added. */
+/* The outputs of a tile for LANES filters side by side, of which `lanes` count; bias: NULL or one number each. */
 static void NAME(output_tile_plain)(int taps, int lines, const T *m, long step, const T *bias, const T *other,
                                     int relu, T *y, long row, long pixel, long rows, long cols, long lanes) {
     const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
     const V b = bias ? AT(bias, 0) : (V){0};
-    const int whole = rows >= height && cols >= side && lanes == LANES && !other;
-    T part[25 * LANES];
-    if (rows > height) rows = height;
-    if (cols > side) cols = side;
-    BY_SIZE(output_run, taps, lines, m, step, 0, b, relu && !other, whole ? y : part, whole ? row : side * LANES,
-            whole ? pixel : LANES, 1);
-    if (!whole)
-        for (long i = 0; i < rows; i++)
-            for (long j = 0; j < cols; j++) {
-                V v = AT(part, (side * i + j) * LANES);
-                if (other) v += AT(other, i * row + j * pixel);
-                if (other && relu) v = (V)((VI)v & ~(v <= 0));
-                if (lanes == LANES) *(V *)(y + i * row + j * pixel) = v;
-                else {
-                    *(V *)part = v;         /* its first element has been read: rows and columns go upwards */
-                    memcpy(y + i * row + j * pixel, part, lanes * sizeof(T));
-                }
-            }
+    if (rows >= height && cols >= side && lanes == LANES)
+        BY_SIZE(output_run, taps, lines, m, step, 0, b, other, relu, y, row, pixel, 1);
+    else
+        NAME(output_part)(taps, lines, m, step, b, other, relu, y, row, pixel, rows < height ? rows : height,
+                          cols < side ? cols : side, lanes);
 }
 
 /* G's divisors. */

@@ -8,7 +8,8 @@ range of them and a range of filters, and goes through its tiles in chunks:
 
 1. the tiles of all channels are transformed into V[N][channel][tile];
 2. for a group of filters at a time, N products with the transformed weights U[N][channel][filter] give
-   M[N][filter][tile] (filters x tiles in registers), which is transformed into results, with bias and relu.
+   M[N][filter][tile] (filters x tiles in registers), which is transformed into results, with bias,
+   another map and relu.
 
 V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Where a task is a
 block, it can go on to other instructions.
@@ -56,8 +57,10 @@ cdef extern from "winograd_f32_f64.h" nogil:
                          long, long, long)
     void input_tiles_f64(int, int, const double *, const double *, const Planes *, long, long, long, double *,
                          long, long, long)
-    void output_tiles_f32(int, int, const float *, long, float, int, float *, long, long, long, long, long)
-    void output_tiles_f64(int, int, const double *, long, double, int, double *, long, long, long, long, long)
+    void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
+                          long)
+    void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
+                          long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
     void spread_tile_f64(int, const double *, long, long, long, double *, long)
     void gather_tile_f32(int, const float *, long, float *, long, long, long, long)
@@ -188,7 +191,7 @@ cdef void transform_inputs(const Tiles *t, const Operand *x, const Context *cont
 # Forward and gradient for the input -------------------------------------------------------------------------------
 
 cdef struct Winograd:
-    Operand x, w, y, bias
+    Operand x, w, y, bias, other
     Tiles tiles
     long channels, filters
     long depth, taps                       # slices of the kernel; taps of one
@@ -255,6 +258,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef const real *x
     cdef const real *plane
     cdef const real *source
+    cdef const real *other = NULL
     cdef real *y
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long in_plane = h * width * lanes, out_plane = oh * ow * lanes, channels = p.channels * p.depth
@@ -274,7 +278,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *v = u + p.u_groups * tiles.values * p.u_step
     cdef real *m = v + tiles.values * p.v_step
     cdef real *packed
-    cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels, run
+    cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels, run, to
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
     if p.transposed:
@@ -328,8 +332,12 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                 t = 0
                 while t < n:
                     run = 1 if p.transposed else same_row(tiles, at, t, n)
-                    y = <real *>address(&p.y, at[t].block, context) \
-                        + ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
+                    to = ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
+                    if not p.transposed:
+                        to += (at[t].y * ow + at[t].x) * lanes
+                    y = <real *>address(&p.y, at[t].block, context) + to
+                    if p.other.base:
+                        other = <const real *>address(&p.other, at[t].block, context) + to
                     if p.transposed:
                         if real is float:
                             gather_tile_f32(tiles.taps, m + f * line + t * lanes, p.m_step, y, oh, ow,
@@ -339,14 +347,12 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                                             at[t].y - tiles.low[1], at[t].x - tiles.low[2])
                     elif real is float:
                         output_tiles_f32(tiles.taps, tiles.lines, m + f * line + t * lanes, p.m_step,
-                                         bias[g * p.group + f] if bias else 0, p.relu,
-                                         y + (at[t].y * ow + at[t].x) * lanes, ow * lanes, oh - at[t].y, ow - at[t].x,
-                                         run, ahead_out)
+                                         bias[g * p.group + f] if bias else 0, other, p.relu, y, ow * lanes,
+                                         oh - at[t].y, ow - at[t].x, run, ahead_out)
                     else:
                         output_tiles_f64(tiles.taps, tiles.lines, m + f * line + t * lanes, p.m_step,
-                                         bias[g * p.group + f] if bias else 0, p.relu,
-                                         y + (at[t].y * ow + at[t].x) * lanes, ow * lanes, oh - at[t].y, ow - at[t].x,
-                                         run, ahead_out)
+                                         bias[g * p.group + f] if bias else 0, other, p.relu, y, ow * lanes,
+                                         oh - at[t].y, ow - at[t].x, run, ahead_out)
                     t += run
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
@@ -354,10 +360,10 @@ cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogi
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
+def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
              out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
              transposed):
-    """y = x * w (+ bias, relu); three sizes each for depth, rows and columns; the steps w_* may be negative.
+    """y = x * w (+ bias, + other, relu); three sizes each for depth, rows and columns; the steps w_* may be negative.
 
     transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low are
     those of that convolution.
@@ -367,7 +373,7 @@ def winograd(dtype, x, w, y, bias, *, blocks, parts, groups, group, chunk, chann
     """
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
-    p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
+    p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, transposed)
     cdef long depth = window[0] * p.tiles.phases
     p.channels, p.filters, p.depth, p.kernel_rows, p.kernel_columns = channels, filters, depth, window[1], window[2]
