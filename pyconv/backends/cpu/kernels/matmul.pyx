@@ -89,7 +89,7 @@ cdef void copy_weights(const Dense *p, const real *w, long first, long taps, rea
 
 cdef inline void ask_ahead(const Dense *p, const real *w, long k, long first, long last, long call, long calls,
                            Outer *t) noexcept nogil:
-    """With each call of a tile, a part of the weights that are copied next: this task's next ones or the next task's."""
+    """With each call of a tile, a part of the weights that are copied next: this task's or the next task's."""
     cdef long next = k + DEPTH if k + DEPTH < p.inputs else 0, size
     cdef const real *at = w + next * p.w_tap + (first if next else last) * p.cb * p.w_row
     t.ahead = NULL

@@ -172,7 +172,8 @@ INLINE void NAME(output_line)(int points, int side, const V *m, V *o) {
 }
 
 /* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
- * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. other: NULL, or like y, to be added. */
+ * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. other: NULL,
+ * or like y, to be added. */
 SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, const T *other, int relu, T *y,
                        long row, long pixel, long n) {
     const int points = POINTS(taps, lines), side = SIDE(taps, lines), rows = lines == 1 ? 1 : side;
@@ -238,8 +239,8 @@ static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bia
     BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, y, row, LANES, whole);
     for (long t = whole; t < n; t++) {
         const long at = side * t * LANES, rest = cols - side * t;
-        NAME(output_part)(taps, lines, m + t * LANES, step, b, other ? other + at : NULL, relu, y + at, row, LANES, rows,
-                          rest < side ? rest : side, LANES);
+        NAME(output_part)(taps, lines, m + t * LANES, step, b, other ? other + at : NULL, relu, y + at, row, LANES,
+                          rows, rest < side ? rest : side, LANES);
     }
 }
 
