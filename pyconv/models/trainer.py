@@ -18,6 +18,7 @@ from .compiled import CompiledLoss, CompiledMetrics
 from .data import (ArrayData, BatchData, as_arrays, check_count, check_lengths, is_array_like, make_data,
                    names_of, split, unpack_x_y_sample_weight, weigh)
 from .interrupts import WholeSteps
+from .plausible import warn_of_last_activation
 from .predictor import Predictor
 
 __all__ = ["Trainer"]
@@ -106,6 +107,8 @@ class Trainer(Predictor):
             self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
         self._compiled = _Compiled(loss, loss_weights, metrics, weighted_metrics,
                                    getattr(self, "output_names", None))
+        if loss is not None and not isinstance(loss, (list, tuple, dict)):
+            warn_of_last_activation(self, loss)
         self._function_holder = None
         self.stop_training = False
 
