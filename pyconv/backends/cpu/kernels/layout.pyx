@@ -126,9 +126,12 @@ cdef void rows_task(const void *params, long task, const Context *context) noexc
     cdef const char *x = address(&p.x, 0, context)
     cdef char *y = address(&p.y, 0, context)
     cdef const int64_t *rows = <const int64_t *>address(&p.rows, 0, context) if p.use_rows else NULL
-    cdef long i
-    for i in range(task * p.each, min(p.count, (task + 1) * p.each)):
-        memcpy(y + i * p.size, x + (rows[i] if p.use_rows and rows else i) * p.size, p.size)
+    cdef long i, first = task * p.each, last = min(p.count, first + p.each)
+    if rows == NULL:
+        memcpy(y + first * p.size, x + first * p.size, (last - first) * p.size)
+        return
+    for i in range(first, last):
+        memcpy(y + i * p.size, x + rows[i] * p.size, p.size)
 
 def copy_rows(x, y, rows, *, long size, long count):
     """`count` rows of `size` bytes, as they lie or, with `rows`, those of the given numbers."""
