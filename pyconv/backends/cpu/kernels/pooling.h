@@ -41,6 +41,11 @@ INLINE void NAME(clip)(const Pool *p, int axis, long o, long *first, long *last)
 #define ANY(i, first, n) for (long i = first; i < (n); i++)
 #define FEW(i, first, n) _Pragma("GCC unroll 3") for (long i = first; i < (n); i++)
 #define TAPS(LOOP, nz, nr, nc) ANY(z, 0, nz) LOOP(r, 0, nr) LOOP(c, 0, nc)
+/* Brings what a window of the next row holds into the second-level cache, if windows are small and side by side: rows
+ * are too short for the processor to see a stream. */
+#define NEXT_ANY
+#define NEXT_FEW if (apart) \
+        FEW(r, 0, 2) FEW(c, 0, 2) __builtin_prefetch(w + (p->strides[1] + r) * rows + c * s, 0, 2);
 #define TAP (z * dz + r * dr + c * dc)
 
 /* The maximum of a window and the number of the first tap that equals it. Each row has its own first, so that not every
@@ -81,6 +86,7 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const T *const end = y + p->out[0] * p->out[1] * p->out[2] * p->pixel;
 #define ROW(LOOP, nz, nr, nc, lanes, apart) for (long m = 0; m < run; m++, y += s) { \
         const T *w = x + o + m * step; \
+        NEXT_##LOOP \
         TOP(LOOP, nz, nr, nc) \
         (void)top; \
         NAME(put_pixel)(y, best, lanes, s, end); \
@@ -94,6 +100,7 @@ static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
 static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx, long lanes) {
 #define ROW(LOOP, nz, nr, nc, lanes, apart) for (long m = 0; m < run; m++, g += s) { \
         const T *w = x + o + m * step; \
+        NEXT_##LOOP \
         TOP(LOOP, nz, nr, nc) \
         const V grad = *(const V *)g; \
         number = (M){0}; \
@@ -141,6 +148,8 @@ static void NAME(avg_pool_gradient)(const Pool *p, const T *g, T *dx, long lanes
 #undef ANY
 #undef FEW
 #undef TAPS
+#undef NEXT_ANY
+#undef NEXT_FEW
 #undef TAP
 #undef TOP
 #undef WINS
