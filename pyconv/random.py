@@ -12,6 +12,8 @@ where each run of the compiled program draws anew. Their `seed` is
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 
 from .graph import Variable
@@ -39,6 +41,19 @@ def _of_default():
     """The first state of draws without a seed: the process's seed decides it, and its generator gives nothing away."""
     entropy = None if _seed is None else [_seed, 1]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1), 0
+
+
+def _renew():
+    """In a forked process: numbers of its own, unless a seed says which."""
+    global _generator
+    if _seed is None:
+        _generator = None
+        if _default is not None:
+            _default.state.array[...] = _of_default()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def host_generator() -> np.random.Generator:

@@ -135,6 +135,23 @@ def test_multiprocessing_with_the_fork_method():
 
 
 @POSIX
+@pytest.mark.parametrize("seed, different", [("None", 6), ("3", 2)])
+def test_random_numbers_in_forked_processes(seed, different):
+    """Each has numbers of its own (weights, and draws of layers), unless a seed says which."""
+    assert run("""
+        seed = eval(sys.argv[1])
+        if seed is not None:
+            pyconv.utils.set_random_seed(seed)
+        layers.Dense(3)(np.ones((1, 2)))
+        pyconv.random.normal((3,))
+        def work():
+            return layers.Dense(3)(np.ones((1, 2))).tobytes() + pyconv.random.normal((3,)).tobytes()
+        found = [in_child(work) for _ in range(3)]
+        print(len({part for numbers in found for part in (numbers[:12], numbers[12:])}))
+        """, seed) == str(different)
+
+
+@POSIX
 @pytest.mark.parametrize("who", ["the same model", "another model"])
 def test_fork_while_a_thread_predicts(who):
     """The child has no such thread: nothing that it held may keep the child waiting."""
