@@ -89,10 +89,11 @@ def set_conv_algorithm(name: str):
     name: "auto" (Winograd's algorithm for float32 where it is estimated to be faster), "direct" (never), "winograd"
     (wherever it can be used: kernels of n, 1 x n or n x n taps, in 3D with any depth, where n over the stride is 3, 4
     or 5, rounded up; no dilation). Winograd's algorithm needs up to four times fewer multiplications for 3 x 3, six for
-    5 x 5, two for 1 x 3, nearly five for 7 x 7 with stride 2 (whose gradient for the input is direct); its results
-    differ from the direct ones by a relative error of about 1e-6 in float32 (up to 8e-6 for 5 x 5 with 512 channels),
-    and a NaN or an infinity in a pixel spreads over the tiles of 4 x 4 outputs (4 in a row; 5 for n over the stride of
-    4) that it reaches. Where the exact result is zero (a window of zeros) it is a small number.
+    5 x 5, eight for 3 x 3 x 3 (up to 512 channels), two for 1 x 3, nearly five for 7 x 7 with stride 2 (whose gradient
+    for the input is direct); its results differ from the direct ones by a relative error of about 1e-6 in float32 (up
+    to 8e-6 for 5 x 5 or 3 x 3 x 3 with 512 channels), and a NaN or an infinity in a pixel spreads over the tiles of 4 x
+    4 (x 4) outputs (4 in a row; 5 for n over the stride of 4) that it reaches. Where the exact result is zero (a window
+    of zeros) it is a small number.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")

@@ -35,16 +35,19 @@ def execute(request):
 @st.composite
 def problems(draw):
     """Shapes that Winograd's algorithm takes: rows of 3 to 5 taps, or of as many in the longest phase of a stride, as
-    many rows of taps or one, a few groups, any padding below the kernel."""
+    many rows of taps or one, a few groups, any padding below the kernel. Some are cubes of 3 x 3 x 3, whose depth is
+    transformed, too."""
     rank = draw(st.integers(1, 3))
-    strides = tuple(draw(st.sampled_from([1, 1, 2, 3])) for _ in range(3))
-    taps, flat = draw(st.sampled_from([3, 4, 5])), draw(st.sampled_from([False, False, True]))
+    cube = rank == 3 and draw(st.booleans())
+    strides = (1,) * 3 if cube else tuple(draw(st.sampled_from([1, 1, 2, 3])) for _ in range(3))
+    taps, flat = (3, False) if cube else (draw(st.sampled_from([3, 4, 5])), draw(st.sampled_from([False, False, True])))
     rows, size = (taps * s - draw(st.integers(0, s - 1)) for s in strides[1:])
-    window = (draw(st.integers(1, 3)), 1 if flat else rows, size)[-rank:]
+    window = (3 if cube else draw(st.integers(1, 3)), 1 if flat else rows, size)[-rank:]
     strides = strides[-rank:]
     padding = tuple((draw(st.integers(0, k - 1)), draw(st.integers(0, k - 1))) for k in window)
     least = [max(1, k - sum(p)) for k, p in zip(window, padding, strict=True)]
-    sizes = tuple(draw(st.integers(n, n + (3 if rank == 3 else 11) * s)) for n, s in zip(least, strides, strict=True))
+    spare = 5 if cube else 3 if rank == 3 else 11
+    sizes = tuple(draw(st.integers(n, n + spare * s)) for n, s in zip(least, strides, strict=True))
     # Now and then more than a tile of registers, a vector or a group of filters.
     channels, filters = (draw(st.integers(1, 9) | st.sampled_from([17, 35])) for _ in range(2))
     last = draw(st.booleans())
@@ -80,7 +83,8 @@ def test_every_algorithm_agrees_with_the_reference(execute, problem, dtype):
 @pytest.mark.parametrize("channels, filters, window, sizes, stride", [
     (64, 64, (3, 3), (28, 28), 1), (256, 128, (3, 3), (14, 14), 1), (20, 50, (5, 5), (14, 14), 1),
     (192, 160, (5, 5), (12, 12), 1), (256, 256, (5,), (60,), 1), (256, 256, (1, 3), (3, 40), 1),
-    (256, 128, (4, 4), (13, 13), 1), (128, 64, (7, 7), (25, 25), 2), (64, 64, (5, 5), (25, 25), 2)])
+    (256, 128, (4, 4), (13, 13), 1), (128, 64, (7, 7), (25, 25), 2), (64, 64, (5, 5), (25, 25), 2),
+    (64, 64, (3, 3, 3), (6, 9, 10), 1), (512, 16, (3, 3, 3), (4, 6, 6), 1)])
 def test_winograd_stays_accurate_with_many_channels(channels, filters, window, sizes, stride):
     """Normwise, against double precision; 5 x 5 has the largest factors in its transforms. Inputs as after a relu."""
     backend, _ = _backend("winograd")
@@ -105,13 +109,14 @@ def test_winograd_stays_accurate_with_many_channels(channels, filters, window, s
 
 
 @pytest.mark.parametrize("batch", [1, 16, 130])
-@pytest.mark.parametrize("strides, size, pad", [((1, 1), 3, 1), ((1, 1), 3, 0), ((2, 2), 7, 3), ((1, 1), 1, 0)])
+@pytest.mark.parametrize("strides, size, pad", [((1, 1), 3, 1), ((1, 1), 3, 0), ((2, 2), 7, 3), ((1, 1), 1, 0),
+                                                ((1, 1, 1), 3, 1), ((1, 1, 1), 3, 0)])
 def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(execute, batch, strides, size, pad):
     """The three convolutions on 1 and on 3 threads; a NaN in one sample stays in that sample."""
-    rng = np.random.default_rng(3)
-    x = rng.standard_normal((batch, 19, 22, 17)).astype("f4")
-    kernel = rng.standard_normal((size, size, 17, 20)).astype("f4")
-    attrs = dict(strides=strides, padding=((pad,) * 2,) * 2, dilation=(1, 1), groups=1, channels_last=True)
+    rng, rank = np.random.default_rng(3), len(strides)
+    x = rng.standard_normal((batch, *((19, 22) if rank == 2 else (7, 9, 14)), 17)).astype("f4")
+    kernel = rng.standard_normal((*(size,) * rank, 17, 20)).astype("f4")
+    attrs = dict(strides=strides, padding=((pad,) * 2,) * rank, dilation=(1,) * rank, groups=1, channels_last=True)
     x[-1] = np.nan
     y = execute("conv", [x, kernel], attrs)
     assert np.isfinite(y[:-1]).all() and np.isnan(y[-1]).all()
@@ -177,13 +182,14 @@ def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, 
 
 
 def test_profiles_tell_the_products_of_the_tiles():
-    """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5. Edges fill up the tiles."""
+    """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5; of 4×4×4, 216 with 3×3×3. Edges fill
+    up the tiles."""
     from pyconv.graph import trace
     cpu = backends.get("cpu")
-    for size, outputs, values in ((3, 14, 36), (5, 13, 64)):
+    for rank, size, outputs, values in ((2, 3, 14, 36), (2, 5, 13, 64), (3, 3, 15, 216)):
         def convolve(x, w):
             return ops.conv(x, w, padding="valid")
-        x, w = (33, outputs + size - 1, outputs + size - 1, 20), (size, size, 20, 24)
+        x, w = (33, *(outputs + size - 1,) * rank, 20), (*(size,) * rank, 20, 24)
         before = config.conv_algorithm()
         try:
             found = {}
@@ -194,4 +200,4 @@ def test_profiles_tell_the_products_of_the_tiles():
                 found[algorithm] = sum(instruction.products for instruction in run)
         finally:
             config.set_conv_algorithm(before)
-        assert found == {"winograd": 2 * values * 33 * 4 * 4 * 20 * 24, "direct": 0}
+        assert found == {"winograd": 2 * values * 33 * 4**rank * 20 * 24, "direct": 0}

@@ -16,7 +16,7 @@ from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_plain import parts_of, permuted
 from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
 from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_winograd,
-                                split_kernel_gradient, transposed_sizes, use_for_kernel, use_winograd)
+                                split_kernel_gradient, transposed_sizes, use_depth, use_for_kernel, use_winograd)
 
 LOWERING: dict = {}
 GROUPS = 16                     # of so many at most, each is a Winograd convolution of its own
@@ -151,13 +151,14 @@ def conv(planner, node):
     if winograd:
         source = dilated.apart(planner, g, w, source, x.dtype, g.channels * g.groups, lanes)
         target, join = dilated.whole(planner, g, w, planner.define(tensor, layout), x.dtype, all_filters, lanes)
+        deep = use_depth(w, w.outputs, g.channels, g.filters)
         for k in range(g.groups):
             run_winograd(planner, w.alone(), dtype=x.dtype, source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=weights, channels=g.channels, filters=g.filters,
                          in_sizes=w.sizes, out_sizes=w.outputs, low=[p for p, _ in w.padding], across_filters=True,
                          w_other=all_filters, w_tap=g.channels * all_filters, origin=k * g.filters,
                          bias=bias_buffer and bias_buffer.part(k, g.groups),
-                         other=other and other.part(k, g.groups), relu=relu)
+                         other=other and other.part(k, g.groups), relu=relu, deep=deep)
         planner.products[id(node)] *= g.groups
         return join()
     if pointwise.applies(planner, g, x.dtype, g.filters):
@@ -196,8 +197,11 @@ def input_gradient(planner, node):
         # The kernel turned around, from its last tap, with channels and filters exchanged.
         line, low = g.channels * all_filters, [k - 1 - p for k, (p, _) in zip(g.window, w.padding, strict=True)]
         options = dict(w_tap=-line, origin=(math.prod(g.window) - 1) * line, low=low)
-        tiled = transposed_sizes(w)
-        if tiled:
+        deep = use_depth(w, w.sizes, g.filters, g.channels)
+        tiled = transposed_sizes(w, deep)
+        if tiled and deep:
+            options = dict(w_tap=line, origin=0, transposed=tiled, low=[p for p, _ in w.padding])
+        elif tiled:
             # Turned around in its depth alone.
             plane = g.window[1] * g.window[2] * line
             options = dict(w_tap=line, w_slice=-plane, origin=(g.window[0] - 1) * plane, transposed=tiled,
@@ -210,7 +214,7 @@ def input_gradient(planner, node):
             run_winograd(planner, w.alone(), dtype=grad.dtype, source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=planner.rep(kernel, None), channels=g.filters,
                          filters=g.channels, in_sizes=w.outputs, out_sizes=w.sizes, across_filters=False,
-                         w_other=all_filters, origin=origin + k * g.filters, **options)
+                         w_other=all_filters, origin=origin + k * g.filters, deep=deep, **options)
         planner.products[id(node)] *= g.groups
         return join()
 

@@ -16,6 +16,7 @@ from .buffers import LOCAL, NOWHERE, Buffer
 INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
 FINE = 8_000                    # vector operations of a task of a small batch
 LARGE = 8 << 20                 # bytes of results that no cache keeps until whoever comes next
+DEEP = 512                      # channels that are summed over where tiles have points in the depth, for precision
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
 
@@ -57,30 +58,35 @@ def _side(g) -> int:
     return _points(g) + 1 - _taps(g)
 
 
-def _rows(g, channels) -> int:
+def _rows(g, channels, deep=False) -> int:
     """What is summed over: channels in all phases of all slices of the kernel."""
-    return channels * g.window[0] * g.strides[2] * (1 if g.window[1] == 1 else g.strides[1])
+    return channels if deep else channels * g.window[0] * g.strides[2] * (1 if g.window[1] == 1 else g.strides[1])
 
 
-def _values(g) -> int:
+def _values(g, deep=False) -> int:
     """Values of a transformed tile; it is one row if the kernel has one."""
-    return _points(g) ** (1 if g.window[1] == 1 else 2)
+    return _points(g) ** (1 if g.window[1] == 1 else 2) * (6 if deep else 1)
 
 
-def _tiles(g, outputs, count):
+def _tiles(g, outputs, count, deep=False):
     """Tiles of results of these sizes in `count` blocks or samples."""
     side = _side(g)
-    return -(-outputs[1] // (1 if g.window[1] == 1 else side)) * -(-outputs[2] // side) * outputs[0] * count
+    return -(-outputs[1] // (1 if g.window[1] == 1 else side)) * -(-outputs[2] // side) \
+        * (-(-outputs[0] // 4) if deep else outputs[0]) * count
 
 
-def _tiles_in_lanes(g, outputs, lanes):
-    return _tiles(g, outputs, -(-g.batch // lanes))
-
-
-def _note(planner, g, outputs):
+def _note(planner, g, outputs, deep=False):
     """Tell profiles how many operations the products of the tiles are."""
     planner.products[id(planner.nodes[planner.now])] = 2 * math.prod(
-        (_tiles(g, outputs, g.batch), _values(g), _rows(g, g.channels), g.filters))
+        (_tiles(g, outputs, g.batch, deep), _values(g, deep), _rows(g, g.channels, deep), g.filters))
+
+
+def use_depth(g, outputs, channels, filters) -> bool:
+    """Whether tiles have points along the depth too: half the products, for another pass over what goes in and out."""
+    if g.window != (3, 3, 3) or g.strides != (1, 1, 1) or channels > DEEP:
+        return False
+    deep, flat = (_forward_cost(g, outputs, 1, channels, filters, deep) for deep in (True, False))
+    return deep < flat
 
 
 def chosen(dtype, fast, slow) -> bool:
@@ -89,23 +95,29 @@ def chosen(dtype, fast, slow) -> bool:
     return algorithm == "winograd" or algorithm == "auto" and dtype == "float32" and fast < slow
 
 
-def transposed_sizes(g):
+def transposed_sizes(g, deep):
     """What the tiles of the gradient for the input are tiles of by the transpose of the forward algorithm; None where
     that takes no fewer."""
-    sizes = (g.sizes[0], *g.outputs[1:])
-    return sizes if g.window[1] > 1 and _taps(g) != 4 and _tiles(g, sizes, 1) < 0.9 * _tiles(g, g.sizes, 1) else None
+    sizes = g.outputs if deep else (g.sizes[0], *g.outputs[1:])
+    fewer = _tiles(g, sizes, 1, deep) < 0.9 * _tiles(g, g.sizes, 1, deep)
+    return sizes if g.window[1] > 1 and _taps(g) != 4 and fewer else None
 
 
 def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     """Whether a convolution, or its gradient for the input, goes this way; channels are read and filters computed."""
     if not applies(g):
         return False
-    rows, values = _rows(g, channels), _values(g)
-    tiled = outputs == g.sizes and transposed_sizes(g) or outputs
-    per_value = filters * (rows * 1.1 + 3) + INPUT * rows + OUTPUT * filters
-    fast = _tiles_in_lanes(g, tiled, lanes) * values * per_value + WEIGHTS * rows * filters
+    deep = use_depth(g, outputs, channels, filters)
+    tiled = outputs == g.sizes and transposed_sizes(g, deep) or outputs
+    fast = _forward_cost(g, tiled, -(-g.batch // lanes), channels, filters, deep)
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
     return chosen(dtype, fast, slow)
+
+
+def _forward_cost(g, tiled, blocks, channels, filters, deep):
+    rows, around = _rows(g, channels, deep), 2 if deep else 1
+    per_value = filters * (rows * 1.1 + 3) + INPUT * around * rows + OUTPUT * around * filters
+    return _tiles(g, tiled, blocks, deep) * _values(g, deep) * per_value + WEIGHTS * rows * filters
 
 
 def use_for_kernel(g, dtype, lanes) -> bool:
@@ -119,9 +131,10 @@ def kernel_cost(g, dtype, lanes) -> float:
 
 
 def _kernel_cost(g, lanes):
-    rows, wide = _rows(g, g.channels), -(-g.filters // lanes) * lanes
-    return _tiles_in_lanes(g, g.outputs, lanes) * _values(g) * (rows * wide * 1.1 + INPUT * rows + GRADIENTS * wide) \
-        + 16 * rows * wide
+    deep, wide = use_depth(g, g.outputs, g.channels, g.filters), -(-g.filters // lanes) * lanes
+    rows = _rows(g, g.channels, deep)
+    return _tiles(g, g.outputs, -(-g.batch // lanes), deep) * _values(g, deep) \
+        * (rows * wide * 1.1 + INPUT * rows + GRADIENTS * wide) + 16 * rows * wide
 
 
 def _direct_kernel_cost(g, lanes):
@@ -135,21 +148,25 @@ def idle(tasks, threads=(2, 4, 8)):
 
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
-                 transposed=None):
+                 transposed=None, deep=False):
     """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
-    rows, values, taps = _rows(g, channels), _values(g), g.window[1] * g.window[2]
-    tiles = _tiles(g, transposed or out_sizes, blocks)
-    _note(planner, g, transposed or out_sizes)
+    rows, values, taps = _rows(g, channels, deep), _values(g, deep), g.window[1] * g.window[2]
+    tiles = _tiles(g, transposed or out_sizes, blocks, deep)
+    _note(planner, g, transposed or out_sizes, deep)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
     chained, group = fits_chain(source, target), 32 if rows >= 256 else 16
-    apart = blocks * out_sizes[0] if transposed else tiles        # what tasks may have alone
-    parts, groups = (blocks, 1) if chained else _split(apart, -(-filters // group), total, rows * filters * WEIGHTS,
-                                                       tiles * values * rows * INPUT)
+    # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.
+    apart = blocks * (1 if deep else out_sizes[0]) if transposed \
+        else tiles // -(-out_sizes[2] // _side(g)) if deep else tiles
+    parts, groups = (blocks, 1) if chained else _split(
+        apart, -(-filters // group), total, rows * filters * WEIGHTS * (6 if deep else 1),
+        tiles * values * rows * INPUT)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them, or whole rows
     # of tiles if some fit into three quarters of it. Where not even three tiles do, many, so that the weights, which
     # are larger still, are transformed and read once.
-    each = values * (rows + 16) * lanes * item
+    points = _points_at_a_time(g, rows, lanes * item) if deep else 0
+    each = _values(g) * max(1, points) * (rows + 16) * lanes * item
     chunk = max(1, min(_whole_rows(g, transposed or out_sizes, min(12, CACHE * 3 // 4 // each),
                                    max(3, min(12, CACHE // 2 // each // 3 * 3))) if rows < 200 else 24,
                        -(-tiles // parts)))
@@ -160,9 +177,15 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
             other.at() if other else NOWHERE, blocks=blocks, parts=parts, groups=groups, group=group, chunk=chunk,
             channels=channels, filters=filters, window=g.window, in_sizes=in_sizes, out_sizes=out_sizes, low=low,
             strides=g.strides, across_filters=across_filters, w_other=w_other, w_slice=w_slice or w_tap * taps,
-            w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu, transposed=bool(transposed))
+            w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu, transposed=bool(transposed),
+            each=points)
     planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
+
+
+def _points_at_a_time(g, rows, vector) -> int:
+    """Points along the depth at a time: all 6 if three tiles of them fit into the second-level cache, else half."""
+    return 6 if 6 * _values(g) * (rows + 16) * vector * 3 <= CACHE else 3
 
 
 def _whole_rows(g, outputs, most, otherwise):
@@ -249,26 +272,29 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place):
     """Add the work of the gradient for the kernel: partial sums, then their sum (`place`: see add_partial_sums)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
-    rows, filters, values, taps = _rows(g, g.channels), g.filters, _values(g), math.prod(g.window) * g.channels
-    tiles = _tiles(g, g.outputs, blocks)
-    _note(planner, g, g.outputs)
+    deep = use_depth(g, g.outputs, g.channels, g.filters)
+    rows, filters, taps = _rows(g, g.channels, deep), g.filters, math.prod(g.window) * g.channels
+    values, tiles = _values(g, deep), _tiles(g, g.outputs, blocks, deep)
+    _note(planner, g, g.outputs, deep)
+    points = _points_at_a_time(g, rows, lanes * item) if deep else 0
+    held = _values(g) * max(1, points)
 
     def cost(parts, row_groups, groups, wide):
         return tiles * values * (rows * wide + INPUT * rows * groups + GRADIENTS * wide * row_groups) \
             + parts * taps * wide * 4
     parts, row_groups, width, chained = split_kernel_gradient(
         source, gradient, cost, rows=rows, most=tiles, filters=filters, lanes=lanes, item=item,
-        weights=taps * filters, sums=values * item, spill=0.05)
+        weights=taps * filters, sums=held * item, spill=0.05)
     most = -(-rows // row_groups)
-    free = CACHE - min(CACHE // 2, values * most * width * item)
-    chunk = max(4 if most >= 32 else 2, min(12, free // (values * (most + width) * lanes * item)))
+    free = CACHE - min(CACHE // 2, held * most * width * item)
+    chunk = max(4 if most >= 32 else 2, min(12, free // (held * (most + width) * lanes * item)))
     chunk = max(1, min(_whole_rows(g, g.outputs, min(8, chunk), chunk), -(-tiles // parts)))
 
     def make(partial):
         return planner.kernels.winograd.kernel_gradient(
             dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
             row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, window=g.window,
-            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], strides=g.strides)
+            in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], strides=g.strides, each=points)
     add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
                      chained=chained, taps=taps, filters=filters, cost=tiles * values * rows * filters / 3,
                      **place)

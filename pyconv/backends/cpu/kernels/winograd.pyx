@@ -18,6 +18,11 @@ Kernels with depth are sums over their slices, whose channels follow each other.
 phases: with stride 2 even taps meet even pixels and odd ones odd pixels, and a kernel of 7 x 7 is four of at most 4 x 4
 taps and stride 1. All have the same tiles, and one transform back. Below, a slice means a phase of a slice.
 
+The depth of kernels of 3 x 3 x 3 without strides has 6 points for 4 results, too, which takes half the products
+(winograd_depth.h). The rows of the input's planes that a chunk needs are folded to a plane for each point, which goes
+the way of the others, with weights of its own; in the end the points' planes of results are unfolded. That is done for
+some points at a time, whose U stays in the cache, and for all chunks; the results of later ones are added.
+
 The gradient for the input is the same with the kernel turned around and its channels and filters exchanged; or, where
 that takes fewer tiles, the transpose of the algorithm: tiles of the gradient, which lie side by side, are transformed
 into V, and those of the results, which overlap, are added up.
@@ -35,48 +40,8 @@ Rows of 5 taps on few channels, with max pooling behind them: see lines.h.
 
 from libc.string cimport memcpy, memset
 
-from pyconv.backends.cpu.executor cimport (LOCAL, Context, Instruction, Operand, address, ceil_div, elements,
-                                           instruction, operand)
-
-cdef extern from *:
-    "#define PRODUCTS_HERE"
-
-cdef extern from "winograd_f32_f64.h" nogil:
-    ctypedef struct Planes:
-        long pixel, h, w, dy, dx
-    const int LANES_F32, LANES_F64
-    void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
-    void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
-    void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
-    void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
-    void transposed_f32(const float *, long, long, float *, long, long)
-    void transposed_f64(const double *, long, long, double *, long, long)
-    void copy_rows_f32(const float *, long, long, long, float *, long, long)
-    void copy_rows_f64(const double *, long, long, long, double *, long, long)
-    void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,
-                         long, long, long)
-    void input_tiles_f64(int, int, const double *, const double *, const Planes *, long, long, long, double *,
-                         long, long, long)
-    void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
-                          long)
-    void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
-                          long, long)
-    void spread_tile_f32(int, const float *, long, long, long, float *, long)
-    void spread_tile_f64(int, const double *, long, long, long, double *, long)
-    void gather_tile_f32(int, const float *, long, float *, long, long, long, long)
-    void gather_tile_f64(int, const double *, long, double *, long, long, long, long)
-    void output_tile_plain_f32(int, int, const float *, long, const float *, const float *, int, float *, long, long,
-                               long, long, long)
-    void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
-                               long, long, long, long)
-    void even_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
-    void even_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
-    void weights_f32(int, int, const float *, long, long, float *, long)
-    void weights_f64(int, int, const double *, long, long, double *, long)
-    void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
-    void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
-    void weights_back_f32(int, int, const float *, long, float *, long, long, long, long, long)
-    void weights_back_f64(int, int, const double *, long, double *, long, long, long, long, long)
+from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
+                                           operand)
 
 cdef extern from "lines.h" nogil:
     ctypedef struct Lines:
@@ -85,108 +50,6 @@ cdef extern from "lines.h" nogil:
     long lines_scratch(const Lines *)
     void pooled_lines(const Lines *, const float *, const float *, const float *, float *, float *)
 
-ctypedef fused real:
-    float
-    double
-
-cdef enum:
-    MOST_GROUP = 32                        # filters that are multiplied before they are transformed back, at most
-    MOST_TILES = 64                        # tiles of a chunk, at most
-
-
-# Tiles ------------------------------------------------------------------------------------------------------------
-
-cdef struct Tiles:
-    long in_sizes[3]
-    long out_sizes[3]
-    long low[3]                            # zeros before the input along each axis
-    Planes planes                          # of the input, and strides along rows and columns
-    long step, phases, phase_columns       # stride along the depth; phases of a slice, and of a row
-    int taps, lines                        # of a phase's row; of a transform: 6 or 8, or 1 without columns
-    long values, height, side              # of a transform; rows of results, 1 of a single line, and columns: 4 to 6
-    long rows, columns, per_block          # tiles of a plane; of a block
-    long total, parts, chunk               # tiles of all blocks; ranges that they are split into; tiles of a chunk
-
-cdef struct Tile:
-    long block, z, y, x                    # results from (y, x) on in depth z
-
-cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
-    cdef long inside = i % t.per_block, plane = t.rows * t.columns
-    return Tile(i // t.per_block, inside // plane, inside % plane // t.columns * t.height,
-                inside % t.columns * t.side)
-
-cdef inline long ahead_of(const Operand *o, size_t bytes, long elements) noexcept nogil:
-    """How far ahead to ask for an array: 0 if a block of it, of so many bytes, is likely to be in the cache."""
-    return 0 if o.place == LOCAL or bytes < 500000 else elements
-
-cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
-    """The depth in the input that a slice of the kernel meets, or -1."""
-    cdef long d = z * t.step - t.low[0] + slice // t.phases
-    return d if 0 <= d < t.in_sizes[0] else -1
-
-cdef inline long same_row(const Tiles *t, const Tile *at, long i, long n) noexcept nogil:
-    """How many of n tiles follow each other from tile i on in its row."""
-    return min(n - i, t.columns - at[i].x // t.side)
-
-cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) noexcept nogil:
-    """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes."""
-    cdef long unit = 1 if t.chunk % 3 else 3
-    return min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
-
-cdef Tiles tiles_of(window, strides) except *:
-    """What does not depend on the sizes of planes."""
-    cdef Tiles t
-    memset(&t, 0, sizeof(t))
-    t.taps, t.step, t.planes.dy, t.planes.dx = ceil_div(window[2], strides[2]), strides[0], strides[1], strides[2]
-    cdef int points = 6 if t.taps == 3 and window[1] > 1 else 8
-    t.side, t.lines = points + 1 - t.taps, 1 if window[1] == 1 else points
-    t.height = 1 if t.lines == 1 else t.side
-    t.phase_columns = t.planes.dx
-    t.phases, t.values = t.phase_columns * (1 if t.lines == 1 else t.planes.dy), points * t.lines
-    return t
-
-cdef Tiles tiles_for(in_sizes, out_sizes, low, window, strides, long pixel, long blocks, long parts, long chunk,
-                     bint of_input=False) except *:
-    """Tiles of the results or, with `of_input`, of the rows and columns of the input."""
-    cdef Tiles t = tiles_of(window, strides)
-    grid = in_sizes if of_input else out_sizes
-    for i in range(3):
-        t.in_sizes[i], t.out_sizes[i], t.low[i] = in_sizes[i], out_sizes[i], low[i]
-    t.planes.pixel, t.planes.h, t.planes.w = pixel, t.in_sizes[1], t.in_sizes[2]
-    t.rows, t.columns = ceil_div(grid[1], t.height), ceil_div(grid[2], t.side)
-    t.per_block = t.rows * t.columns * out_sizes[0]
-    t.total, t.parts, t.chunk = t.per_block * blocks, parts, chunk
-    if chunk > MOST_TILES:
-        raise ValueError(chunk)
-    return t
-
-
-cdef void transform_inputs(const Tiles *t, const Operand *x, const Context *context, const Tile *at, long n,
-                           long slice, long first, long sample, const real *zeros, real *v, long step, long tile,
-                           long ahead) noexcept nogil:
-    """V of n tiles for one channel, or some side by side, of a slice.
-
-    first: elements from a block, or from a sample of `sample` elements, to the channel; zeros: a row of them; step,
-    tile: from value to value, and from tile to tile, of V.
-    """
-    cdef long i = 0, run, d, down = slice % t.phases // t.phase_columns - t.low[1]
-    cdef long right = slice % t.phase_columns - t.low[2]
-    cdef const real *plane
-    while i < n:
-        run = same_row(t, at, i, n)
-        d = slice_of(t, at[i].z, slice)
-        plane = NULL
-        if d >= 0:
-            plane = <const real *>address(x, at[i].block, context) + at[i].block * sample + first \
-                + d * t.planes.h * t.planes.w * t.planes.pixel
-        if real is float:
-            input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
-                            at[i].x * t.planes.dx + right, run, v + i * tile, step, tile, ahead)
-        else:
-            input_tiles_f64(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
-                            at[i].x * t.planes.dx + right, run, v + i * tile, step, tile, ahead)
-        i += run
-
 
 # Forward and gradient for the input -------------------------------------------------------------------------------
 
@@ -194,7 +57,8 @@ cdef struct Winograd:
     Operand x, w, y, bias, other
     Tiles tiles
     long channels, filters
-    long depth, taps                       # slices of the kernel; taps of one
+    long depth, taps                       # slices of the kernel whose products are added; taps of one
+    long thick                             # slices that are transformed together: 3 with points along the depth
     long kernel_rows, kernel_columns       # of all phases
     long groups, group                     # ranges of filters; filters that are multiplied together
     long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
@@ -203,28 +67,30 @@ cdef struct Winograd:
     int relu, transposed                   # transposed: tiles are of the input, and what they give is added up
     long v_step, u_step, m_step            # elements from one of the values to the next
     long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
+    long planes                            # elements of room for planes of points along the depth
 
-cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, long c0, long c1,
+cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, long c0, long c1, long point,
                             real *u) noexcept nogil:
-    """U[36][slice, channel][group] of `rows` filters from `first` on, for the channels from c0 to c1."""
+    """U[36][slice, channel][group] of `rows` filters from `first` on, for the channels from c0 to c1; or U[point][36]..
+    of points along the depth from number `point` on."""
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long size = p.tiles.taps, s, c, v, k, i, n, row, column
+    cdef long size = p.tiles.taps, slice_size = p.taps * lanes * p.group, s, c, v, k, i, n, row, column
     cdef const real *at
     cdef const real *tap
     cdef real *out
-    cdef real square[25 * 16 * MOST_GROUP]      # [tap][channel][filter], of as many channels as there are lanes
-    for s in range(p.depth):
+    cdef real square[27 * 16 * MOST_GROUP]      # [tap][channel][filter], of as many channels as there are lanes
+    for s in range(p.depth * p.tiles.each):     # one of both is 1
         for c from c0 <= c < c1 by lanes:
             n = min(lanes, c1 - c)
-            at = w + p.origin + s // p.tiles.phases * p.w_slice
+            at = w + p.origin + (s // p.tiles.phases * p.w_slice if p.thick == 1 else 0)
             at += c * p.w_other + first if p.across_filters else first * p.w_other + c
-            for k in range(p.taps):
-                row = s % p.tiles.phases // p.tiles.phase_columns + k // size * p.tiles.planes.dy
+            for k in range(p.thick * p.taps):
+                row = s % p.tiles.phases // p.tiles.phase_columns + k % p.taps // size * p.tiles.planes.dy
                 column = s % p.tiles.phase_columns + k % size * p.tiles.planes.dx
                 if row >= p.kernel_rows or column >= p.kernel_columns:
                     memset(square + k * lanes * p.group, 0, lanes * p.group * sizeof(real))
                     continue
-                tap = at + row * p.w_line + column * p.w_tap
+                tap = at + k // p.taps * p.w_slice + row * p.w_line + column * p.w_tap
                 if p.across_filters:
                     if real is float:
                         copy_rows_f32(tap, p.w_other, n, ceil_div(rows, lanes), square + k * lanes * p.group, p.group,
@@ -240,8 +106,16 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
                     else:
                         transposed_f64(tap + v * p.w_other, p.w_other, rows - v, square + k * lanes * p.group + v,
                                        p.group, lanes)
+            if p.thick > 1:
+                if real is float:
+                    fold_f32(KERNELS, point + s, 1, square, slice_size, 0, p.thick, square, 0, slice_size, 1,
+                             slice_size // lanes, 0)
+                else:
+                    fold_f64(KERNELS, point + s, 1, square, slice_size, 0, p.thick, square, 0, slice_size, 1,
+                             slice_size // lanes, 0)
             for i in range(n):
-                out = u + (s * (c1 - c0) + c - c0 + i) * p.group
+                out = u + (c - c0 + i) * p.group
+                out += s * (p.tiles.square * p.u_step if p.thick > 1 else (c1 - c0) * p.group)
                 for v from 0 <= v < rows by lanes:
                     if real is float:
                         weights_f32(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
@@ -250,35 +124,122 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
                         weights_f64(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
                                     lanes * p.group, out + v, p.u_step)
 
+cdef void spread_gradients(const Winograd *p, const Context *context, const Tile *at, long n, long slice, long channel,
+                           real *out, real *v) noexcept nogil:
+    """V of n tiles for one channel by the transpose; arguments as of `transform_inputs`, `out` is room for a plane."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, d, k
+    cdef const Tiles *t = &p.tiles
+    cdef long h = t.in_sizes[1], w = t.in_sizes[2]
+    cdef const real *plane
+    cdef const real *from_here
+    while i < n:
+        run, d = same_row(t, at, i, n), slice_of(t, at[i].z, slice)
+        plane = <const real *>address(&p.x, at[i].block, context) + channel * t.in_sizes[0] * h * w * lanes
+        if t.deep > 1:
+            plane = folded(t, OUTPUTS, slice, plane, at[i].z, at[i].y, t.side, at[i].x, run * t.side, out)
+        else:
+            plane = plane + d * h * w * lanes if d >= 0 else NULL
+        for k in range(t.each):
+            for j in range(i, i + run):
+                from_here = plane + (at[j].y * w + at[j].x) * lanes if plane else NULL
+                if real is float:
+                    spread_tile_f32(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
+                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
+                else:
+                    spread_tile_f64(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
+                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
+            if t.deep > 1:
+                plane += 6 * w * lanes
+        i += run
+
+cdef void transform_results(const Winograd *p, const Context *context, const Tile *at, long n, long point, long filter,
+                            const real *m, real *planes) noexcept nogil:
+    """What n tiles, for which M has been computed, are in the results of a filter.
+
+    point: the first of the points along the depth that M is for, and planes: room for them, which are added up last.
+    """
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, k
+    cdef const Tiles *t = &p.tiles
+    cdef long h = t.out_sizes[1], w = t.out_sizes[2], plane = h * w * lanes, room = 6 * w * lanes, y, x, rows, columns
+    cdef bint last = point + t.each == 6 or t.deep == 1
+    cdef const real *bias = <const real *>address(&p.bias, 0, context)
+    cdef real b = bias[filter] if bias and last else 0
+    cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(real),
+                                                    2 * t.out_sizes[0] * plane)
+    cdef const real *other
+    cdef real *to
+    cdef real *out
+    while i < n:
+        run = same_row(t, at, i, n)
+        to = <real *>address(&p.y, at[i].block, context) + filter * t.out_sizes[0] * plane
+        y, x, rows, columns = at[i].y, at[i].x, t.height, run * t.side
+        if p.transposed:
+            y, x, rows, columns = y - t.low[1], x - t.low[2], rows + t.taps - 1, columns + t.taps - 1
+        rows, columns, y, x = min(h, y + rows), min(w, x + columns), max(0, y), max(0, x)
+        rows, columns = rows - y, columns - x
+        other = NULL
+        if p.other.base and point == 0:
+            other = <const real *>address(&p.other, at[i].block, context) + filter * t.out_sizes[0] * plane \
+                + (y * w + x) * lanes
+        for k in range(t.each):
+            out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
+            if p.transposed:
+                if t.deep > 1:
+                    memset(out + y * w * lanes, 0, room * sizeof(real))
+                for j in range(i, i + run):
+                    if real is float:
+                        gather_tile_f32(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
+                                        at[j].y - t.low[1], at[j].x - t.low[2])
+                    else:
+                        gather_tile_f64(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
+                                        at[j].y - t.low[1], at[j].x - t.low[2])
+            elif real is float:
+                output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
+                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
+                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
+                                 ahead)
+            else:
+                output_tiles_f64(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
+                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
+                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
+                                 ahead)
+        if t.deep > 1:
+            to += (y * w + x) * lanes
+            if point > 0 or p.transposed:
+                other = to
+            if real is float:
+                unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
+                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
+                           other, b, p.relu and last, 1)
+            else:
+                unfold_f64(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
+                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
+                           other, b, p.relu and last, 1)
+        i += run
+
 cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef const Tiles *tiles = &p.tiles
     cdef const real *w = <const real *>address(&p.w, 0, context)
-    cdef const real *bias = <const real *>address(&p.bias, 0, context)
-    cdef const real *x
-    cdef const real *plane
-    cdef const real *source
-    cdef const real *other = NULL
-    cdef real *y
-    cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
-    cdef long in_plane = h * width * lanes, out_plane = oh * ow * lanes, channels = p.channels * p.depth
+    cdef long width = tiles.in_sizes[2], in_plane = tiles.in_sizes[1] * width * lanes, channels = p.channels * p.depth
+    cdef long out_plane = tiles.out_sizes[1] * tiles.out_sizes[2] * lanes
     cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.group)
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
     cdef long together = tiles.rows * tiles.columns if p.transposed else 1     # tiles that must not be parted
+    if tiles.deep > 1:                         # not along the depth either; else, rows share what goes through `mix`
+        together = tiles.per_block if p.transposed else tiles.columns
     cdef long begin = tiles.total // together * part // tiles.parts * together
     cdef long end = tiles.total // together * (part + 1) // tiles.parts * together
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
     cdef long line = tiles.chunk * lanes
     cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
                                2 * tiles.in_sizes[0] * in_plane)
-    cdef long ahead_out = ahead_of(&p.y, p.filters * tiles.out_sizes[0] * out_plane * sizeof(real),
-                                   2 * tiles.out_sizes[0] * out_plane)
     cdef real *zeros = <real *>context.scratch
-    cdef real *u = zeros + width * lanes
+    cdef real *u = zeros + width * lanes + p.planes
     cdef real *v = u + p.u_groups * tiles.values * p.u_step
     cdef real *m = v + tiles.values * p.v_step
     cdef real *packed
-    cdef long i, first, n, s, c, t, g, rows, k, f, d, j, n_channels, run, to
+    cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, point
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
     if p.transposed:
@@ -286,74 +247,42 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
             at[0] = tile_of(tiles, i)
             for f in range(g0 * p.group, min(p.filters, g1 * p.group)):
                 memset(<real *>address(&p.y, at[0].block, context) + (f * tiles.out_sizes[0] + at[0].z) * out_plane, 0,
-                       out_plane * sizeof(real))
-    for i in range(chunks):
+                       (tiles.out_sizes[0] if tiles.deep > 1 else 1) * out_plane * sizeof(real))
+    for j in range(tiles.passes * chunks):
+        i, point = j % chunks, j // chunks * tiles.each
         first = cut(tiles, begin, end, i, chunks)
         n = cut(tiles, begin, end, i + 1, chunks) - first
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
         for s in range(p.depth):
             for c in range(p.channels):
-                if not p.transposed:
-                    transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, zeros,
-                                     v + (s * p.channels + c) * line, p.v_step, lanes, ahead)
-                    continue
-                for t in range(n):
-                    d = slice_of(tiles, at[t].z, s)
-                    plane = NULL
-                    if d >= 0:
-                        plane = <const real *>address(&p.x, at[t].block, context) \
-                            + (c * tiles.in_sizes[0] + d) * in_plane + (at[t].y * width + at[t].x) * lanes
-                    if real is float:
-                        spread_tile_f32(tiles.taps, plane, width * lanes, h - at[t].y, width - at[t].x,
-                                        v + (s * p.channels + c) * line + t * lanes, p.v_step)
-                    else:
-                        spread_tile_f64(tiles.taps, plane, width * lanes, h - at[t].y, width - at[t].x,
-                                        v + (s * p.channels + c) * line + t * lanes, p.v_step)
+                if p.transposed:
+                    spread_gradients(p, context, at, n, point + s, c, zeros + width * lanes,
+                                     v + (s * p.channels + c) * line)
+                else:
+                    transform_inputs(tiles, &p.x, context, at, n, point + s, c * tiles.in_sizes[0] * in_plane, 0,
+                                     zeros, v + (s * p.channels + c) * line, p.v_step, lanes, ahead)
         for g in range(g0, g1):
             rows = min(p.group, p.filters - g * p.group)
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
             packed = u + (0 if p.slices else g - g0) * tiles.values * p.u_step
-            for j in range(max(1, p.slices)):
+            for s in range(max(1, p.slices)):
                 c, n_channels = 0, channels
                 if p.slices:
-                    c, n_channels = channels * j // p.slices, channels * (j + 1) // p.slices
+                    c, n_channels = channels * s // p.slices, channels * (s + 1) // p.slices
                     n_channels -= c
                 if i == 0 or p.slices:
-                    transform_weights(p, w, g * p.group, rows, c, c + n_channels if p.slices else p.channels, packed)
+                    transform_weights(p, w, g * p.group, rows, c, c + n_channels if p.slices else p.channels, point,
+                                      packed)
                 for k in range(tiles.values):
                     if real is float:
                         packed_product_f32(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
-                                           n_channels, m + k * p.m_step, line, j > 0, rows, n)
+                                           n_channels, m + k * p.m_step, line, s > 0, rows, n)
                     else:
                         packed_product_f64(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
-                                           n_channels, m + k * p.m_step, line, j > 0, rows, n)
+                                           n_channels, m + k * p.m_step, line, s > 0, rows, n)
             for f in range(rows):
-                t = 0
-                while t < n:
-                    run = 1 if p.transposed else same_row(tiles, at, t, n)
-                    to = ((g * p.group + f) * tiles.out_sizes[0] + at[t].z) * out_plane
-                    if not p.transposed:
-                        to += (at[t].y * ow + at[t].x) * lanes
-                    y = <real *>address(&p.y, at[t].block, context) + to
-                    if p.other.base:
-                        other = <const real *>address(&p.other, at[t].block, context) + to
-                    if p.transposed:
-                        if real is float:
-                            gather_tile_f32(tiles.taps, m + f * line + t * lanes, p.m_step, y, oh, ow,
-                                            at[t].y - tiles.low[1], at[t].x - tiles.low[2])
-                        else:
-                            gather_tile_f64(tiles.taps, m + f * line + t * lanes, p.m_step, y, oh, ow,
-                                            at[t].y - tiles.low[1], at[t].x - tiles.low[2])
-                    elif real is float:
-                        output_tiles_f32(tiles.taps, tiles.lines, m + f * line + t * lanes, p.m_step,
-                                         bias[g * p.group + f] if bias else 0, other, p.relu, y, ow * lanes,
-                                         oh - at[t].y, ow - at[t].x, run, ahead_out)
-                    else:
-                        output_tiles_f64(tiles.taps, tiles.lines, m + f * line + t * lanes, p.m_step,
-                                         bias[g * p.group + f] if bias else 0, other, p.relu, y, ow * lanes,
-                                         oh - at[t].y, ow - at[t].x, run, ahead_out)
-                    t += run
+                transform_results(p, context, at, n, point, g * p.group + f, m + f * line, zeros + width * lanes)
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[float](<const Winograd *>p, task, c, NULL)
@@ -361,12 +290,13 @@ cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogi
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
 def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
-             out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
-             transposed):
+             out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu, transposed,
+             each):
     """y = x * w (+ bias, + other, relu); three sizes each for depth, rows and columns; the steps w_* may be negative.
 
-    transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low are
-    those of that convolution.
+    transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low (and
+    the depth, if it has points) are those of that convolution. each: how many of the 6 points along the depth are taken
+    at a time: 1, 2, 3 or 6, for kernels of 3 slices without strides; 0: none, products are added over the slices.
 
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
     is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time.
@@ -374,13 +304,14 @@ def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, transposed)
-    cdef long depth = window[0] * p.tiles.phases
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each, transposed)
+    cdef long depth = 1 if each else window[0] * p.tiles.phases
     p.channels, p.filters, p.depth, p.kernel_rows, p.kernel_columns = channels, filters, depth, window[1], window[2]
     p.taps = p.tiles.taps * (1 if p.tiles.lines == 1 else p.tiles.taps)
     p.groups, p.group, p.relu, p.transposed = groups, group, relu, transposed
     p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
-    p.origin = origin
+    p.origin, p.thick = origin, 3 if each else 1
+    p.planes = each * 6 * max(p.tiles.in_sizes[2], p.tiles.out_sizes[2]) * lanes
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
     p.u_groups, p.slices = ceil_div(ceil_div(filters, p.group), groups), 0
@@ -389,7 +320,7 @@ def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
         p.u_step = ceil_div(channels, p.slices) * p.group + 16
     cdef size_t scratch = (p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
-                           + p.tiles.in_sizes[2] * lanes) * (4 if dtype == "float32" else 8)
+                           + p.tiles.in_sizes[2] * lanes + p.planes) * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
 
@@ -552,15 +483,30 @@ cdef struct KernelGradient:
     Tiles tiles
     long channels, filters, samples
     long window[3]
+    long depth                             # slices whose rows are apart, phases counted
     long row_groups, groups, width         # ranges of rows (slice, channel) and of `width` filters
     long v_step, q_step, p_step            # elements from value to value
+    long planes                            # elements of room for planes of points along the depth
+
+cdef void fold_gradients(const KernelGradient *p, const real *g, long z, long point, long filters, long rows,
+                         long columns, real *planes) noexcept nogil:
+    """The values of points along the depth of gradients for `filters` filters, from depth z on; g: their first."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, f, w = p.tiles.out_sizes[2] * lanes
+    cdef long plane = p.tiles.out_sizes[1] * w, depth = p.tiles.out_sizes[0]
+    for f in range(filters):
+        if real is float:
+            fold_f32(OUTPUTS, point, p.tiles.each, g + f * depth * plane, plane, z, depth,
+                     planes + f * p.tiles.side * w, lanes * p.tiles.side * w, w, rows, columns, 1)
+        else:
+            fold_f64(OUTPUTS, point, p.tiles.each, g + f * depth * plane, plane, z, depth,
+                     planes + f * p.tiles.side * w, lanes * p.tiles.side * w, w, rows, columns, 1)
 
 cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef const Tiles *tiles = &p.tiles
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long in_plane = h * width * lanes, out_plane = tiles.out_sizes[0] * oh * ow * lanes
-    cdef long all_rows = p.channels * p.window[0] * tiles.phases, per_tap = p.channels * p.filters, y, x
+    cdef long all_rows = p.channels * p.depth, per_tap = p.channels * p.filters, y, x
     cdef long group = task % p.groups, row_group = task // p.groups % p.row_groups
     cdef long part = task // (p.groups * p.row_groups)
     cdef long r0 = all_rows * row_group // p.row_groups, rows = all_rows * (row_group + 1) // p.row_groups - r0
@@ -569,25 +515,30 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes, groups = wide // lanes
     cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
                                2 * tiles.in_sizes[0] * in_plane)
-    cdef bint far = ahead_of(&p.g, p.filters * out_plane * sizeof(real), 1), along = tiles.columns >= 4 * tiles.chunk
+    cdef long point, thick = tiles.square * p.p_step, plane = out_plane, room = tiles.side * ow * lanes
+    cdef bint far = tiles.deep == 1 and ahead_of(&p.g, p.filters * out_plane * sizeof(real), 1)
+    cdef bint along = tiles.deep > 1 or tiles.columns >= 4 * tiles.chunk
     cdef real *zeros = <real *>context.scratch
-    cdef real *v = zeros + width * lanes
+    cdef real *planes = zeros + width * lanes
+    cdef real *v = planes + p.planes
     cdef real *q = v + tiles.values * p.v_step
     cdef real *sums = q + tiles.values * p.q_step
+    cdef real *totals = sums + (tiles.values * p.p_step if tiles.deep > 1 else 0)
     cdef real *out = <real *>address(&p.out, part, context)
     cdef real *to
     cdef const real *g
-    cdef long k, t, n, r, s, c, f, i, full, first, valid, ahead_g
+    cdef long k, t, n, r, s, c, f, i, j, full, first, valid, ahead_g
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
-    for i in range(chunks):
+    for j in range(tiles.passes * chunks):
+        i, point = j % chunks, j // chunks * tiles.each
         first = begin + (end - begin) * i // chunks
         n = begin + (end - begin) * (i + 1) // chunks - first
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
         for r in range(rows):
             s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
-            transform_inputs(tiles, &p.x, context, at, n, s, c * tiles.in_sizes[0] * in_plane, 0, zeros,
+            transform_inputs(tiles, &p.x, context, at, n, point + s, c * tiles.in_sizes[0] * in_plane, 0, zeros,
                              v + r * line, p.v_step, lanes, ahead)
         # Ahead: the next filters or the next tile's first; of large maps, read along their rows, the next chunk.
         for r in range(n * groups):
@@ -595,15 +546,23 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
             ahead_g = n * tiles.side * lanes if along else \
                 lanes * out_plane if f + lanes < filters else tiles.side * lanes - f * out_plane
             g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
-                + ((at[t].z * oh + at[t].y) * ow + at[t].x) * lanes
-            if real is float:
-                gradient_tile_f32(tiles.taps, tiles.lines, g, out_plane, ow * lanes,
-                                  min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
-                                  q + t * lanes * wide + f, p.q_step, wide, ahead_g if far else 0)
-            else:
-                gradient_tile_f64(tiles.taps, tiles.lines, g, out_plane, ow * lanes,
-                                  min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
-                                  q + t * lanes * wide + f, p.q_step, wide, ahead_g if far else 0)
+                + (((at[t].z if tiles.deep == 1 else 0) * oh + at[t].y) * ow + at[t].x) * lanes
+            if tiles.deep > 1:
+                if t == 0 or at[t].x == 0:
+                    fold_gradients(p, g, at[t].z, point, min(lanes, filters - f), min(tiles.side, oh - at[t].y),
+                                   min((n - t) * tiles.side, ow - at[t].x), planes + at[t].x * lanes)
+                g, plane = planes + at[t].x * lanes, room
+            for k in range(tiles.each):
+                if real is float:
+                    gradient_tile_f32(tiles.taps, tiles.lines, g + k * lanes * room, plane, ow * lanes,
+                                      min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
+                                      q + k * tiles.square * p.q_step + t * lanes * wide + f, p.q_step, wide,
+                                      ahead_g if far else 0)
+                else:
+                    gradient_tile_f64(tiles.taps, tiles.lines, g + k * lanes * room, plane, ow * lanes,
+                                      min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
+                                      q + k * tiles.square * p.q_step + t * lanes * wide + f, p.q_step, wide,
+                                      ahead_g if far else 0)
         # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
         full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
         for k in range(tiles.values):
@@ -615,18 +574,26 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
                 else:
                     strided_product_f64(v + k * p.v_step + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide,
                                         valid, sums + k * p.p_step, wide, i > 0 or t > 0, rows, wide // lanes)
-    for r in range(rows):
-        s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
+        if tiles.deep > 1 and i + 1 == chunks:
+            if real is float:
+                unfold_f32(KERNELS, point, tiles.each, sums, thick, totals, thick, 0, 3, thick, 1, thick // lanes,
+                           totals if point > 0 else NULL, 0, 0, 0)
+            else:
+                unfold_f64(KERNELS, point, tiles.each, sums, thick, totals, thick, 0, 3, thick, 1, thick // lanes,
+                           totals if point > 0 else NULL, 0, 0, 0)
+    for i in range((3 if tiles.deep > 1 else 1) * rows):
+        r = i % rows
+        s, c = (r0 + r) // p.channels + i // rows, (r0 + r) % p.channels
         y, x = s % tiles.phases // tiles.phase_columns, s % tiles.phase_columns
         to = out + ((s // tiles.phases * p.window[1] + y) * p.window[2] + x) * per_tap + c * p.filters + f0
         for f from 0 <= f < filters by lanes:
             if real is float:
-                weights_back_f32(tiles.taps, tiles.lines, sums + r * wide + f, p.p_step, to + f,
+                weights_back_f32(tiles.taps, tiles.lines, totals + i // rows * thick + r * wide + f, p.p_step, to + f,
                                  tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
                                  ceil_div(p.window[1] - y, tiles.planes.dy),
                                  ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
             else:
-                weights_back_f64(tiles.taps, tiles.lines, sums + r * wide + f, p.p_step, to + f,
+                weights_back_f64(tiles.taps, tiles.lines, totals + i // rows * thick + r * wide + f, p.p_step, to + f,
                                  tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
                                  ceil_div(p.window[1] - y, tiles.planes.dy),
                                  ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
@@ -637,24 +604,27 @@ cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexce
     kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
 
 def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, window,
-                    in_sizes, out_sizes, low, strides):
+                    in_sizes, out_sizes, low, strides, each):
     """Partial sums of the kernel's gradient, in the kernel's own order, per range of tiles.
 
-    parts, row_groups: ranges of tiles and of rows (slice, channel); width: filters of a task; chunk: tiles at a time.
+    parts, row_groups: ranges of tiles and of rows (slice, channel); width: filters of a task; chunk: tiles at a time;
+    each: as of `winograd`.
     """
     cdef KernelGradient p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
-    p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk)
+    p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each)
     p.channels, p.filters, p.samples = channels, filters, samples
     p.window[0], p.window[1], p.window[2] = window[0], window[1], window[2]
     p.row_groups, p.groups, p.width = row_groups, ceil_div(filters, width), width
-    cdef long rows = ceil_div(channels * p.window[0] * p.tiles.phases, row_groups)
+    p.depth = 1 if each else p.window[0] * p.tiles.phases
+    p.planes = each * lanes * max(6 * p.tiles.in_sizes[2], lanes * p.tiles.side * p.tiles.out_sizes[2])
+    cdef long rows = ceil_div(channels * p.depth, row_groups)
     cdef long wide = ceil_div(min(width, filters), lanes) * lanes
     p.v_step, p.q_step = (rows * chunk | 1) * lanes, chunk * lanes * wide + lanes
     p.p_step = rows * wide + lanes
-    cdef size_t scratch = (p.tiles.values * (p.v_step + p.q_step + p.p_step) + p.tiles.in_sizes[2] * lanes) \
-        * (4 if dtype == "float32" else 8)
+    cdef size_t scratch = (p.tiles.values * (p.v_step + p.q_step + p.p_step) + p.tiles.in_sizes[2] * lanes + p.planes \
+                           + (3 * p.tiles.square * p.p_step if each else 0)) * (4 if dtype == "float32" else 8)
     return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
                        parts * row_groups * p.groups, scratch, None)
 

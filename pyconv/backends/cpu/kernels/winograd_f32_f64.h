@@ -1,4 +1,4 @@
-/* products.h and winograd.h for float and double. */
+/* products.h, winograd.h and winograd_depth.h for float and double. */
 #ifndef PYCONV_WINOGRAD_F32_F64_H
 #define PYCONV_WINOGRAD_F32_F64_H
 #include "vector.h"
@@ -13,6 +13,7 @@ typedef struct { long pixel, h, w, dy, dx; } Planes;
 #define NAME(x) x##_f32
 #include "products.h"
 #include "winograd.h"
+#include "winograd_depth.h"
 #undef T
 #undef V
 #undef VI
@@ -26,6 +27,7 @@ typedef struct { long pixel, h, w, dy, dx; } Planes;
 #define NAME(x) x##_f64
 #include "products.h"
 #include "winograd.h"
+#include "winograd_depth.h"
 #undef T
 #undef V
 #undef VI

@@ -1,0 +1,181 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The tiles of winograd.pyx and how they are transformed, and what it takes from its headers."""
+
+from libc.string cimport memset
+
+from pyconv.backends.cpu.executor cimport LOCAL, Context, Operand, address, ceil_div
+
+cdef extern from *:
+    "#define PRODUCTS_HERE"
+
+cdef extern from "winograd_f32_f64.h" nogil:
+    ctypedef struct Planes:
+        long pixel, h, w, dy, dx
+    const int LANES_F32, LANES_F64
+    void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
+    void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
+    void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
+    void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
+    void transposed_f32(const float *, long, long, float *, long, long)
+    void transposed_f64(const double *, long, long, double *, long, long)
+    void copy_rows_f32(const float *, long, long, long, float *, long, long)
+    void copy_rows_f64(const double *, long, long, long, double *, long, long)
+    void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,
+                         long, long, long)
+    void input_tiles_f64(int, int, const double *, const double *, const Planes *, long, long, long, double *,
+                         long, long, long)
+    void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
+                          long)
+    void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
+                          long, long)
+    void spread_tile_f32(int, const float *, long, long, long, float *, long)
+    void spread_tile_f64(int, const double *, long, long, long, double *, long)
+    void gather_tile_f32(int, const float *, long, float *, long, long, long, long)
+    void gather_tile_f64(int, const double *, long, double *, long, long, long, long)
+    void output_tile_plain_f32(int, int, const float *, long, const float *, const float *, int, float *, long, long,
+                               long, long, long)
+    void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
+                               long, long, long, long)
+    void even_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
+    void even_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
+    void weights_f32(int, int, const float *, long, long, float *, long)
+    void weights_f64(int, int, const double *, long, long, double *, long)
+    void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
+    void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
+    void weights_back_f32(int, int, const float *, long, float *, long, long, long, long, long)
+    void weights_back_f64(int, int, const double *, long, double *, long, long, long, long, long)
+    const int INPUTS, OUTPUTS, KERNELS
+    void fold_f32(int, int, int, const float *, long, long, long, float *, long, long, long, long, int)
+    void fold_f64(int, int, int, const double *, long, long, long, double *, long, long, long, long, int)
+    void unfold_f32(int, int, int, const float *, long, float *, long, long, long, long, long, long, const float *,
+                    float, int, int)
+    void unfold_f64(int, int, int, const double *, long, double *, long, long, long, long, long, long, const double *,
+                    double, int, int)
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    MOST_GROUP = 32                        # filters that are multiplied before they are transformed back, at most
+    MOST_TILES = 64                        # tiles of a chunk, at most
+
+cdef struct Tiles:
+    long in_sizes[3]
+    long out_sizes[3]
+    long low[3]                            # zeros before the input along each axis
+    Planes planes                          # of the input, and strides along rows and columns
+    long step, phases, phase_columns       # stride along the depth; phases of a slice, and of a row
+    int taps, lines                        # of a phase's row; of a transform: 6 or 8, or 1 without columns
+    long square, values                    # values of a plane's tile; of all the planes that are transformed together
+    long deep, height, side                # results of a tile: 1, or 4 with points along the depth; 1 or 4; 4 to 6
+    long each, passes                      # points along the depth that are taken together; times that this is done
+    long rows, columns, per_block          # tiles of a plane; of a block
+    long total, parts, chunk               # tiles of all blocks; ranges that they are split into; tiles of a chunk
+
+cdef struct Tile:
+    long block, z, y, x                    # results from (z, y, x) on
+
+cdef inline Tile tile_of(const Tiles *t, long i) noexcept nogil:
+    cdef long inside = i % t.per_block, plane = t.rows * t.columns
+    return Tile(i // t.per_block, inside // plane * t.deep, inside % plane // t.columns * t.height,
+                inside % t.columns * t.side)
+
+cdef inline long ahead_of(const Operand *o, size_t bytes, long elements) noexcept nogil:
+    """How far ahead to ask for an array: 0 if a block of it, of so many bytes, is likely to be in the cache."""
+    return 0 if o.place == LOCAL or bytes < 500000 else elements
+
+cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
+    """The depth in the input that a slice of the kernel meets, or -1."""
+    cdef long d = z * t.step - t.low[0] + slice // t.phases
+    return d if 0 <= d < t.in_sizes[0] else -1
+
+cdef inline long same_row(const Tiles *t, const Tile *at, long i, long n) noexcept nogil:
+    """How many of n tiles follow each other from tile i on in its row."""
+    return min(n - i, t.columns - at[i].x // t.side)
+
+cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) noexcept nogil:
+    """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes."""
+    cdef long unit = 1 if t.chunk % 3 else 3
+    return min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
+
+cdef inline Tiles tiles_of(window, strides, long each=0) except *:
+    """What does not depend on the sizes of planes. each: points along the depth at a time; 0: no points there."""
+    cdef Tiles t
+    memset(&t, 0, sizeof(t))
+    t.taps, t.step, t.planes.dy, t.planes.dx = ceil_div(window[2], strides[2]), strides[0], strides[1], strides[2]
+    cdef int points = 6 if t.taps == 3 and window[1] > 1 else 8
+    t.side, t.lines = points + 1 - t.taps, 1 if window[1] == 1 else points
+    t.height = 1 if t.lines == 1 else t.side
+    t.phase_columns = t.planes.dx
+    t.phases, t.square = t.phase_columns * (1 if t.lines == 1 else t.planes.dy), points * t.lines
+    t.deep, t.each, t.passes = (4, each, 6 // each) if each else (1, 1, 1)
+    t.values = t.square * t.each
+    return t
+
+cdef inline Tiles tiles_for(in_sizes, out_sizes, low, window, strides, long pixel, long blocks, long parts,
+                            long chunk, long each=0, bint of_input=False) except *:
+    """Tiles of the results or, with `of_input`, of the rows and columns (and the depth, if it has points) of the
+    input."""
+    cdef Tiles t = tiles_of(window, strides, each)
+    grid = in_sizes if of_input else out_sizes
+    for i in range(3):
+        t.in_sizes[i], t.out_sizes[i], t.low[i] = in_sizes[i], out_sizes[i], low[i]
+    t.planes.pixel, t.planes.h, t.planes.w = pixel, t.in_sizes[1], t.in_sizes[2]
+    t.rows, t.columns = ceil_div(grid[1], t.height), ceil_div(grid[2], t.side)
+    t.per_block = t.rows * t.columns * (ceil_div(grid[0], t.deep) if each else out_sizes[0])
+    t.total, t.parts, t.chunk = t.per_block * blocks, parts, chunk
+    if chunk > MOST_TILES:
+        raise ValueError(chunk)
+    return t
+
+cdef inline const real *folded(const Tiles *t, int matrix, long point, const real *x, long first, long y, long rows,
+                               long x0, long columns, real *out) noexcept nogil:
+    """Planes of the values of points along the depth, of which these rows and columns are there, in `out`.
+
+    x: the first of the planes that there are; first: the number of the first that the values are of.
+    """
+    cdef long w = t.planes.w, pixel = t.planes.pixel, top = max(0, y), left = max(0, x0)
+    rows, columns = min(t.planes.h, y + rows) - top, min(w, x0 + columns) - left
+    if real is float:
+        fold_f32(matrix, point, t.each, x + (top * w + left) * pixel, t.planes.h * w * pixel, first, t.in_sizes[0],
+                 out + left * pixel, 6 * w * pixel, w * pixel, rows, columns, 1)
+    else:
+        fold_f64(matrix, point, t.each, x + (top * w + left) * pixel, t.planes.h * w * pixel, first, t.in_sizes[0],
+                 out + left * pixel, 6 * w * pixel, w * pixel, rows, columns, 1)
+    return out - top * w * pixel
+
+cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Context *context, const Tile *at, long n,
+                                  long slice, long first, long sample, real *zeros, real *v, long step, long tile,
+                                  long ahead) noexcept nogil:
+    """V of n tiles for one channel, or some side by side, of a slice; or for some points along the depth from number
+    `slice` on.
+
+    first: elements from a block, or from a sample of `sample` elements, to the channel; zeros: a row of them, with
+    room for planes behind it; step, tile: from value to value, and from tile to tile, of V.
+    """
+    cdef long i = 0, run, d, k
+    cdef long down = slice % t.phases // t.phase_columns - t.low[1]
+    cdef long right = slice % t.phase_columns - t.low[2]
+    cdef const real *plane
+    while i < n:
+        run, d, plane = same_row(t, at, i, n), slice_of(t, at[i].z, slice), NULL
+        if t.deep > 1 or d >= 0:
+            plane = <const real *>address(x, at[i].block, context) + at[i].block * sample + first
+        if t.deep > 1:
+            plane = folded(t, INPUTS, slice, plane, at[i].z - t.low[0], at[i].y - t.low[1], t.lines,
+                           at[i].x - t.low[2], run * t.side + t.taps - 1, zeros + t.planes.w * t.planes.pixel)
+        elif d >= 0:
+            plane += d * t.planes.h * t.planes.w * t.planes.pixel
+        for k in range(t.each):
+            if real is float:
+                input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
+                                at[i].x * t.planes.dx + right, run, v + k * t.square * step + i * tile, step, tile,
+                                ahead)
+            else:
+                input_tiles_f64(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
+                                at[i].x * t.planes.dx + right, run, v + k * t.square * step + i * tile, step, tile,
+                                ahead)
+            if t.deep > 1:
+                plane += 6 * t.planes.w * t.planes.pixel
+        i += run
