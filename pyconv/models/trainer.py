@@ -44,7 +44,7 @@ class _Functions:
     def __init__(self, model, version):
         self.version = version
         self.train = Function(model._run_train_step, training=True)
-        self.test = Function(lambda x, y, w: model.test_step((x, y, w)), training=False)
+        self.test = Function(model._run_test_step, training=False)
         self.predict = Function(lambda x: model.predict_step((x, None, None)), training=False)
         self.fast: dict = {}        # (shape, dtype, backend) of a single array -> program of a prediction
 
@@ -228,10 +228,15 @@ class Trainer(Predictor):
 
     def _run_train_step(self, x, y, sample_weight):
         dtype = getattr(self, "variable_dtype", None)       # of a mixed policy: a half has no room for all inputs
-        data = _checked(x, "x", dtype), _checked(y, "y"), _checked(sample_weight, "sample_weight")
+        data = tuple(_checked(nest, name, dtype)
+                     for nest, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
         if type(self).train_step is not Trainer.train_step:
             self._build_by(self.train_step, data)
         return self.train_step(data)
+
+    def _run_test_step(self, x, y, sample_weight):
+        dtype = getattr(self, "variable_dtype", None)
+        return self.test_step((x, *(map_structure(lambda t: _in_type(t, dtype), nest) for nest in (y, sample_weight))))
 
     def _build_by(self, step, data):
         """Trace a step for nothing if there are layers without weights yet: it may ask for weights before they are."""
@@ -511,6 +516,11 @@ def _batch_size(x) -> float:
     return float(flatten(x)[0].shape[0])
 
 
+def _in_type(tensor, dtype):
+    """Floats as those of the model, as in Keras: losses and metrics of one's own need not know what they were."""
+    return tensor if dtype is None or not is_float(tensor.dtype) else ops.cast(tensor, dtype)
+
+
 def _checked(nest, name, dtype=None):
     """The nest with a check that its floats are finite; they are first cast to `dtype`, if given."""
     names = iter(names_of(nest, name))
@@ -519,10 +529,9 @@ def _checked(nest, name, dtype=None):
         label = next(names)
         if not is_float(tensor.dtype):
             return tensor
-        if dtype is not None:
-            tensor = ops.cast(tensor, dtype)
-        return ops.check_finite(tensor, f"{label} has NaN or infinite values. The weights are as they were "
-                                        f"before this step; look for the samples with numpy.isfinite.")
+        text = (f"{label} has NaN or infinite values. The weights are as they were before this step; look for the "
+                "samples with numpy.isfinite.")
+        return ops.check_finite(_in_type(tensor, dtype), text)
     return map_structure(check, nest)
 
 

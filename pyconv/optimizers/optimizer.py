@@ -283,7 +283,8 @@ class Optimizer:
         -------
         tensor, tuple of tensors
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a method update(self, value, gradient, state, factors) "
+                                  "that gives the new value and the new state of a weight; see Optimizer.update.")
 
     def factors(self, learning_rate, step, shared):
         """The scalars that all weights of one element type share, computed once per step.

@@ -562,3 +562,29 @@ def test_a_model_that_finds_its_shape_from_the_data(backend):
     model.fit(X.astype("float64"), Y, verbose=0)
     assert {v.dtype for v in model.weights} == {"float32"}
     assert len(model._functions().train.programs) == 2      # whole batches, and the last
+
+
+def test_losses_and_metrics_of_ones_own_get_floats_of_the_models_type():
+    seen = []
+
+    class Weight(metrics.Metric):
+        def __init__(self):
+            super().__init__(name="weight")
+            self.total = self.add_variable(shape=(), initializer="zeros", name="total")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            seen.append((str(y_true.dtype), str(sample_weight.dtype)))
+            self.total.assign_add(ops.sum(sample_weight))
+
+        def result(self):
+            return self.total
+
+    def loss(y_true, y_pred):
+        seen.append((str(y_true.dtype), str(y_pred.dtype)))
+        return ops.mean(ops.square(y_true - y_pred), -1)
+
+    model = make(loss=loss, weighted_metrics=[Weight()])
+    targets, weights = rng.normal(size=(90, 3)), np.full(90, 0.5)           # NumPy's default, float64
+    history = model.fit(X, targets, sample_weight=weights, validation_data=(X, targets, weights), verbose=0).history
+    assert history["weight"] == history["val_weight"] == [45]
+    assert set(seen) == {("float32", "float32")}
