@@ -9,6 +9,7 @@
 enum { INPUTS, OUTPUTS, KERNELS };
 static const int third_sizes[] = {6, 4, 3};
 #endif
+#define APART __attribute__((noinline, noclone))      /* one of each, whoever calls it: it is not much of the time */
 static const T NAME(third)[3][6][6] = {
     {{1, 1.5, -2, -1.5, 1}, {0, -1, -2.5, -0.5, 1}, {0, 1, 0.5, -2.5, 1}, {0, -0.5, -1, 0.5, 1}, {0, 2, -1, -2, 1},
      {0, 1, 1.5, -2, -1.5, 1}},
@@ -28,7 +29,7 @@ typedef struct {
 } NAME(Mix);
 
 /* `rows` rows of `cols` vectors of them. */
-static __attribute__((noinline)) void NAME(mix)(const NAME(Mix) *p, long row, long rows, long cols, T bias, int relu) {
+static APART void NAME(mix)(const NAME(Mix) *p, long row, long rows, long cols, T bias, int relu) {
     if (cols * LANES == row) cols *= rows, rows = 1;
     for (long y = 0; y < rows; y++)
         for (long x = 0, step; x < cols; x += step) {
@@ -61,8 +62,8 @@ static __attribute__((noinline)) void NAME(mix)(const NAME(Mix) *p, long row, lo
 /* The values of `count` points from `point` on, `apart` elements from each other: of those planes, `plane` elements
  * apart and the first of them number `first`, that are among the `depth` there are; x: plane 0. fetch: whether those
  * of the channel that follows are asked for. */
-static void NAME(fold)(int matrix, int point, int count, const T *x, long plane, long first, long depth, T *values,
-                       long apart, long row, long rows, long cols, int fetch) {
+static APART void NAME(fold)(int matrix, int point, int count, const T *x, long plane, long first, long depth,
+                             T *values, long apart, long row, long rows, long cols, int fetch) {
     NAME(Mix) p;
     p.outs = count, p.ins = 0, p.add = 0, p.ahead_in = fetch ? depth * plane : 0, p.ahead_out = 0;
     for (int k = 0; k < count; k++) p.out[k] = values + k * apart;
@@ -77,8 +78,9 @@ static void NAME(fold)(int matrix, int point, int count, const T *x, long plane,
 
 /* The transpose: what the values of `count` points are in such planes. base: NULL, or planes like y to which it is
  * added. */
-static void NAME(unfold)(int matrix, int point, int count, const T *values, long apart, T *y, long plane, long first,
-                         long depth, long row, long rows, long cols, const T *base, T bias, int relu, int fetch) {
+static APART void NAME(unfold)(int matrix, int point, int count, const T *values, long apart, T *y, long plane,
+                               long first, long depth, long row, long rows, long cols, const T *base, T bias, int relu,
+                               int fetch) {
     NAME(Mix) p;
     p.outs = 0, p.ins = count, p.add = base != NULL, p.ahead_in = 0, p.ahead_out = fetch ? depth * plane : 0;
     for (int k = 0; k < count; k++) p.in[k] = values + k * apart;
@@ -91,3 +93,4 @@ static void NAME(unfold)(int matrix, int point, int count, const T *values, long
         }
     NAME(mix)(&p, row, rows, cols, bias, relu);
 }
+#undef APART
