@@ -18,9 +18,11 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     const long xj = p->xj, wc = p->wc, taps = p->taps, ahead_step = p->ahead_step; \
     const char *ahead = p->ahead ? p->ahead : p->x; \
     if (p->accumulate) { \
-        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+        T *row = y; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++, row += p->yc) { \
+            WALK(row); \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                acc[c][j] = c < p->rows ? *(const V *)(y + c * p->yc + j * p->yj) : (V){0}; \
+                acc[c][j] = c < p->rows ? *(const V *)(row + j * p->yj) : (V){0}; } \
     } else { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
             const V b = (bias && c < p->rows ? bias[c] : 0) - (V){0}; \
@@ -44,9 +46,10 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = NAME(relu)(acc[c][j]); } \
-    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++, y += p->yc) { \
+        WALK(y); \
         if (c < p->rows) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + c * p->yc + j * p->yj) = acc[c][j]; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * p->yj) = acc[c][j]; } \
 }
 
 /* The first n lanes. (Loads may read a whole vector: every buffer has that much room after its end.) */
@@ -94,8 +97,10 @@ static void NAME(strided_##CB##_##XB)(const Outer *p) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = NAME(relu)(acc[c][j]); } \
     _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB - 1; j++) *(V *)(y + c * p->yc + j * LANES) = acc[c][j]; \
-        NAME(store_part)(y + c * p->yc + (XB - 1) * LANES, acc[c][XB - 1], last); } \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB - 1; j++) *(V *)(y + j * LANES) = acc[c][j]; \
+        NAME(store_part)(y + (XB - 1) * LANES, acc[c][XB - 1], last); \
+        y += p->yc; \
+        WALK(y); } \
 }
 
 #define DOT_TILE(TB, CB) \
