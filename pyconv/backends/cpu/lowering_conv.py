@@ -20,7 +20,6 @@ from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_
 
 LOWERING: dict = {}
 GROUPS = 16                     # of so many at most, each is a Winograd convolution of its own
-FIRST_CACHE = 20 << 10          # bytes of the first-level cache that a tile's input may take
 BAND = CACHE // 4               # bytes of a band of input rows
 
 
@@ -103,12 +102,6 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     table = planner.table(np.concatenate(offsets) if total else np.zeros(1))
     phases, lines, spots = planner.table(phases, np.int64), planner.table(lines), phases
     macs = sum(p[1] * p[3] * p[4] * p[5] for p in spots[:-1]) * -(-filters // cb) * cb * groups * source.blocks
-    # Where what a tile reads leaves the first-level cache before the next filters come: taps that stay.
-    columns = max(len(phase[3]) for phase in axes[2][0])
-    tap_bytes = ((xb - 1) * steps[2] + columns) * lanes * item / max(1, columns)
-    most = max(p[1] for p in phases)
-    if filters >= 4 * cb and most * tap_bytes > 1.5 * FIRST_CACHE:
-        most = max(16, int(FIRST_CACHE / tap_bytes))
     parts = 1 if fits_chain(source, target) else max(1, min(-(-rows // band), macs // source.blocks // 200_000, 16))
 
     def make():
@@ -116,7 +109,7 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
             dtype, source.at(), packed.whole(), target.at(), bias.whole() if bias else NOWHERE, blocks=source.blocks,
             parts=parts, sizes=sizes, low=low, padded=padded, groups=groups, channels=channels, filters=filters, cb=cb,
             xb=xb, plane=outputs[0] * out_depth, phases=phases, xo=table, lines=lines, rows=rows, band=band,
-            band_rows=band_rows, step=step, most=most, copy=copy, relu=relu)
+            band_rows=band_rows, step=step, copy=copy, relu=relu)
     planner.add(make, [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
                 cost=macs * 0.3)
 

@@ -179,17 +179,15 @@ cdef struct Conv:
     long rows, band                  # rows of results of the longest phase; of a band
     long band_rows, step             # rows of the input for a band; from one row of results to the next
     long parts                       # tasks of a block
-    long most                        # taps of a tile at a time
     int copy, relu
 
 cdef inline void conv_tile(const Conv *p, const Phase *q, Outer *t, const real *w, real *bias, const real *x, real *y,
-                           const int32_t *line, long f, long width, long first, long last) noexcept nogil:
-    """One tile: the filters from f * cb on, `width` results of a row, and of the taps of `line` those from first to
-    last; w: the weights of the group and phase."""
-    w += (f * q.taps + line[0] + first) * p.cb
-    t.xo, t.w, t.taps, t.x = p.xo + q.first + line[0] + first, w, last - first, x
+                           const int32_t *line, long f, long width) noexcept nogil:
+    """One tile: the filters from f * cb on, `width` results of a row, the taps of `line`; w: the weights of the group
+    and phase."""
+    w += (f * q.taps + line[0]) * p.cb
+    t.xo, t.w, t.taps, t.x = p.xo + q.first + line[0], w, line[1], x
     t.rows = min(p.cb, p.filters - f * p.cb)
-    t.accumulate, t.relu = first > 0, p.relu and last == line[1]
     t.bias = NULL if bias == NULL else bias + f * p.cb
     t.y = y + f * p.cb * p.plane
     if real is float:
@@ -210,12 +208,12 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef const int32_t *line
     cdef long in_plane = p.border.n[0] * p.border.n[1] * p.border.n[2] * lanes
     cdef long blocks = ceil_div(p.filters, p.cb), bands = ceil_div(p.rows, p.band)
-    cdef long band, g, h, f, z, r, r0, r1, i, nx, a, b, k, nk
+    cdef long band, g, h, f, z, r, r0, r1, i, nx, a, b
     cdef real *out
     cdef const Phase *q
     cdef Outer t
     memset(&t, 0, sizeof(t))
-    t.yc, t.wc = p.plane, p.cb
+    t.yc, t.wc, t.relu = p.plane, p.cb, p.relu
     for band in range(bands * part // p.parts, bands * (part + 1) // p.parts):
         r0, r1 = p.rows * band // bands, p.rows * (band + 1) // bands
         for g in range(p.groups):
@@ -231,21 +229,6 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                 t.xj, t.yj = q.xs[2], q.ys[2]
                 weights = w + (g * p.phase[p.phases].first + q.first) * blocks * p.cb
                 out = y + g * p.filters * p.plane + q.origin
-                if p.most < q.taps:
-                    # What a tile reads does not stay in the first-level cache for the next filters: part by part.
-                    for z in range(q.n[0]):
-                        for r in range(r0, min(r1, q.n[1])):
-                            line = p.lines + 2 * (q.lines + z * q.n[1] + r)
-                            nk = max(1, ceil_div(line[1], p.most))
-                            for i in range(nx):
-                                a, b = q.n[2] * i // nx, q.n[2] * (i + 1) // nx
-                                for k in range(nk):
-                                    for f in range(blocks):
-                                        conv_tile(p, q, &t, weights, group_bias,
-                                                  inside + z * q.xs[0] + r * q.xs[1] + a * q.xs[2],
-                                                  out + z * q.ys[0] + r * q.ys[1] + a * q.ys[2], line, f, b - a,
-                                                  line[1] * k // nk, line[1] * (k + 1) // nk)
-                    continue
                 for z in range(q.n[0]):
                     for f in range(blocks):
                         for r in range(r0, min(r1, q.n[1])):
@@ -254,7 +237,7 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                                 a, b = q.n[2] * i // nx, q.n[2] * (i + 1) // nx
                                 conv_tile(p, q, &t, weights, group_bias,
                                           inside + z * q.xs[0] + r * q.xs[1] + a * q.xs[2],
-                                          out + z * q.ys[0] + r * q.ys[1] + a * q.ys[2], line, f, b - a, 0, line[1])
+                                          out + z * q.ys[0] + r * q.ys[1] + a * q.ys[2], line, f, b - a)
 
 cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[float](<const Conv *>p, task, c, NULL)
@@ -264,15 +247,14 @@ cdef void conv_f64(const void *p, long task, const Context *c) noexcept nogil:
 
 
 def conv(dtype, x, w, y, bias, *, blocks, parts, sizes, low, padded, groups, channels, filters, cb, xb, plane,
-         phases, xo, lines, rows, band, band_rows, step, most, copy, relu):
+         phases, xo, lines, rows, band, band_rows, step, copy, relu):
     """y = x * w (+ bias, relu); a task is a block, or one of `parts` of its rows.
 
     phases: int64 rows of `Phase`, and one more whose `first` is the number of all taps. xo: the taps' offsets.
     lines: per row of results, all phases: first tap and number of taps.
     channels, filters: per group. cb, xb: the tile. plane: elements of a plane of y.
     rows: of the results, in bands of at most `band`; copy: whether a band of the input is copied (and its offsets are
-    those of planes of band_rows rows); step: rows of the input from one of the results to the next. most: taps that a
-    tile takes before the next filters do.
+    those of planes of band_rows rows); step: rows of the input from one of the results to the next.
     """
     cdef Conv p
     cdef size_t item = 4 if dtype == "float32" else 8
@@ -284,7 +266,7 @@ def conv(dtype, x, w, y, bias, *, blocks, parts, sizes, low, padded, groups, cha
     p.phases, p.phase, p.xo = phases.shape[0] - 1, <const Phase *>elements(phases, 8), <const int32_t *>elements(xo, 4)
     p.lines = <const int32_t *>elements(lines, 4)
     p.rows, p.band, p.band_rows, p.step, p.parts = rows, band, band_rows, step, parts
-    p.copy, p.most = copy, most
+    p.copy = copy
     cdef size_t scratch = channels * padded[0] * band_rows * padded[2] * lanes * item + 128 if copy else 0
     return instruction(conv_f32 if dtype == "float32" else conv_f64, &p, sizeof(p), blocks * parts, scratch,
                        (phases, xo, lines))
