@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyconv import backends, config, ops
+from pyconv import Input, Model, backends, config, layers, ops
 
 from .test_small_batches import compare
 
@@ -179,6 +179,21 @@ def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, 
         return ops.relu(y) if relu else y
     program = compare(function, x, kernel, bias, other, rtol=1e-4)
     assert sum(entry[1].op in ("add", "relu") for entry in program.listing) <= 1      # the result leaves the lanes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(9,), (7, 6), (5, 4, 6)])
+def test_blocks_add_what_lies_first_in_memory(sizes, dtype):
+    """A model's input, which a residual block passes on, may have the place 0 in a thread's own memory."""
+    inputs = Input((*sizes, 8), dtype=dtype)
+    conv = (layers.Conv1D, layers.Conv2D, layers.Conv3D)[len(sizes) - 1]
+    x = layers.Add(dtype=dtype)([inputs, conv(8, 3, padding="same", dtype=dtype)(inputs)])
+    outputs = layers.Activation("relu", dtype=dtype)(x)
+    x, results = np.random.default_rng(0).standard_normal((128, *sizes, 8)).astype(dtype), []
+    for algorithm in ("direct", "winograd"):
+        config.set_conv_algorithm(algorithm)
+        results.append(Model(inputs, outputs).predict(x, batch_size=128, verbose=0))
+    np.testing.assert_allclose(*results, rtol=0, atol=1e-4)
 
 
 def test_profiles_tell_the_products_of_the_tiles():

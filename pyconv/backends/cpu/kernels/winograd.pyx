@@ -177,10 +177,9 @@ cdef void transform_results(const Winograd *p, const Context *context, const Til
             y, x, rows, columns = y - t.low[1], x - t.low[2], rows + t.taps - 1, columns + t.taps - 1
         rows, columns, y, x = min(h, y + rows), min(w, x + columns), max(0, y), max(0, x)
         rows, columns = rows - y, columns - x
-        other = NULL
-        if p.other.base and point == 0:
-            other = <const real *>address(&p.other, at[i].block, context) + filter * t.out_sizes[0] * plane \
-                + (y * w + x) * lanes
+        other = <const real *>address(&p.other, at[i].block, context) if point == 0 else NULL
+        if other:
+            other += filter * t.out_sizes[0] * plane + (y * w + x) * lanes
         for k in range(t.each):
             out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
             if p.transposed:
