@@ -1,4 +1,4 @@
-/* Rows of depthwise convolution. Included once per element type, with T, V, VI, LANES, NAME(x) and SUM defined; the
+/* Rows of depthwise convolution. Included once per element type, with T, V, LANES, NAME(x) and SUM defined; the
  * arguments of both types are in depthwise_f32_f64.h.
  *
  * A row of results goes in tiles of 8 or 4: acc[i] += w[k] * x[i * S + k], over rows of K taps. Tiles inside of the row
@@ -51,7 +51,7 @@ static void NAME(depthwise_sums)(const T *x, long xstep, const T *g, long gstep,
     _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = p->bias ? BIAS_##LAYOUT(p->bias) : (V){0}; \
     EACH_ROW(BODY) \
     if (p->relu) { \
-        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = (V)((VI)acc[i] & ~(acc[i] <= 0)); } \
+        _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) acc[i] = NAME(relu)(acc[i]); } \
     if (PAST_##LAYOUT) { \
         _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
             if (!(EDGE) || i < count) STREAM(y + i * p->yp, acc[i]); \

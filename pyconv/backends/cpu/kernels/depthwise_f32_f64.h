@@ -41,7 +41,6 @@ typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
 #endif
 #define T float
 #define V vf32
-#define VI vi32
 #define LANES LANES_F32
 #define NAME(x) x##_f32
 #define SUM sum_lanes_f32
@@ -49,21 +48,18 @@ typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
 #undef SPECIALISED
 #undef T
 #undef V
-#undef VI
 #undef LANES
 #undef NAME
 #undef SUM
 
 #define T double
 #define V vf64
-#define VI vi64
 #define LANES LANES_F64
 #define NAME(x) x##_f64
 #define SUM sum_lanes_f64
 #include "depthwise.h"
 #undef T
 #undef V
-#undef VI
 #undef LANES
 #undef NAME
 #undef SUM

@@ -38,7 +38,7 @@ static __attribute__((noinline)) void pooled_line(const float *m, float bias, lo
     _Pragma("GCC unroll 2") for (int j = 0; j < 2; j++)
         if (j < cols) {
             const vf32 best = larger(larger(o[0][2 * j], o[0][2 * j + 1]), larger(o[1][2 * j], o[1][2 * j + 1]));
-            *(vf32 *)(y + j * LANES_F32) = relu ? (vf32)((vi32)best & ~(best <= 0)) : best;
+            *(vf32 *)(y + j * LANES_F32) = relu ? relu_f32(best) : best;
         }
 }
 

@@ -57,8 +57,7 @@ static void sweep_##XB(const Sweep *p) { \
             STEPS(XB, XB * LANES_F32, LANES_F32, ) } \
         if (p->relu) { \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++)      /* NaN stays */ \
-                    acc[c][j] = (vf32)((vi32)acc[c][j] & ~(acc[c][j] <= 0)); } \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = relu_f32(acc[c][j]); } \
         float *y = p->y + first * yc; \
         if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \

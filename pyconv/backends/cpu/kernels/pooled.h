@@ -103,7 +103,7 @@ static void pooled_##CB##_##PB(const Pooled *p) { \
             _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
                 const vf32 best = larger(larger(acc[c][0][2 * j], acc[c][0][2 * j + 1]), \
                                          larger(acc[c][1][2 * j], acc[c][1][2 * j + 1])); \
-                *(vf32 *)(y + j * LANES_F32) = p->relu ? (vf32)((vi32)best & ~(best <= 0)) : best; } \
+                *(vf32 *)(y + j * LANES_F32) = p->relu ? relu_f32(best) : best; } \
         else \
             _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
                 Spots spots; \

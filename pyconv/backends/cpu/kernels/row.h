@@ -22,7 +22,7 @@ static void row_product_##XB(const float *a, const float *b, long step, long n, 
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[0][j] += a[i] * *(const vf32 *)(b + j * LANES_F32); \
     _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
         _Pragma("GCC unroll 8") for (int s = 1; s < S; s++) acc[0][j] += acc[s][j]; \
-        if (relu) acc[0][j] = (vf32)((vi32)acc[0][j] & ~(acc[0][j] <= 0));      /* NaN stays */ \
+        if (relu) acc[0][j] = relu_f32(acc[0][j]); \
         if (j < XB - 1) *(vf32 *)(y + j * LANES_F32) = acc[0][j]; } \
     memcpy(y + (XB - 1) * LANES_F32, &acc[0][XB - 1], last * sizeof(float)); \
 }

@@ -1,4 +1,4 @@
-/* Register tiles. Included once per element type, with T, V, VI, LANES, NAME(x) and SUM defined; the arguments
+/* Register tiles. Included once per element type, with T, V, LANES, NAME(x) and SUM defined; the arguments
  * of both types are in tiles_f32_f64.h.
  *
  * outer: acc[c][j] += w[c] * x[j] over taps: w scalars that are spread over a vector, x vectors.
@@ -8,8 +8,6 @@
  *
  * The sizes CB (rows of scalars) and XB (vectors) are compile-time constants, so that the sums stay in registers.
  * Several modules call outer tiles: one of them, which defines TILES_HERE, has the tiles for all. */
-
-INLINE V NAME(relu)(V v) { return (V)((VI)v & ~(v <= 0)); }     /* NaN stays */
 
 #define PACKED_TILE(CB, XB) \
 static void NAME(packed_##CB##_##XB)(const Outer *p) { \

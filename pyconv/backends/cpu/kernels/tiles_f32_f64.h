@@ -33,7 +33,6 @@ typedef struct {
 
 #define T float
 #define V vf32
-#define VI vi32
 #define LANES LANES_F32
 #define NAME(x) x##_f32
 #define SUM sum_lanes_f32
@@ -44,14 +43,12 @@ typedef struct {
 #undef STORE_MASKED
 #undef T
 #undef V
-#undef VI
 #undef LANES
 #undef NAME
 #undef SUM
 
 #define T double
 #define V vf64
-#define VI vi64
 #define LANES LANES_F64
 #define NAME(x) x##_f64
 #define SUM sum_lanes_f64
@@ -62,7 +59,6 @@ typedef struct {
 #undef STORE_MASKED
 #undef T
 #undef V
-#undef VI
 #undef LANES
 #undef NAME
 #undef SUM

@@ -57,6 +57,10 @@ typedef int64_t vi64 __attribute__((vector_size(VECTOR_BYTES), aligned(8), may_a
 #  define STREAMED()
 #endif
 
+/* max(v, 0), by a mask: NaN stays. */
+INLINE vf32 relu_f32(vf32 v) { return (vf32)((vi32)v & ~(v <= 0)); }
+INLINE vf64 relu_f64(vf64 v) { return (vf64)((vi64)v & ~(v <= 0)); }
+
 /* Sum over the first `n` lanes, always in the same order. */
 INLINE float sum_lanes_f32(vf32 v, long n) {
     float a[LANES_F32];

@@ -191,7 +191,7 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
             if (lines == 1) o[0] = line[0];
             else NAME(output_line)(points, side, line, o);
             if (other) UNROLL for (int i = 0; i < rows; i++) o[i] += AT(other, to - y + i * row);
-            if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = (V)((VI)o[i] & ~(o[i] <= 0));    /* NaN stays */
+            if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = NAME(relu)(o[i]);
             NAME(write_line)(rows, o, to, row);
             to += pixel;)
     }
@@ -215,7 +215,7 @@ static void NAME(output_part)(int taps, int lines, const T *m, long step, V bias
         for (long j = 0; j < cols; j++) {
             V v = AT(part, (side * i + j) * LANES);
             if (other) v += AT(other, i * row + j * pixel);
-            if (other && relu) v = (V)((VI)v & ~(v <= 0));
+            if (other && relu) v = NAME(relu)(v);
             if (lanes == LANES) *(V *)(y + i * row + j * pixel) = v;
             else {
                 *(V *)part = v;             /* its first element has been read: rows and columns go upwards */

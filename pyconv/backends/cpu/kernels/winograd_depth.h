@@ -52,7 +52,7 @@ static APART void NAME(mix)(const NAME(Mix) *p, long row, long rows, long cols, 
                     if (by != 0) _Pragma("GCC unroll 4") for (int i = 0; i < size; i++) \
                         sum[i] += by * *(const V *)(p->in[j] + at + i * LANES); } \
                 _Pragma("GCC unroll 4") for (int i = 0; i < size; i++) { \
-                    if (relu) sum[i] = (V)((VI)sum[i] & ~(sum[i] <= 0));                /* NaN stays */ \
+                    if (relu) sum[i] = NAME(relu)(sum[i]); \
                     *(V *)(p->out[k] + at + i * LANES) = sum[i]; } }
             if (cols - x >= 4) { STEP(4) } else { STEP(1) }
 #undef STEP
