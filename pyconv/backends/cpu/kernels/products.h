@@ -23,8 +23,9 @@ SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y
 
 #ifdef PRODUCTS_HERE
 
-#define PACKED_PRODUCT(RB, XB) \
-static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
+/* kind: packed or strided; a step's scalars are at w, the next one's `next` elements further, those of rows `apart`. */
+#define ONE_PRODUCT(kind, RB, XB, next, apart) \
+static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
                                              int add) { \
     V acc[RB][XB]; \
     T *row = y; \
@@ -35,40 +36,18 @@ static void NAME(packed_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
     else \
         _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
-    for (long t = 0; t < n; t++, w += ws, x += xs) { \
+    for (long t = 0; t < n; t++, w += next, x += xs) { \
         V v[XB]; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
         _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
-            const V s = w[c] - (V){0}; \
+            const V s = w[c * apart] - (V){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
     _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
         WALK(y); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } \
 }
-
-#define STRIDED_PRODUCT(RB, XB) \
-static void NAME(strided_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
-                                             int add) { \
-    V acc[RB][XB]; \
-    T *row = y; \
-    if (add) \
-        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, row += yc) { \
-            WALK(row); \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = *(const V *)(row + j * LANES); } \
-    else \
-        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
-    for (long t = 0; t < n; t++, w++, x += xs) { \
-        V v[XB]; \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
-        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
-            const V s = w[c * ws] - (V){0}; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
-    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
-        WALK(y); \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } \
-}
-
+#define PACKED_PRODUCT(RB, XB) ONE_PRODUCT(packed, RB, XB, ws, 1)
+#define STRIDED_PRODUCT(RB, XB) ONE_PRODUCT(strided, RB, XB, 1, ws)
 #define PRODUCT(RB, XB) PACKED_PRODUCT(RB, XB) STRIDED_PRODUCT(RB, XB)
 PRODUCT(1, 1) PRODUCT(1, 2) PRODUCT(1, 3) PRODUCT(2, 1) PRODUCT(2, 2) PRODUCT(2, 3) PRODUCT(4, 1) PRODUCT(4, 2)
 PRODUCT(4, 3) STRIDED_PRODUCT(3, 1) STRIDED_PRODUCT(3, 2)
@@ -99,6 +78,7 @@ static const NAME(Product) NAME(even_products)[][2] = {ROW(1), ROW(2), ROW(3), R
 };
 #undef ROW
 #undef PRODUCT
+#undef ONE_PRODUCT
 #undef PACKED_PRODUCT
 #undef STRIDED_PRODUCT
 
