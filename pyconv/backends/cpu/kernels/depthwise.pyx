@@ -32,7 +32,7 @@ cdef extern from "depthwise_f32_f64.h" nogil:
         const void *bias
         long last
         int relu, past
-    void passed()
+    void STREAMED()
     ctypedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *)
     DepthwiseRow depthwise_row_f32(int plain, long taps, long apart, long stride)
     DepthwiseRow depthwise_row_f64(int plain, long taps, long apart, long stride)
@@ -145,7 +145,7 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                             row(&t, c.low, c.count, lo, hi, y + f * out_plane + c.first * lanes
                                 + ((a.first + z * a.step) * p.outputs[1] + b.first + r * b.step) * out_line)
     if p.past:
-        passed()
+        STREAMED()
 
 cdef void conv_f32(const void *p, long task, const Context *c) noexcept nogil:
     conv_task[float](<const Conv *>p, task, c, NULL)

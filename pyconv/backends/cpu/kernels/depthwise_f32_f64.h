@@ -31,8 +31,6 @@ typedef struct {
     long lanes;                         /* that hold samples */
 } DepthwiseDot;
 
-static void passed(void) { STREAMED(); }
-
 typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
 
 /* On x86 older than AVX the rows for any kernel do for all: the package stays smaller. */

@@ -74,5 +74,4 @@ SWEEP(3)
 #undef STEPS
 #undef KEEP
 static void (*const sweeps[4])(const Sweep *) = {0, sweep_1, sweep_2, sweep_3};
-static void passed(void) { STREAMED(); }
 #endif

@@ -28,7 +28,7 @@ cdef extern from "pointwise.h" nogil:
         const float *ahead
         float *panel
         int relu, past
-    void passed()
+    void STREAMED()
     void (*sweeps[4])(const Sweep *)
 
 cdef extern from "winograd_f32_f64.h" nogil:
@@ -90,7 +90,7 @@ cdef void pointwise_task(const void *params, long task, const Context *context) 
         x += p.channels * p.x_plane
         y += p.filters * p.y_plane
     if p.past:
-        passed()
+        STREAMED()
 
 
 def sweep_rows():
