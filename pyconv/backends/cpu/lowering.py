@@ -282,6 +282,7 @@ def _packed(planner, source, k, n, wide, item):
     planner.copy(source, target, item, [whole, k, wide], [wide, n, 1], [k * wide, wide, 1])
     planner.copy(source, target, item, [k, n - whole * wide], [n, 1], [wide, 1], source_start=whole * wide,
                  target_start=whole * k * wide)
+    planner.fill_idle(source, target, item, [k, -n % wide], [wide, 1], whole * k * wide + n % wide)
     return target
 
 

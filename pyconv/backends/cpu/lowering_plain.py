@@ -182,7 +182,9 @@ def kernel_gradient(planner, node, g):
 def _exchanged(planner, g, weights, dtype):
     """The kernel with channels and filters exchanged (within their groups)."""
     item, lanes, taps = np.dtype(dtype).itemsize, planner.kernels.lanes[dtype], math.prod(g.window)
-    target, line = Buffer(taps * g.filters * g.channels * g.groups * item), g.channels * g.filters * g.groups
+    line = g.channels * g.filters * g.groups
+    target = Buffer((taps * line + lanes) * item)           # the last ones are read as a whole vector
+    planner.fill_idle(weights, target, item, [lanes], [1], taps * line)
     if g.groups > 1 or g.channels % lanes or g.filters < lanes or taps > 9:
         planner.copy(weights, target, item, [taps, g.groups, g.channels, g.filters],
                      [line, g.filters, g.filters * g.groups, 1],
@@ -302,9 +304,7 @@ def _run_pairs(planner, g, *, source, target, weights, bias, outputs, steps, tap
     def twice(buffer, count):
         copy = Buffer(count * wide * 4)
         planner.copy(buffer, copy, 4, [count, filters, 2], [filters, 1, 0], [wide, 2, 1])
-        # The other lanes' results are dropped, but what was in memory may be subnormal, and some processors take twenty
-        # times as long for that: those lanes get the first filter.
-        planner.copy(buffer, copy, 4, [count, wide - 2 * filters], [filters, 0], [wide, 1], target_start=2 * filters)
+        planner.fill_idle(buffer, copy, 4, [count, wide - 2 * filters], [wide, 1], 2 * filters)
         return copy
     w, b = twice(weights, taps), bias and twice(bias, 1)
 

@@ -251,6 +251,14 @@ class Planner:
         self.add(make, [source], [target], blocks=target.blocks if lanes else 0,
                  cost=float(np.prod(sizes)) / 2 * (target.blocks if lanes else 1))
 
+    def fill_idle(self, source, target, item, sizes, strides, start):
+        """Put the first number of `source` where kernels read what they then drop: elements of `target` from `start`.
+
+        What was in memory may be subnormal, and some processors take twenty times as long for a product with that. The
+        number is one of the weights, so that this is done ahead of the runs wherever copying the weights is.
+        """
+        self.copy(source, target, item, sizes, [0] * len(sizes), strides, target_start=start)
+
     def number(self, value, dtype) -> Buffer:
         """A number in memory."""
         array = aligned_empty((), dtype)
