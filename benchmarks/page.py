@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 
 from .layers import CONVOLUTIONS
 from .networks import NETWORKS
@@ -15,6 +14,7 @@ from .workers import ROOT
 
 README = os.path.join(ROOT, "README.md")
 BEGIN, END = "<!-- figures: begin", "<!-- figures: end -->"
+INSTRUCTIONS = {"v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2"}
 KINDS = {"train": "training a step", "predict": "predicting a batch", "one": "predicting one sample"}
 
 HOW = """Each figure is the time of a way of using a library; of several ways the fastest counts. "pyconv ÷ it" below 1
@@ -120,9 +120,15 @@ def protocol(data) -> str:
     return f"{text}\n\n" + "\n".join(f"- `{command}`" for command in commands)
 
 
+def instructions(data) -> str:
+    """The instruction set of pyconv's kernels; "" if it has no name."""
+    return next((name for variant, name in INSTRUCTIONS.items() if variant in data["versions"].get("pyconv", "")), "")
+
+
 def page(data, name) -> str:
     """The page; pictures are NAME.svg and NAME_linear.svg beside it."""
-    texts = ["# Measurements", about(data), HOW, "## All at once", summary(data)]
+    used = instructions(data)
+    texts = ["# Measurements" + (f" with {used}" if used else ""), about(data), HOW, "## All at once", summary(data)]
     if ratios(data):
         texts.append(f"![Ratios of the networks]({name}.svg)")
     for part, (title, text) in SECTIONS.items():
@@ -144,15 +150,16 @@ def readme_figures(data) -> str:
     m, versions, train = data["machine"], data["versions"], data["runs"]["train"]
     rivals = " and ".join(f"{name} {version.partition('+')[0]}" for name, version in versions.items()
                           if name != "pyconv")
-    variant = re.search(r"v4", versions["pyconv"]) and " (AVX-512)" or ""
+    used = instructions(data)
     names = compiled(data)
     every = len(names) == len(data["train"])
     ways = "channels first or last, fused Adam" + (
         f"; torch.compile for {'all' if every else ', '.join(names)}" if names else "; torch.compile was not tried")
-    text = (f"Time of pyconv ÷ time of the fastest of {rivals}, on {m['cores']} cores of an {m['processor']}{variant}, "
-            f"{train['threads']} threads each, float32; below 1, pyconv is faster. Best of {train['rounds']} "
-            f"interleaved rounds, by `python -m benchmarks`. PyTorch in its fastest way ({ways}). Absolute figures, "
-            f"single layers and the details are in [docs/benchmarks.md](docs/benchmarks.md).")
+    text = (f"Time of pyconv ÷ time of the fastest of {rivals}, on {m['cores']} cores of an {m['processor']}"
+            f"{used and f' ({used})'}, {train['threads']} threads each, float32; below 1, pyconv is faster. "
+            f"Best of {train['rounds']} interleaved rounds, by `python -m benchmarks`. PyTorch in its fastest "
+            f"way ({ways}). Absolute figures, single layers and the details are in "
+            "[docs/benchmarks.md](docs/benchmarks.md).")
     texts = [wrapped(text), ratio_table(data)]
     notes = "Batches are of 128 samples, of 32 for the 3D network."
     if any(value > 1 for column in ratios(data).values() for value in column.values()):

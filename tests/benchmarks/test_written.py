@@ -9,31 +9,33 @@ import pytest
 from benchmarks import page, report, tables
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-KEPT = json.loads((ROOT / "docs/benchmarks.json").read_text("utf-8"))
+KEPT = {path.stem: json.loads(path.read_text("utf-8")) for path in (ROOT / "docs").glob("benchmarks*.json")}
 
 
 # ---- the documentation
 
-def test_page_is_what_the_figures_say():
-    """`python -m benchmarks --render docs/benchmarks` writes it."""
-    assert (ROOT / "docs/benchmarks.md").read_text("utf-8") == page.page(KEPT, "benchmarks")
+@pytest.mark.parametrize("name", KEPT)
+def test_page_is_what_the_figures_say(name):
+    """`python -m benchmarks --render docs/NAME` writes it."""
+    assert (ROOT / f"docs/{name}.md").read_text("utf-8") == page.page(KEPT[name], name)
 
 
 def test_readme_is_what_the_figures_say():
     """`python -m benchmarks --render docs/benchmarks --readme` writes them."""
     text = (ROOT / "README.md").read_text("utf-8")
-    assert page.with_figures(text, KEPT) == text
+    assert page.with_figures(text, KEPT["benchmarks"]) == text
 
 
-def test_pictures_are_those_of_the_figures(tmp_path):
+@pytest.mark.parametrize("name", KEPT)
+def test_pictures_are_those_of_the_figures(name, tmp_path):
     """The texts of a picture are drawn as outlines, so their number is compared, and the file's name is on the page."""
     pytest.importorskip("matplotlib")
     from benchmarks import plot
-    plot.write(KEPT, str(tmp_path / "benchmarks"))
+    plot.write(KEPT[name], str(tmp_path / name))
     for drawn in tmp_path.iterdir():
         there = (ROOT / "docs" / drawn.name).read_text("utf-8")
         assert there.count("<path") == drawn.read_text("utf-8").count("<path"), drawn.name
-        assert f"]({drawn.name})" in (ROOT / "docs/benchmarks.md").read_text("utf-8")
+        assert f"]({drawn.name})" in (ROOT / f"docs/{name}.md").read_text("utf-8")
 
 
 def test_every_part_has_a_section():
