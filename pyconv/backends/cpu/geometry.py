@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 
@@ -36,6 +37,13 @@ class Geometry:
         """A depthwise convolution of as many channels as filters, each with one filter."""
         same = copy.copy(self)
         same.groups, same.filters = self.groups * self.filters, 1
+        return same
+
+    def in_a_row(self):
+        """The convolution with all pixels of the batch as one row, where each is computed from one alone."""
+        same = copy.copy(self)
+        same.batch, same.sizes = 1, (1, 1, self.batch * math.prod(self.sizes))
+        same.outputs = same.sizes
         return same
 
     def turned(self):

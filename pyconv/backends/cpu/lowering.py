@@ -10,7 +10,7 @@ import numpy as np
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer, Lanes, Rows
 from .lowering_conv import LOWERING, lowers, pack_rows
-from .lowering_plain import gemm_tile
+from .lowering_plain import gemm_tile, packed_columns
 from .lowering_reductions import reduce  # noqa: F401  (registers)
 from .lowering_sampling import resized
 from .lowering_winograd import CACHE, idle
@@ -254,7 +254,7 @@ def product(planner, node, lanes_of_a=0):
         cols, wide = xb, xb * lanes
         rows, b_taps = cb, planner.table(np.arange(k) * wide)
         if settled:
-            right = _packed(planner, right, k, n, wide, item)
+            right = packed_columns(planner, right, k, n, wide, item)
     target, by_rows = planner.define(tensor), None
     most = min(16, (96 << 10) // (n * item * cb))        # tiles of rows that stay in the cache beside the right side
     if ta and not packed and not batch and target.nbytes >= LARGE_GRADIENT and k * n * item <= CACHE // 2 and most >= 3:
@@ -274,16 +274,6 @@ def product(planner, node, lanes_of_a=0):
                                    row=packed and m == 1 and not lanes_of_a, ahead=read_next())
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
                 rows=by_rows, cost=math.prod(batch) * m * k * vectors * 0.35)
-
-
-def _packed(planner, source, k, n, wide, item):
-    """A plain matrix (k, n) as [n / wide][k][wide]."""
-    target, whole = Buffer(-(-n // wide) * k * wide * item), n // wide
-    planner.copy(source, target, item, [whole, k, wide], [wide, n, 1], [k * wide, wide, 1])
-    planner.copy(source, target, item, [k, n - whole * wide], [n, 1], [wide, 1], source_start=whole * wide,
-                 target_start=whole * k * wide)
-    planner.fill_idle(source, target, item, [k, -n % wide], [wide, 1], whole * k * wide + n % wide)
-    return target
 
 
 # Loss and random numbers ----------------------------------------------------------------------------------------

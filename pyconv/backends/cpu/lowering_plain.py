@@ -48,7 +48,8 @@ def conv(planner, node, g):
         if winograd:
             _run_winograd(planner, g, w, source=source, target=target, other=other, **common)
         else:
-            _run_direct(planner, g, source=source, target=target, other=other, pooled=pooled, **common)
+            _run_direct(planner, g, source=source, target=target, other=other, pooled=pooled,
+                        settled=planner.settled(kernel), **common)
 
 
 def input_gradient(planner, node, g) -> bool:
@@ -248,8 +249,10 @@ def _with_border(planner, source, axes, sizes, batch, pixel):
     return wide, padded, low
 
 
-def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled):
-    """Add the work of a convolution by its definition."""
+def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled, settled):
+    """Add the work of a convolution by its definition; settled: the weights change between runs only."""
+    if math.prod(g.window) == math.prod(g.strides) == 1 and not any(map(any, g.padding)) and not pooled:
+        g = g.in_a_row()
     lanes, item, axes = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.forward()
     all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
     source, padded, low = _with_border(planner, source, axes, g.sizes, g.batch, all_channels * item)
@@ -268,15 +271,22 @@ def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu
                           steps=steps, taps_x=taps_x, relu=relu, pooled=pooled, lanes=lanes)
     _add_direct(planner, dtype=dtype, source=source, target=target, weights=weights, bias=bias, other=other, relu=relu,
                 taps_x=taps_x, taps_w=taps_w, batch=g.batch, groups=g.groups, channels=g.channels, filters=g.filters,
-                outputs=outputs, steps=steps, pooled=pooled)
+                outputs=outputs, steps=steps, pooled=pooled, settled=settled)
 
 
 def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, taps_x, taps_w, batch, groups, channels,
-                filters, outputs, steps, pooled=False, places=None, origin=0):
+                filters, outputs, steps, pooled=False, places=None, origin=0, settled=False):
     """Add the work of one convolution, arguments as the kernel has them; origin: where in target its results begin."""
     vectors, sums = -(-filters // planner.kernels.lanes[dtype]), 4 if pooled else 1
     macs = batch * math.prod(outputs) * sums * len(taps_x) * groups * vectors
     cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors, sums)
+    packed = settled and groups == 1 and vectors > xb
+    if packed:
+        # A tile's weights side by side: rows of weights are often powers of two apart, and push each other out of the
+        # first-level cache.
+        wide = xb * planner.kernels.lanes[dtype]
+        weights = packed_columns(planner, weights, len(taps_x), filters, wide, np.dtype(dtype).itemsize)
+        taps_w = planner.table(np.arange(len(taps_x)) * wide)
     lines = batch * outputs[0] * outputs[1]
     cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
 
@@ -286,7 +296,7 @@ def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, t
             dtype, source.whole(), weights.whole(), (y + origin, 0, where), bias.whole() if bias else NOWHERE,
             other.whole() if other else NOWHERE, samples=batch, outputs=outputs, steps=steps, groups=groups,
             channels=channels, filters=filters, taps_x=taps_x, taps_w=taps_w, cb=cb, xb=xb, cuts=cuts, relu=relu,
-            pooled=pooled, places=places)
+            pooled=pooled, places=places, packed=packed)
     planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], cost=macs * 0.35)
 
 
@@ -319,8 +329,9 @@ def _run_pairs(planner, g, *, source, target, weights, bias, outputs, steps, tap
 def plain_tile(tiles, width, vectors, sums):
     """(pixels, vectors of filters) of a tile for rows of `width` pixels; sums: how many a pixel has."""
     def cost(tile):
+        fixed = [min(tile[1], vectors - v) for v in range(0, vectors, tile[1])]
         return sum(max(sums * c * v, sums * c + v, 6) + 1
-                   for c, v in itertools.product(parts_of(width, tile[0]), parts_of(vectors, tile[1])))
+                   for c, v in itertools.product(parts_of(width, tile[0]), fixed))
     usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
 
@@ -334,6 +345,16 @@ def gemm_tile(tiles, rows, vectors):
     usable = [t for t in tiles if t[0] <= max(1, rows) and t[1] <= vectors
               and all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
+
+
+def packed_columns(planner, source, k, n, wide, item):
+    """A plain matrix (k, n) as [n / wide][k][wide]."""
+    target, whole = Buffer(-(-n // wide) * k * wide * item), n // wide
+    planner.copy(source, target, item, [whole, k, wide], [wide, n, 1], [k * wide, wide, 1])
+    planner.copy(source, target, item, [k, n - whole * wide], [n, 1], [wide, 1], source_start=whole * wide,
+                 target_start=whole * k * wide)
+    planner.fill_idle(source, target, item, [k, -n % wide], [wide, 1], whole * k * wide + n % wide)
+    return target
 
 
 def parts_of(n, most):

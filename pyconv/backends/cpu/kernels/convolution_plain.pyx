@@ -3,7 +3,8 @@
 
 Plain layout: [sample][depth][row][column][channel], with its border; the filters in the lanes, pixels as scalars. A
 tile of pixels x vectors of filters stays in registers while the taps go by. The task is a row of one sample, or a part
-of it. The weights are read where they are, [position][channel][filter].
+of it. The weights are read where they are, [position][channel][filter], or packed by the vectors of a tile,
+[tile][position][channel][filter].
 
 With max pooling by windows of two by two right behind, single precision, the results are the pooled ones: a tile has
 all pixels of some windows, and what is pooled is never stored.
@@ -57,6 +58,7 @@ cdef struct Plain:
     const int32_t *taps_x
     const int32_t *taps_w
     long taps, cb, xb
+    long part                      # in w, from the vectors of a tile to the next ones
     long cuts                      # parts of a row
     int relu
 
@@ -80,9 +82,10 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
     t.taps, t.yc, t.relu = p.taps, p.ys[2], p.relu
     for g in range(p.groups):
         for j in range(nv):
-            v0, v1 = vectors * j // nv, vectors * (j + 1) // nv
+            v0, v1 = j * p.xb, min(vectors, (j + 1) * p.xb)
             f = g * p.filters + v0 * lanes
-            t.x, t.bias, t.last = w + f, NULL if bias == NULL else bias + f, min(p.filters - (v1 - 1) * lanes, lanes)
+            t.x, t.bias = w + g * p.filters + j * p.part, NULL if bias == NULL else bias + f
+            t.last = min(p.filters - (v1 - 1) * lanes, lanes)
             for i in range(nc):
                 a, b = count * i // nc, count * (i + 1) // nc
                 t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.ys[2] + f
@@ -111,11 +114,12 @@ cdef set_sizes(Plain *p, outputs, steps, pooled):
         p.xs[1], p.xs[2] = 2 * p.xs[1], 2 * p.xs[2]
 
 def conv_plain(dtype, x, w, y, bias, other, *, samples, outputs, steps, groups, channels, filters, taps_x, taps_w, cb,
-               xb, cuts, relu, pooled, places=None):
+               xb, cuts, relu, pooled, places=None, packed=False):
     """y = x * w (+ bias, other, relu) with the filters in the lanes; x already has its border.
 
     One task for each of `cuts` parts of a row. places: elements from one result to the next in y, as `steps` has them
-    for x; None: they lie side by side. pooled: outputs are those of a max pooling by two by two after it.
+    for x; None: they lie side by side. pooled: outputs are those of a max pooling by two by two after it. packed: w is
+    [filters / xb vectors][tap][xb vectors].
     """
     cdef Plain p
     p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
@@ -123,6 +127,7 @@ def conv_plain(dtype, x, w, y, bias, other, *, samples, outputs, steps, groups, 
     p.groups, p.channels, p.filters, p.all_filters = groups, channels, filters, filters * groups
     p.taps_x, p.taps_w = <const int32_t *>elements(taps_x, 4), <const int32_t *>elements(taps_w, 4)
     p.taps, p.cb, p.xb, p.cuts, p.relu = taps_x.shape[0], cb, xb, cuts, relu
+    p.part = xb * (LANES_F32 if dtype == "float32" else LANES_F64) * (p.taps if packed else 1)
     p.ys[2] = p.all_filters
     p.ys[1] = p.ys[2] * p.n[2]
     p.ys[0] = p.ys[1] * p.n[1]

@@ -145,14 +145,16 @@ PACKED_TILE(8, 3)
 PACKED_TILE(4, 7)
 #endif
 
+/* A step holds its vectors and a scalar, too: with 16 registers that is too much for 2 x 6 and 3 x 4 tiles. */
 STRIDED_TILE(1, 1) STRIDED_TILE(1, 2) STRIDED_TILE(1, 3) STRIDED_TILE(1, 4) STRIDED_TILE(1, 5) STRIDED_TILE(1, 6)
 STRIDED_TILE(1, 7) STRIDED_TILE(1, 8) STRIDED_TILE(2, 1) STRIDED_TILE(2, 2) STRIDED_TILE(2, 3) STRIDED_TILE(2, 4)
-STRIDED_TILE(2, 5) STRIDED_TILE(2, 6) STRIDED_TILE(3, 1) STRIDED_TILE(3, 2) STRIDED_TILE(3, 3) STRIDED_TILE(3, 4)
-STRIDED_TILE(4, 1) STRIDED_TILE(4, 2) STRIDED_TILE(4, 3) STRIDED_TILE(5, 1) STRIDED_TILE(5, 2) STRIDED_TILE(6, 1)
-STRIDED_TILE(6, 2) STRIDED_TILE(7, 1) STRIDED_TILE(8, 1)
+STRIDED_TILE(2, 5) STRIDED_TILE(3, 1) STRIDED_TILE(3, 2) STRIDED_TILE(3, 3) STRIDED_TILE(4, 1) STRIDED_TILE(4, 2)
+STRIDED_TILE(4, 3) STRIDED_TILE(5, 1) STRIDED_TILE(5, 2) STRIDED_TILE(6, 1) STRIDED_TILE(6, 2) STRIDED_TILE(7, 1)
+STRIDED_TILE(8, 1)
 #if ACCUMULATORS >= 24
-STRIDED_TILE(2, 7) STRIDED_TILE(2, 8) STRIDED_TILE(4, 4) STRIDED_TILE(5, 3) STRIDED_TILE(5, 4) STRIDED_TILE(6, 3)
-STRIDED_TILE(6, 4) STRIDED_TILE(7, 2) STRIDED_TILE(7, 3) STRIDED_TILE(8, 2) STRIDED_TILE(8, 3)
+STRIDED_TILE(2, 6) STRIDED_TILE(2, 7) STRIDED_TILE(2, 8) STRIDED_TILE(3, 4) STRIDED_TILE(4, 4) STRIDED_TILE(5, 3)
+STRIDED_TILE(5, 4) STRIDED_TILE(6, 3) STRIDED_TILE(6, 4) STRIDED_TILE(7, 2) STRIDED_TILE(7, 3) STRIDED_TILE(8, 2)
+STRIDED_TILE(8, 3)
 #endif
 #if ACCUMULATORS >= 28
 STRIDED_TILE(7, 4)
@@ -184,12 +186,13 @@ void (*const NAME(strided_tiles)[9][9])(const Outer *) = {
     [1][4] = NAME(strided_1_4), [1][5] = NAME(strided_1_5), [1][6] = NAME(strided_1_6),
     [1][7] = NAME(strided_1_7), [1][8] = NAME(strided_1_8), [2][1] = NAME(strided_2_1),
     [2][2] = NAME(strided_2_2), [2][3] = NAME(strided_2_3), [2][4] = NAME(strided_2_4),
-    [2][5] = NAME(strided_2_5), [2][6] = NAME(strided_2_6), [3][1] = NAME(strided_3_1),
-    [3][2] = NAME(strided_3_2), [3][3] = NAME(strided_3_3), [3][4] = NAME(strided_3_4),
-    [4][1] = NAME(strided_4_1), [4][2] = NAME(strided_4_2), [4][3] = NAME(strided_4_3),
-    [5][1] = NAME(strided_5_1), [5][2] = NAME(strided_5_2), [6][1] = NAME(strided_6_1),
-    [6][2] = NAME(strided_6_2), [7][1] = NAME(strided_7_1), [8][1] = NAME(strided_8_1),
+    [2][5] = NAME(strided_2_5), [3][1] = NAME(strided_3_1), [3][2] = NAME(strided_3_2),
+    [3][3] = NAME(strided_3_3), [4][1] = NAME(strided_4_1), [4][2] = NAME(strided_4_2),
+    [4][3] = NAME(strided_4_3), [5][1] = NAME(strided_5_1), [5][2] = NAME(strided_5_2),
+    [6][1] = NAME(strided_6_1), [6][2] = NAME(strided_6_2), [7][1] = NAME(strided_7_1),
+    [8][1] = NAME(strided_8_1),
 #if ACCUMULATORS >= 24
+    [2][6] = NAME(strided_2_6), [3][4] = NAME(strided_3_4),
     [2][7] = NAME(strided_2_7), [2][8] = NAME(strided_2_8), [4][4] = NAME(strided_4_4),
     [5][3] = NAME(strided_5_3), [5][4] = NAME(strided_5_4), [6][3] = NAME(strided_6_3),
     [6][4] = NAME(strided_6_4), [7][2] = NAME(strided_7_2), [7][3] = NAME(strided_7_3),
