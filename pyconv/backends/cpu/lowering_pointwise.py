@@ -11,6 +11,7 @@ from .geometry import pack_rows
 from .lowering_winograd import CACHE, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
 
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
+PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows
 TASK = 200_000                  # vector operations of a task, if a block is several
 
 
@@ -35,8 +36,10 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
     parts = 1 if chained else max(1, min(macs // TASK, -(-count // 16), 16))
     results, apart = (sizes, strides) if backward else (pixels, (1, 1, 1))
     rows, wr = planner.kernels.pointwise.sweep_rows(), wc
-    if not backward and channels * filters * 4 > CACHE // 2 and filters % rows == g.groups - 1 == 0:
-        # Read in their order, as they come from afar: a row of weights in every line of a cache would be waited for.
+    if not backward and channels * filters * 4 >= (PACKED if rows < 8 else CACHE // 2) \
+            and filters % rows == g.groups - 1 == 0:
+        # Read in their order, as they come from afar: a row of weights in every line of a cache would be waited for,
+        # and if filters are a power of two, few lines stay until the next tile reads them; less so if tiles are large.
         packed = Buffer(channels * filters * 4)
         pack_rows(planner, "float32", weights, packed, [np.arange(channels) * ws], filters, rows, wc)
         weights, ws, wr = packed, rows, channels

@@ -3,13 +3,17 @@
  * y[c][j] = sum over k of w[c][k] * x[k][j] (+ bias[c], relu), w scalars and x vectors, for XB vectors and any number
  * of rows from SWEEP_ROWS on: tiles of so many, the last of which begins where it still has all of its rows. While the
  * first tile goes over the vectors, it copies them side by side to `panel`, whence the others read them: channels lie
- * whole planes apart, often a power of two, and would push each other out of the first-level cache. The first tiles
- * also fetch what the next call will read, a vector a step. */
+ * whole planes apart, often a power of two, and would push each other out of the first-level cache. Each tile asks for
+ * its share of what the next call will read: all at once would be more than can be under way.
+ *
+ * SWEEP_PIXELS is how many vectors at most: as many as sums fit into registers; of 32 bytes, two, which are a line of a
+ * cache, and lie in one if a pixel's number is even. Halves of lines would be written at different times. */
 #ifndef PYCONV_POINTWISE_H
 #define PYCONV_POINTWISE_H
 #include "vector.h"
 
 #define SWEEP_ROWS (ACCUMULATORS >= 24 ? 8 : 4)
+#define SWEEP_PIXELS (VECTOR_BYTES == 32 ? 2 : 3)
 
 typedef struct {
     const float *x; long xs, xj;            /* step k's vectors: x + k * xs + j * xj */
@@ -31,15 +35,14 @@ typedef struct {
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } }
 
 #define KEEP(XB) \
-    _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-        __builtin_prefetch(ahead + j * xj, 0, 2); \
-        *(vf32 *)(panel + j * LANES_F32) = v[j]; } \
-    ahead += xs; \
+    _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) = v[j]; \
     panel += XB * LANES_F32;
 
 #define SWEEP(XB) \
 static void sweep_##XB(const Sweep *p) { \
     const long ws = p->ws, wc = p->wc, yc = p->yc, yj = p->yj, steps = p->steps, most = p->rows - SWEEP_ROWS; \
+    const long xs = p->xs, xj = p->xj; \
+    long asked = 0; \
     for (long r = 0; r < p->rows; r += SWEEP_ROWS) { \
         const long first = r < most ? r : most; \
         const float *w = p->w + first * p->wr; \
@@ -47,10 +50,12 @@ static void sweep_##XB(const Sweep *p) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const vf32 b = (p->bias ? p->bias[first + c] : 0) - (vf32){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = b; } \
+        for (const long all = r < most ? steps * (r + SWEEP_ROWS) / p->rows : steps; asked < all; asked++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                __builtin_prefetch(p->ahead + asked * xs + j * xj, 0, 2); \
         if (r == 0) { \
-            const float *x = p->x, *ahead = p->ahead; \
+            const float *x = p->x; \
             float *panel = p->panel; \
-            const long xs = p->xs, xj = p->xj; \
             STEPS(XB, xs, xj, KEEP(XB)) \
         } else { \
             const float *x = p->panel; \
@@ -69,9 +74,15 @@ static void sweep_##XB(const Sweep *p) { \
 
 SWEEP(1)
 SWEEP(2)
+#if SWEEP_PIXELS > 2
 SWEEP(3)
+#endif
 #undef SWEEP
 #undef STEPS
 #undef KEEP
-static void (*const sweeps[4])(const Sweep *) = {0, sweep_1, sweep_2, sweep_3};
+static void (*const sweeps[4])(const Sweep *) = {0, sweep_1, sweep_2,
+#if SWEEP_PIXELS > 2
+    sweep_3,
+#endif
+};
 #endif

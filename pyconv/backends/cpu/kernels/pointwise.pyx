@@ -1,7 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Convolutions with kernels of one tap, samples in the lanes, single precision: products of matrices.
 
-Forward, and gradient for the input: the task is a block, or some of its pixels, and takes three pixels at a time. Their
+Forward, and gradient for the input: the task is a block, or some of its pixels, and takes a few pixels at a time. Their
 channels go to a panel in the first-level cache, and by it all weights, a tile of filters after the other; the weights
 are read where they are. So what is large is read and written once, and the next pixels are fetched meanwhile.
 
@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
 
 cdef extern from "pointwise.h" nogil:
-    const int LANES_F32, SWEEP_ROWS
+    const int LANES_F32, SWEEP_ROWS, SWEEP_PIXELS
     ctypedef struct Sweep:
         const float *x
         long xs, xj
@@ -36,7 +36,6 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f32(const float *, long, long, float *, long, long)
 
 cdef enum:
-    MOST_PIXELS = 3
     MOST_VECTORS = 3
 
 cdef struct Pointwise:
@@ -67,7 +66,7 @@ cdef void pointwise_task(const void *params, long task, const Context *context) 
     cdef const float *w = <const float *>address(&p.w, block, context)
     cdef float *y = <float *>address(&p.y, block, context)
     cdef float *bias = <float *>address(&p.bias, block, context)
-    cdef long tiles = ceil_div(p.n[2], MOST_PIXELS), unit = tiles if p.spread else 1
+    cdef long tiles = ceil_div(p.n[2], SWEEP_PIXELS), unit = tiles if p.spread else 1
     cdef long units = p.n[0] * p.n[1] * tiles // unit
     cdef long first = units * part // p.parts * unit, last = units * (part + 1) // p.parts * unit
     cdef Sweep t
@@ -79,7 +78,7 @@ cdef void pointwise_task(const void *params, long task, const Context *context) 
         for tile in range(first, last + 1):
             # A tile is computed when it is known where the next one begins.
             z, r = tile // tiles // p.n[1], tile // tiles % p.n[1]
-            a, b = p.n[2] * (tile % tiles) // tiles, p.n[2] * (tile % tiles + 1) // tiles
+            a, b = ceil_div(p.n[2] * (tile % tiles), tiles), ceil_div(p.n[2] * (tile % tiles + 1), tiles)
             t.ahead = x + z * p.xs[0] + r * p.xs[1] + a * p.xs[2] if tile < last else t.x
             if t.x:
                 sweeps[width](&t)
@@ -116,7 +115,7 @@ def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_
     p.spread = p.n[0] * p.n[1] * p.n[2] * LANES_F32 < p.y_plane
     p.groups, p.channels, p.filters, p.ws, p.wc, p.wr, p.group = groups, channels, filters, ws, wc, wr, group
     p.parts, p.relu, p.past = parts, relu, past
-    return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * MOST_PIXELS * LANES_F32 * 4, None)
+    return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * SWEEP_PIXELS * LANES_F32 * 4, None)
 
 
 # Gradient for the kernel --------------------------------------------------------------------------------------------
