@@ -288,7 +288,7 @@ def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, t
         weights = packed_columns(planner, weights, len(taps_x), filters, wide, np.dtype(dtype).itemsize)
         taps_w = planner.table(np.arange(len(taps_x)) * wide)
     lines = batch * outputs[0] * outputs[1]
-    cuts = max(1, min(-(-min(64, macs // FINE) // lines), outputs[2] // (4 * cb)))
+    cuts = max(1, min(-(-min(64, macs // FINE) // lines), -(-outputs[2] // cb) // 4))
 
     def make():
         y, _, where = target.whole()
@@ -330,8 +330,8 @@ def plain_tile(tiles, width, vectors, sums):
     """(pixels, vectors of filters) of a tile for rows of `width` pixels; sums: how many a pixel has."""
     def cost(tile):
         fixed = [min(tile[1], vectors - v) for v in range(0, vectors, tile[1])]
-        return sum(max(sums * c * v, sums * c + v, 6) + 1
-                   for c, v in itertools.product(parts_of(width, tile[0]), fixed))
+        parts = list(itertools.product(parts_of(width, tile[0]), fixed))
+        return sum(max(sums * c * v, sums * c + v, 6) + 1 for c, v in parts), sum(sums * c + v for c, v in parts)
     usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
 

@@ -26,7 +26,7 @@ cdef extern from "tiles_f32_f64.h" nogil:
         const int32_t *wo
         long wc, taps
         void *y
-        long yc, yj, rows, last
+        long yc, yj, rows, tiles, last
         const void *bias
         int accumulate, relu
         const void *other
@@ -66,7 +66,10 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef long cut = task % p.cuts, line = task // p.cuts
     cdef long r = line % p.n[1], z = line // p.n[1] % p.n[0], sample = line // (p.n[0] * p.n[1])
-    cdef long begin = p.n[2] * cut // p.cuts, count = p.n[2] * (cut + 1) // p.cuts - begin
+    # A row's tiles are of two sizes, first the larger ones; a task has some of them.
+    cdef long tiles = ceil_div(p.n[2], p.cb), few = p.n[2] // tiles, more = p.n[2] % tiles
+    cdef long first = tiles * cut // p.cuts, count = tiles * (cut + 1) // p.cuts - first
+    cdef long begin = first * few + min(first, more)
     cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1] \
         + begin * p.xs[2]
     cdef const real *w = <const real *>address(&p.w, 0, context)
@@ -74,8 +77,8 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
     cdef long start = sample * p.ys[3] + z * p.ys[0] + r * p.ys[1] + begin * p.ys[2]
     cdef real *y = <real *>address(&p.y, 0, context) + start
     cdef const real *other = <const real *>address(&p.other, 0, context)
-    cdef long vectors = ceil_div(p.filters, lanes), nc = ceil_div(count, p.cb), nv = ceil_div(vectors, p.xb)
-    cdef long g, i, j, a, b, v0, v1, f
+    cdef long vectors = ceil_div(p.filters, lanes), nv = ceil_div(vectors, p.xb)
+    cdef long g, i, j, a, b, v0, v1, f, larger = min(count, max(0, more - first))
     cdef Outer t
     memset(&t, 0, sizeof(t))
     t.xo, t.wo, t.wc, t.xj = p.taps_w, p.taps_x, p.pixel, p.below
@@ -86,16 +89,20 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
             f = g * p.filters + v0 * lanes
             t.x, t.bias = w + g * p.filters + j * p.part, NULL if bias == NULL else bias + f
             t.last = min(p.filters - (v1 - 1) * lanes, lanes)
-            for i in range(nc):
-                a, b = count * i // nc, count * (i + 1) // nc
+            a = 0
+            for i in range(2):
+                b, t.tiles = few + 1 - i, count - larger if i else larger
                 t.w, t.y = x + g * p.channels + a * p.xs[2], y + a * p.ys[2] + f
                 t.other = other + start + a * p.ys[2] + f if other else NULL
-                if real is float and p.below:
-                    windows[b - a][v1 - v0](&t)
+                if t.tiles == 0:
+                    continue
+                elif real is float and p.below:
+                    windows[b][v1 - v0](&t)
                 elif real is float:
-                    strided_tiles_f32[b - a][v1 - v0](&t)
+                    strided_tiles_f32[b][v1 - v0](&t)
                 else:
-                    strided_tiles_f64[b - a][v1 - v0](&t)
+                    strided_tiles_f64[b][v1 - v0](&t)
+                a += b * t.tiles
 
 cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[float](<const Plain *>p, task, c, NULL)

@@ -30,7 +30,7 @@ cdef extern from "tiles_f32_f64.h" nogil:
         const int32_t *wo
         long wc, taps
         void *y
-        long yc, yj, rows, last
+        long yc, yj, rows, tiles, last
         const void *bias
         int accumulate, relu
         const void *ahead
@@ -198,6 +198,7 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
     cdef real *bias = <real *>address(&p.bias, 0, context)
     cdef long nr = ceil_div(r1 - r0, p.cb), nv = ceil_div(v1 - v0, p.xb)
     cdef long k = 0, i, j, i0, i1, j0, j1, part, within, q, size = (r1 - r0) * p.n * sizeof(real), parts
+    cdef long few = (r1 - r0) // nr, more = (r1 - r0) % nr
     cdef const real *a_part
     cdef const real *b_part
     cdef Outer t
@@ -215,8 +216,11 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
             t.last = min(lanes, p.n - (j1 - 1) * lanes)
             t.x = b_part + j0 * lanes * p.b_col
             t.bias = NULL if bias == NULL or k > 0 else bias + j0 * lanes
-            for i in range(nr):
-                i0, i1 = r0 + (r1 - r0) * i // nr, r0 + (r1 - r0) * (i + 1) // nr
+            # Tiles of two sizes, first the larger ones; all that are equal at once, but for what is asked for.
+            i, i0 = 0, r0
+            while i < nr:
+                i1 = i0 + few + (i < more)
+                t.tiles = 1 if p.aheads else more if i < more else nr - more
                 t.w = a_part + i0 * p.a_row
                 t.y = c + (i0 - r0) * p.n + j0 * lanes
                 if p.aheads and k + t.taps == p.k:
@@ -229,6 +233,8 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
                     strided_tiles_f32[i1 - i0][j1 - j0](&t)
                 else:
                     strided_tiles_f64[i1 - i0][j1 - j0](&t)
+                i0 += (i1 - i0) * t.tiles
+                i += t.tiles
         k += t.taps
         if k >= p.k:
             break

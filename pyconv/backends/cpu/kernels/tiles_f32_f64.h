@@ -13,6 +13,7 @@ typedef struct {
     long taps;
     void *y; long yc, yj;                           /* result: y + c * yc + j * yj */
     long rows;                                      /* rows of a packed tile to store, at most CB */
+    long tiles;                                     /* how often a strided tile goes on to its next rows */
     long last;                                      /* lanes of the last vector of a strided tile to store */
     const void *bias;                               /* per row (packed) or per lane (strided), or NULL */
     int accumulate, relu;                           /* add to y; apply relu at the end */

@@ -8,27 +8,28 @@
 
 #define WINDOWS(PB, XB) \
 static void windows_##PB##_##XB(const Outer *p) { \
-    vf32 acc[2][2 * PB][XB]; \
     const float *x = p->x, *w = p->w, *bias = p->bias; \
     const long wc = p->wc, below = p->xj; \
-    _Pragma("GCC unroll 16") for (int c = 0; c < 2 * PB; c++) \
-        _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) \
-            acc[0][c][j] = acc[1][c][j] = bias ? *(const vf32 *)(bias + j * LANES_F32) : (vf32){0}; \
-    for (long t = 0; t < p->taps; t++) { \
-        const float *wt = w + p->wo[t]; \
-        vf32 v[XB]; \
-        _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) v[j] = *(const vf32 *)(x + p->xo[t] + j * LANES_F32); \
-        _Pragma("GCC unroll 2") for (int r = 0; r < 2; r++, wt += below) \
-            _Pragma("GCC unroll 16") for (int c = 0; c < 2 * PB; c++) { \
-                const vf32 s = wt[c * wc] - (vf32){0}; \
-                _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) acc[r][c][j] += s * v[j]; } } \
     float *y = p->y; \
-    _Pragma("GCC unroll 8") for (int c = 0; c < PB; c++, y += p->yc) \
-        _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) { \
-            vf32 v = larger(larger(acc[0][2 * c][j], acc[0][2 * c + 1][j]), \
-                            larger(acc[1][2 * c][j], acc[1][2 * c + 1][j])); \
-            if (p->relu) v = relu_f32(v); \
-            store_part_f32(y + j * LANES_F32, v, j < XB - 1 ? LANES_F32 : p->last); } \
+    for (long i = p->tiles; i > 0; i--, w += 2 * PB * wc) { \
+        vf32 acc[2][2 * PB][XB]; \
+        _Pragma("GCC unroll 16") for (int c = 0; c < 2 * PB; c++) \
+            _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) \
+                acc[0][c][j] = acc[1][c][j] = bias ? *(const vf32 *)(bias + j * LANES_F32) : (vf32){0}; \
+        for (long t = 0; t < p->taps; t++) { \
+            const float *wt = w + p->wo[t]; \
+            vf32 v[XB]; \
+            _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) v[j] = *(const vf32 *)(x + p->xo[t] + j * LANES_F32); \
+            _Pragma("GCC unroll 2") for (int r = 0; r < 2; r++, wt += below) \
+                _Pragma("GCC unroll 16") for (int c = 0; c < 2 * PB; c++) { \
+                    const vf32 s = wt[c * wc] - (vf32){0}; \
+                    _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) acc[r][c][j] += s * v[j]; } } \
+        _Pragma("GCC unroll 8") for (int c = 0; c < PB; c++, y += p->yc) \
+            _Pragma("GCC unroll 2") for (int j = 0; j < XB; j++) { \
+                vf32 v = larger(larger(acc[0][2 * c][j], acc[0][2 * c + 1][j]), \
+                                larger(acc[1][2 * c][j], acc[1][2 * c + 1][j])); \
+                if (p->relu) v = relu_f32(v); \
+                store_part_f32(y + j * LANES_F32, v, j < XB - 1 ? LANES_F32 : p->last); } } \
 }
 WINDOWS(1, 1) WINDOWS(2, 1) WINDOWS(3, 1) WINDOWS(1, 2)
 #if ACCUMULATORS >= 24
