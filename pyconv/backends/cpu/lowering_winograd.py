@@ -155,21 +155,25 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     tiles = _tiles(g, transposed or out_sizes, blocks, deep)
     _note(planner, g, transposed or out_sizes, deep)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
-    chained, group = fits_chain(source, target), 32 if rows >= 256 else 16
+    # A block of few tiles would transform large weights for little: tasks have tiles of several blocks then.
+    chained = fits_chain(source, target) and (tiles >= 8 * blocks or rows * filters * values * item <= LARGE)
+    group = 32 if rows >= 256 else 16
     # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.
     apart = blocks * (1 if deep else out_sizes[0]) if transposed \
         else tiles // -(-out_sizes[2] // _side(g)) if deep else tiles
     parts, groups = (blocks, 1) if chained else _split(
-        apart, -(-filters // group), total, rows * filters * WEIGHTS * (6 if deep else 1),
+        apart, -(-filters // group), total, rows * filters * _weights_cost(lanes * item) * (6 if deep else 1),
         tiles * values * rows * INPUT)
-    # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them, or whole rows
-    # of tiles if some fit into three quarters of it. Where not even three tiles do, many, so that the weights, which
-    # are larger still, are transformed and read once.
+    # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them. Where not even
+    # three tiles do, many, so that the weights, which are larger still, are transformed and read once. Processors with
+    # wider registers have more of them, and of the cache: whole rows of tiles if some fit into three quarters of it.
+    wide = lanes * item == 64
     points = _points_at_a_time(g, rows, lanes * item) if deep else 0
     each = _values(g) * max(1, points) * (rows + 16) * lanes * item
-    chunk = max(1, min(_whole_rows(g, transposed or out_sizes, min(12, CACHE * 3 // 4 // each),
-                                   max(3, min(12, CACHE // 2 // each // 3 * 3))) if rows < 200 else 24,
-                       -(-tiles // parts)))
+    chunk = max(3, min(12, (CACHE if wide else CACHE // 2) // 2 // each // 3 * 3))
+    if wide:
+        chunk = _whole_rows(g, transposed or out_sizes, min(12, CACHE * 3 // 4 // each), chunk)
+    chunk = max(1, min(chunk if rows < 200 else 24, -(-tiles // parts)))
 
     def make():
         return planner.kernels.winograd.winograd(
@@ -181,6 +185,11 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
             each=points)
     planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], blocks=blocks if chained else 0,
                 cost=total * 0.3)
+
+
+def _weights_cost(vector) -> int:
+    """Vector operations per weight: by registers of half the size, twice as many, through a cache of half the size."""
+    return WEIGHTS if vector == 64 else 4 * WEIGHTS
 
 
 def _points_at_a_time(g, rows, vector) -> int:
@@ -287,7 +296,9 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place)
         weights=taps * filters, sums=held * item, spill=0.05)
     most = -(-rows // row_groups)
     free = CACHE - min(CACHE // 2, held * most * width * item)
-    chunk = max(4 if most >= 32 else 2, min(12, free // (held * (most + width) * lanes * item)))
+    # Each chunk reads and writes the sums, which takes as long whether a tile has 16 lanes or 8.
+    least = (4 if most >= 32 else 2) * (1 if lanes * item == 64 else 2)
+    chunk = max(least, min(12, free // (held * (most + width) * lanes * item)))
     chunk = max(1, min(_whole_rows(g, g.outputs, min(8, chunk), chunk), -(-tiles // parts)))
 
     def make(partial):
