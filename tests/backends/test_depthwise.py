@@ -1,5 +1,7 @@
 """Depthwise and grouped convolutions of the CPU backend against the reference."""
 
+import itertools
+
 import numpy as np
 import pytest
 from convolutions import CPU, REFERENCE, check, three
@@ -62,10 +64,24 @@ def test_results_that_go_past_the_caches(size, stride, dtype, monkeypatch):
     monkeypatch.setattr(lowering_depthwise, "goes_past", lambda target: asked.append(target) or True)
     rng = np.random.default_rng(size)
     for width in (7, 19):
-        x, kernel = rng.standard_normal((21, 9, width, 3)), rng.standard_normal((size, size, 1, 6))
-        check(x.astype(dtype), kernel.astype(dtype),
-              dict(strides=(stride,) * 2, padding=((1, 2),) * 2, dilation=(1, 1), groups=3, channels_last=True))
+        for filters in (3, 6):
+            x, kernel = rng.standard_normal((21, 9, width, 3)), rng.standard_normal((size, size, 1, filters))
+            check(x.astype(dtype), kernel.astype(dtype),
+                  dict(strides=(stride,) * 2, padding=((1, 2),) * 2, dilation=(1, 1), groups=3, channels_last=True))
     assert asked
+
+
+@pytest.mark.parametrize("batch", [2, 19])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_padding_of_windows_with_stride_2(batch, dtype):
+    """Any zeros before and after, more than a window has too, and inputs whose last row or column no window meets."""
+    rng = np.random.default_rng(batch)
+    kernel = rng.standard_normal((3, 3, 1, 10)).astype(dtype)
+    for before, after, size in itertools.product(range(5), (0, 1, 4), (1, 4, 5)):
+        if before + after + size >= 3:
+            attrs = dict(strides=(2, 2), padding=((before, after), (after, before)), dilation=(1, 1), groups=10,
+                         channels_last=True)
+            check(rng.standard_normal((batch, size, size + after, 10)).astype(dtype), kernel, attrs)
 
 
 @pytest.mark.parametrize("groups, depth, filters", [(2, 5, 7), (2, 32, 24), (4, 16, 16), (32, 4, 4), (3, 1, 8)])

@@ -180,10 +180,9 @@ def input_gradient(planner, node):
     if not planner.fills(g.batch, layout.lanes) and plain.input_gradient(planner, node, g):
         return
     if depthwise.applies(g):
-        depthwise.run(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
-                      target=planner.define(node.output, layout), weights=planner.rep(kernel, None), axes=g.backward(),
-                      sizes=g.outputs, outputs=g.sizes, results=g.groups, sharing=1, summed=g.filters)
-        return
+        return depthwise.run_input_gradient(planner, g, dtype=grad.dtype, source=planner.rep(grad, layout),
+                                            target=planner.define(node.output, layout),
+                                            weights=planner.rep(kernel, None))
     w, lanes = dilated.undilated(g, layout.lanes), layout.lanes
     if g.groups <= GROUPS and g.strides == (1, 1, 1) \
             and use_winograd(w.alone(), grad.dtype, lanes, w.sizes, g.filters, g.channels):

@@ -46,6 +46,22 @@ def run(planner, g, *, dtype, source, target, weights, axes, sizes, outputs, res
     work.sliced = Sliced(g.groups, frozenset((id(source), id(target))))
 
 
+def run_input_gradient(planner, g, *, dtype, source, target, weights):
+    """Add the work of the gradient for the input, in the lanes layout."""
+    if g.window != (1, 3, 3) or g.strides != (1, 2, 2) or g.dilation[1:] != (1, 1) or g.filters != 1 \
+            or g.sizes[0] != 1:
+        return run(planner, g, dtype=dtype, source=source, target=target, weights=weights, axes=g.backward(),
+                   sizes=g.outputs, outputs=g.sizes, results=g.groups, sharing=1, summed=g.filters)
+
+    def make():
+        return planner.kernels.depthwise.spread(
+            dtype, source.at(), weights.whole(), target.at(), blocks=source.blocks, channels=g.groups,
+            sizes=g.sizes[1:], counts=g.outputs[1:], low=[p for p, _ in g.padding[1:]], past=goes_past(target))
+    work = planner.add(make, [source, weights], [target], blocks=source.blocks,
+                       cost=math.prod(g.sizes) * g.groups * source.blocks)
+    work.sliced = Sliced(g.groups, frozenset((id(source), id(target))))
+
+
 def run_kernel_gradient(planner, g, *, dtype, source, gradient, target):
     """Add the work of the gradient for the kernel, in the lanes layout: sums of each block, and their sum."""
     filters, taps, blocks = g.groups * g.filters, math.prod(g.window), source.blocks

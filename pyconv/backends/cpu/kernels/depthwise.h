@@ -35,6 +35,113 @@ static void NAME(depthwise_sums)(const T *x, long xstep, const T *g, long gstep,
     *(V *)sums = (acc[0] + acc[1]) + (acc[2] + acc[3]);
 }
 
+/* Windows of 3 x 3 taps go column by column of what they read, all three rows of taps at once: acc[j] is the result
+ * that began j results ago. So the taps stay in registers, each vector is loaded once for a row of results, there are
+ * no tiles that leave a rest, and but for the ends of a row nothing is tested. Rows beyond the input are a vector of
+ * zeros. */
+#define WINDOW_STEP(S, MET, DONE) { \
+    acc[0] = bias; \
+    _Pragma("GCC unroll 2") for (int s = 0; s < S; s++, column++) \
+        if (MET) { \
+            _Pragma("GCC unroll 3") for (int k = 0; k < 3; k++) { \
+                const V v = *(const V *)x[k]; \
+                x[k] += step[k]; \
+                _Pragma("GCC unroll 3") for (int i = s; i < 3; i += S) acc[i / S] += tap[k][i] * v; } } \
+    DONE \
+    _Pragma("GCC unroll 2") for (int i = 2 / S; i > 0; i--) acc[i] = acc[i - 1]; }
+
+#define WINDOW_DONE(LAYOUT, S) { \
+    const V v = relu ? NAME(relu)(acc[2 / S]) : acc[2 / S]; \
+    if (past) STREAM(y, v); \
+    else if (LAST_##LAYOUT == LANES) *(V *)y = v; \
+    else { const V part = v; NAME(store_parts)(y, 0, &part, 1, p->last); } \
+    y += yp; }
+
+#define DEPTHWISE_WINDOWS(LAYOUT, layout, S) \
+static void NAME(layout##_windows_##S)(const DepthwiseWindows *p) { \
+    const long pixel = PIXEL_##LAYOUT, columns = p->columns, yp = p->yp, steps = p->count + 2 / S; \
+    const long reach = (columns - p->low) / S, whole = reach < steps ? reach : steps; \
+    const int relu = p->relu, past = PAST_##LAYOUT; \
+    V tap[3][3]; \
+    _Pragma("GCC unroll 3") for (int k = 0; k < 3; k++) { \
+        const T *w = (const T *)p->w + k * p->ws; \
+        _Pragma("GCC unroll 3") for (int i = 0; i < 3; i++) tap[k][i] = WEIGHT_##LAYOUT(i); } \
+    const V zeros = (V){0}, bias = p->bias ? BIAS_##LAYOUT(p->bias) : zeros; \
+    for (long r = p->first; r < p->end; r++) { \
+        T *y = (T *)p->y + (r - p->first) * p->yline; \
+        const T *x[3]; \
+        long step[3], column = p->low, o = 0; \
+        _Pragma("GCC unroll 3") for (int k = 0; k < 3; k++) { \
+            const long at = r * p->ystep + p->ylow + k * p->yapart; \
+            const int inside = (unsigned long)at < (unsigned long)p->rows; \
+            x[k] = inside ? (const T *)p->x + at * p->line + (column > 0 ? column : 0) * pixel : (const T *)&zeros; \
+            step[k] = inside ? pixel : 0; } \
+        V acc[3] = {bias, bias, bias}; \
+        _Pragma("GCC unroll 2") for (; o < 2 / S; o++) \
+            WINDOW_STEP(S, (unsigned long)column < (unsigned long)columns, ) \
+        for (; o < whole; o++) WINDOW_STEP(S, 1, WINDOW_DONE(LAYOUT, S)) \
+        for (; o < steps; o++) WINDOW_STEP(S, s < S - 1 && column < columns, WINDOW_DONE(LAYOUT, S)) } \
+}
+
+#ifdef SPECIALISED
+DEPTHWISE_WINDOWS(BLOCKED, lanes, 1) DEPTHWISE_WINDOWS(BLOCKED, lanes, 2)
+DEPTHWISE_WINDOWS(PLAIN, plain, 1) DEPTHWISE_WINDOWS(PLAIN, plain, 2)
+#endif
+
+/* The function for windows of `rows` x `taps`, `apart` columns from tap to tap, the first of which meets column `low`
+ * for the first result, and this stride along them, or NULL. */
+static DepthwiseAll NAME(depthwise_windows)(int plain, long rows, long taps, long apart, long low, long stride) {
+#ifdef SPECIALISED
+    static const DepthwiseAll all[2][2] = {{NAME(lanes_windows_1), NAME(lanes_windows_2)},
+                                           {NAME(plain_windows_1), NAME(plain_windows_2)}};
+    if (rows == 3 && taps == 3 && apart == 1 && stride <= 2 && low >= -2) return all[plain][stride - 1];
+#endif
+    return 0;
+}
+
+/* The gradient for the input of windows of 3 x 3 with stride 2, a plane in the lanes layout. Along an axis the middle
+ * tap alone reaches every other result, and the outer two those between, from neighbouring gradients. Results go in
+ * pairs, so that each gradient is read once for a row of them: from g, and with `both` from h, by the taps w and u. */
+INLINE void NAME(spread_row)(const DepthwiseSpread *p, T *y, const T *g, const T *h, const T *w, const T *u,
+                             const int both) {
+    const long first = (p->low[1] - 1) >> 1, count = p->counts[1];
+    const int begun = (unsigned long)first < (unsigned long)count;
+    V a = begun ? (V)*(const V *)(g + first * LANES) : (V){0}, c = begun ? (V)*(const V *)(h + first * LANES) : (V){0};
+    for (long j = first, at = 2 * first + 1 - p->low[1]; at < p->columns; j++, at += 2) {
+        V b = (V){0}, d = (V){0};
+        if (j + 1 < count) {
+            b = *(const V *)(g + (j + 1) * LANES);
+            if (both) d = *(const V *)(h + (j + 1) * LANES);
+        }
+        V one = w[1] * a, two = w[2] * a + w[0] * b;
+        if (both) one += u[1] * c, two += u[2] * c + u[0] * d;
+        if (p->past) {
+            if (at >= 0) STREAM(y + at * LANES, one);
+            if (at + 1 < p->columns) STREAM(y + (at + 1) * LANES, two);
+        } else {
+            if (at >= 0) *(V *)(y + at * LANES) = one;
+            if (at + 1 < p->columns) *(V *)(y + (at + 1) * LANES) = two;
+        }
+        a = b, c = d;
+    }
+}
+
+static void NAME(depthwise_spread)(const DepthwiseSpread *p) {
+    const T *w = p->w;
+    T *y = p->y;
+    const long line = p->counts[1] * LANES;
+    for (long r = 0; r < p->rows; r++, y += p->columns * LANES) {
+        /* Row k of the taps and row o of the gradients make row 2 * o + k - low. */
+        const long at = r + p->low[0], o = at >> 1;
+        const T *g = (const T *)p->g + o * line;
+        const int here = o < p->counts[0], before = at % 2 == 0 && o > 0 && o <= p->counts[0];
+        if (before && here) NAME(spread_row)(p, y, g, g - line, w, w + 6, 1);
+        else if (before) NAME(spread_row)(p, y, g - line, g - line, w + 6, w, 0);
+        else if (here) NAME(spread_row)(p, y, g, g, w + at % 2 * 3, w, 0);
+        else memset(y, 0, p->columns * LANES * sizeof(T));
+    }
+}
+
 #define EACH_ROW(BODY) \
     for (long a = 0; a < p->n[0]; a++) for (long b = 0; b < p->n[1]; b++) for (long r = 0; r < p->n[2]; r++) { \
         const T *x = (const T *)p->x + a * p->xs[0] + b * p->xs[1] + r * p->xs[2] + column * pixel; \
@@ -123,43 +230,55 @@ static DepthwiseRow NAME(depthwise_row)(int plain, long taps, long apart, long s
     return plain ? NAME(plain_any) : NAME(lanes_any);
 }
 
-#define DOT_STEP(KY, KX, S, XB, EDGE) { \
-    V gv[XB]; \
-    _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) gv[i] = *(const V *)(g + (o + i) * LANES); \
-    const long column = o * S - p->low; \
-    _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) \
-        _Pragma("GCC unroll 32") for (int j = 0; j < (XB - 1) * S + KX; j++) { \
-            const V v = INSIDE(EDGE, j) ? (V)*(const V *)(rows[k] + (column + j) * LANES) : (V){0}; \
-            _Pragma("GCC unroll 8") for (int i = 0; i < XB; i++) \
-                if (j - i * S >= 0 && j - i * S < KX) acc[k][j - i * S] += gv[i] * v; } \
-}
+/* Column by column, as the windows: a column is multiplied with the last gradients, which are in registers. Each sum
+ * gets one product in turn, so that none waits for the one before. */
+#define DOT_STEP(KY, KX, S, LAST, MET) { \
+    now[0] = LAST; \
+    _Pragma("GCC unroll 2") for (int s = 0; s < S; s++, column++) \
+        if (MET) { \
+            _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) { \
+                const V v = *(const V *)x[k]; \
+                x[k] += LANES; \
+                _Pragma("GCC unroll 8") for (int i = s; i < KX; i += S) acc[k][i] += now[i / S] * v; } } \
+    _Pragma("GCC unroll 8") for (int i = (KX - 1) / S; i > 0; i--) now[i] = now[i - 1]; }
 
 #define DEPTHWISE_DOT(KY, KX, S) \
 static void NAME(depthwise_dot_##KY##_##KX##_##S)(const DepthwiseDot *p) { \
     V acc[KY][KX]; \
-    const long count = p->outputs[2]; \
+    const long columns = p->columns, count = p->outputs[2], steps = count + (KX - 1) / S, low = p->low; \
+    const long first = low > 0 ? (low + S - 1) / S : 0, before = first < count ? first : count; \
+    const long reach = (columns + low) / S, whole = reach < count ? reach : count; \
     _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) \
         _Pragma("GCC unroll 8") for (int i = 0; i < KX; i++) acc[k][i] = (V){0}; \
     for (long z = p->first; z < p->end; z++) for (long r = 0; r < p->outputs[1]; r++) { \
         const T *g = (const T *)p->g + (z * p->outputs[1] + r) * count * LANES; \
-        const T *rows[KY]; \
+        const T *x[KY]; \
         int met = 0; \
         _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) { \
             const long at = r * p->ystep + p->y + k * p->yapart; \
             const int inside = at >= 0 && at < p->rows; \
             met |= inside; \
-            rows[k] = inside ? (const T *)p->x + (z * p->zs + at) * p->columns * LANES : (const T *)p->zeros; } \
+            x[k] = (inside ? (const T *)p->x + (z * p->zs + at) * columns * LANES : (const T *)p->zeros) \
+                + (low < 0 ? -low : 0) * LANES; } \
         if (!met) continue; \
-        long o = 0; \
-        for (; o < p->lo; o++) DOT_STEP(KY, KX, S, 1, 1) \
-        for (; o + 4 <= p->hi; o += 4) DOT_STEP(KY, KX, S, 4, 0) \
-        for (; o < count; o++) DOT_STEP(KY, KX, S, 1, 1) } \
-    V sums[KY][KX]; \
+        V now[(KX - 1) / S + 1]; \
+        _Pragma("GCC unroll 8") for (int i = 0; i <= (KX - 1) / S; i++) now[i] = (V){0}; \
+        long o = 0, column = -low; \
+        for (; o < before; o++) \
+            DOT_STEP(KY, KX, S, *(const V *)(g + o * LANES), (unsigned long)column < (unsigned long)columns) \
+        for (; o < whole; o++) DOT_STEP(KY, KX, S, *(const V *)(g + o * LANES), 1) \
+        for (; o < steps; o++) \
+            DOT_STEP(KY, KX, S, o < count ? (V)*(const V *)(g + o * LANES) : (V){0}, \
+                     (unsigned long)column < (unsigned long)columns) } \
+    V number, sums[KY][KX]; \
+    for (int i = 0; i < LANES; i++) number[i] = i; \
+    const __typeof__(number < 0) kept = number < (T)p->lanes; \
     _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) \
-        _Pragma("GCC unroll 8") for (int i = 0; i < KX; i++) sums[k][i] = acc[k][i]; \
+        _Pragma("GCC unroll 8") for (int i = 0; i < KX; i++) \
+            sums[k][i] = (V)((__typeof__(number < 0))acc[k][i] & kept); \
     _Pragma("GCC unroll 1") for (int k = 0; k < KY; k++) \
         _Pragma("GCC unroll 1") for (int i = 0; i < KX; i++) \
-            ((T *)p->out)[(k * KX + i) * p->os] = SUM(sums[k][i], p->lanes); \
+            ((T *)p->out)[(k * KX + i) * p->os] = SUM(sums[k][i], LANES); \
 }
 
 /* One tap: the results that meet the input, and no others. */
@@ -199,6 +318,9 @@ static DepthwiseDotTile NAME(depthwise_dot)(long rows, long taps, long apart, lo
     return NAME(depthwise_dot_any);
 }
 
+#undef WINDOW_STEP
+#undef WINDOW_DONE
+#undef DEPTHWISE_WINDOWS
 #undef DEPTHWISE_ANY
 #undef DEPTHWISE_ROW
 #undef TILE

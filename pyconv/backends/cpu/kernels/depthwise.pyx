@@ -2,7 +2,8 @@
 """Depthwise convolution, each channel with kernels of its own: forward, and the gradients for input and kernel.
 
 Nothing is copied and there is no border: rows and depths that lie beyond the input are left out, and the tiles at the
-ends of a row take zeros for what lies beyond it.
+ends of a row take zeros for what lies beyond it. Windows of 3 x 3 in two dimensions, the commonest, have functions of
+their own for whole planes, as has the gradient for their input if the stride is 2.
 
 Lanes layout, [block][channel][depth][row][column][lane]: the task is a block, or a slice of one; loop order:
 result's plane, depth, row, column, tap. The gradient for the input is the same sum: with stride s, the inputs of each
@@ -36,6 +37,28 @@ cdef extern from "depthwise_f32_f64.h" nogil:
     ctypedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *)
     DepthwiseRow depthwise_row_f32(int plain, long taps, long apart, long stride)
     DepthwiseRow depthwise_row_f64(int plain, long taps, long apart, long stride)
+    ctypedef struct DepthwiseWindows:
+        const void *x
+        const void *w
+        long ws, wp, rows, columns, line, xp, first, end, ylow, ystep, yapart, low, count
+        void *y
+        long yline, yp
+        const void *bias
+        long last
+        int relu, past
+    ctypedef void (*DepthwiseAll)(const DepthwiseWindows *)
+    DepthwiseAll depthwise_windows_f32(int plain, long rows, long taps, long apart, long low, long stride)
+    DepthwiseAll depthwise_windows_f64(int plain, long rows, long taps, long apart, long low, long stride)
+    ctypedef struct DepthwiseSpread:
+        const void *g
+        const void *w
+        void *y
+        long rows, columns
+        long counts[2]
+        long low[2]
+        int past
+    void depthwise_spread_f32(const DepthwiseSpread *)
+    void depthwise_spread_f64(const DepthwiseSpread *)
     ctypedef struct DepthwiseDot:
         const void *x
         const void *g
@@ -96,6 +119,30 @@ cdef void weights(const Conv *p, const Phase *c, const real *w, long filter, rea
                 out[0] = w[(r * p.window[2] + c.k + i * c.next) * p.all_filters + filter + m]
                 out += 1
 
+cdef bint by_windows(const Conv *p, const Phase *a, const Phase *b, const Phase *c, const real *x, const real *w,
+                     const real *bias, real *y) noexcept nogil:
+    """Compute a plane of results in these phases from x, by the scalars w, if there is a function for such windows."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, out_line = p.outputs[2] * lanes, z, depth
+    cdef DepthwiseAll windows = NULL
+    cdef DepthwiseWindows t
+    if a.taps == p.summed == 1:
+        if real is float:
+            windows = depthwise_windows_f32(0, b.taps, c.taps, c.apart, c.low, p.strides[2])
+        else:
+            windows = depthwise_windows_f64(0, b.taps, c.taps, c.apart, c.low, p.strides[2])
+    if windows == NULL:
+        return False
+    t.w, t.ws = w + (a.k * p.window[1] + b.k) * c.taps, b.next * c.taps
+    t.columns, t.line, t.yp, t.yline = p.n[2], p.n[2] * lanes, c.step * lanes, b.step * out_line
+    t.first, t.end, t.ylow, t.ystep, t.yapart = 0, b.count, b.low, p.strides[1], b.apart
+    t.low, t.count, t.bias, t.last, t.relu, t.past = c.low, c.count, bias, lanes, p.relu, p.past
+    for z in range(a.count):
+        depth = z * p.strides[0] + a.low
+        t.rows = p.n[1] if 0 <= depth < p.n[0] else 0
+        t.x, t.y = x + depth * p.n[1] * t.line, y + z * a.step * p.outputs[1] * out_line
+        windows(&t)
+    return True
+
 cdef void conv_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef const real *x = <const real *>address(&p.x, task, context)
@@ -111,6 +158,7 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
     cdef const Phase *c
     cdef DepthwiseRow row
     cdef const real *source
+    cdef real *target
     cdef Depthwise t
     t.relu, t.columns, t.n[0], t.xs[0] = p.relu, p.n[2], p.summed, plane
     t.last, t.past = lanes, p.past
@@ -132,6 +180,9 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                 t.xs[1], t.ws[1] = a.apart * p.n[1] * line, a.next * p.window[1] * c.taps
                 for j in range(p.phases[1]):
                     b = p.phase + p.phases[0] + j
+                    target = y + f * out_plane + c.first * lanes + (a.first * p.outputs[1] + b.first) * out_line
+                    if by_windows(p, a, b, c, source, own, <real *>t.bias, target):
+                        continue
                     t.xs[2], t.ws[2] = b.apart * line, b.next * c.taps
                     for z in range(a.count):
                         met(a, z, p.strides[0], p.n[0], &z0, &z1)
@@ -142,8 +193,8 @@ cdef void conv_task(const Conv *p, long task, const Context *context, real *tag)
                             t.x = source + ((z * p.strides[0] + a.low + z0 * a.apart) * p.n[1]
                                             + r * p.strides[1] + b.low + r0 * b.apart) * line
                             t.w = own + ((a.k + z0 * a.next) * p.window[1] + b.k + r0 * b.next) * c.taps
-                            row(&t, c.low, c.count, lo, hi, y + f * out_plane + c.first * lanes
-                                + ((a.first + z * a.step) * p.outputs[1] + b.first + r * b.step) * out_line)
+                            row(&t, c.low, c.count, lo, hi,
+                                target + (z * a.step * p.outputs[1] + r * b.step) * out_line)
     if p.past:
         STREAMED()
 
@@ -177,6 +228,49 @@ def conv(dtype, x, w, y, bias, sizes, phases, *, long blocks, long results, long
                        p.window[0] * p.window[1] * p.window[2] * summed * item, phases)
 
 
+cdef struct Spread:
+    Operand g, w, y
+    long channels
+    DepthwiseSpread plane
+
+cdef void spread_task(const Spread *p, long task, const Context *context, real *tag) noexcept nogil:
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, f, i
+    cdef const real *g = <const real *>address(&p.g, task, context)
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef real *y = <real *>address(&p.y, task, context)
+    cdef real own[9]
+    cdef DepthwiseSpread t = p.plane
+    t.w = own
+    for f in range(p.channels // context.slices * context.slice, p.channels // context.slices * (context.slice + 1)):
+        for i in range(9):
+            own[i] = w[i * p.channels + f]
+        t.g, t.y = g + f * t.counts[0] * t.counts[1] * lanes, y + f * t.rows * t.columns * lanes
+        if real is float:
+            depthwise_spread_f32(&t)
+        else:
+            depthwise_spread_f64(&t)
+    if t.past:
+        STREAMED()
+
+cdef void spread_f32(const void *p, long task, const Context *c) noexcept nogil:
+    spread_task[float](<const Spread *>p, task, c, NULL)
+
+cdef void spread_f64(const void *p, long task, const Context *c) noexcept nogil:
+    spread_task[double](<const Spread *>p, task, c, NULL)
+
+
+def spread(dtype, g, w, y, *, long blocks, long channels, sizes, counts, low, int past):
+    """y: the gradient for an input of `sizes` rows and columns, in the lanes layout, of a convolution with windows of
+    3 x 3, one filter a channel, and stride 2, from that for its results, `counts` rows and columns; low: zeros before
+    the input's. A task is a block, or a slice of one."""
+    cdef Spread p
+    p.g, p.w, p.y, p.channels = operand(g), operand(w), operand(y), channels
+    p.plane.rows, p.plane.columns, p.plane.past = sizes[0], sizes[1], past
+    for i in range(2):
+        p.plane.counts[i], p.plane.low[i] = counts[i], low[i]
+    return instruction(spread_f32 if dtype == "float32" else spread_f64, &p, sizeof(p), blocks, 0, None)
+
+
 cdef void plain_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.results
     cdef long r = task % p.outputs[1], z = task // p.outputs[1] % p.outputs[0]
@@ -189,12 +283,31 @@ cdef void plain_task(const Conv *p, long task, const Context *context, real *tag
     cdef const Phase *b = p.phase + 1
     cdef const Phase *c = p.phase + 2
     cdef DepthwiseRow row
+    cdef DepthwiseAll windows = NULL
     cdef Depthwise t
+    cdef DepthwiseWindows window
     t.relu, t.columns, t.stride, t.taps, t.apart = p.relu, p.n[2], p.strides[2], c.taps, c.apart
     if real is float:
         row = depthwise_row_f32(1, t.taps, t.apart, t.stride)
+        if a.taps == 1:
+            windows = depthwise_windows_f32(1, b.taps, t.taps, t.apart, c.low, t.stride)
     else:
         row = depthwise_row_f64(1, t.taps, t.apart, t.stride)
+        if a.taps == 1:
+            windows = depthwise_windows_f64(1, b.taps, t.taps, t.apart, c.low, t.stride)
+    if windows:
+        r0 = z * p.strides[0] + a.low
+        x += (sample * p.n[0] + r0) * p.n[1] * p.n[2] * channels
+        window.ws, window.wp, window.xp, window.line = 3 * channels, channels, channels, p.n[2] * channels
+        window.rows, window.columns = p.n[1] if 0 <= r0 < p.n[0] else 0, p.n[2]
+        window.first, window.end, window.ylow, window.ystep, window.yapart = r, r + 1, b.low, p.strides[1], b.apart
+        window.low, window.count, window.yp, window.yline = c.low, c.count, channels, 0
+        window.relu, window.past = p.relu, 0
+        for v from 0 <= v < channels by lanes:
+            window.x, window.w, window.y, window.last = x + v, w + v, y + v, min(lanes, channels - v)
+            window.bias = NULL if bias == NULL else bias + v
+            windows(&window)
+        return
     tested(c, t.stride, t.columns, &lo, &hi)
     met(a, z, p.strides[0], p.n[0], &z0, &z1)
     met(b, r, p.strides[1], p.n[1], &r0, &r1)

@@ -19,6 +19,31 @@ typedef struct {
  * inside of the row, where the first result goes) */
 typedef void (*DepthwiseRow)(const Depthwise *, long, long, long, long, void *);
 
+/* Arguments of the windows of 3 x 3 over a plane; lengths and offsets in elements. */
+typedef struct {
+    const void *x, *w;                  /* row 0, column 0; the taps */
+    long ws, wp;                        /* in w, from row to row and (plain) from tap to tap */
+    long rows, columns, line, xp;       /* of x, from row to row and (plain) from pixel to pixel */
+    long first, end;                    /* rows of results */
+    long ylow, ystep, yapart;           /* the row that the first tap meets for result 0; steps of results and taps */
+    long low, count;                    /* the column that it meets; results */
+    void *y; long yline, yp;            /* the first row of results */
+    const void *bias;
+    long last;
+    int relu, past;                     /* as above */
+} DepthwiseWindows;
+
+typedef void (*DepthwiseAll)(const DepthwiseWindows *);
+
+/* Arguments of the gradient for the input of windows of 3 x 3 with stride 2: a plane. */
+typedef struct {
+    const void *g, *w;                  /* w: nine taps */
+    void *y;
+    long rows, columns;                 /* of y */
+    long counts[2], low[2];             /* rows and columns of g; rows and columns of zeros before y */
+    int past;
+} DepthwiseSpread;
+
 /* Arguments of the dots: planes x [depth][row][column][lane] and g of the results. */
 typedef struct {
     const void *x, *g, *zeros;          /* zeros: a row */
