@@ -125,6 +125,11 @@ def test_nan_and_infinity(relu):
         return gradients(ops.sum(ops.max_pool(x, 2) * g), [x])
     compare(spread, x, rng.normal(size=(16, 4, 4, 1)).astype("float32"))
 
+    def places(x, kernel, g):
+        return gradients(ops.sum(ops.max_pool(pooled(x, kernel, None, {}, relu), 2) * g), [x])
+    g = rng.normal(size=(16, 3, 3, 4)).astype("float32")
+    compare(places, x, rng.normal(size=(2, 2, 1, 4)).astype("float32"), g)
+
 
 def test_empty_batches_and_maps():
     kernel = np.ones((3, 3, 1, 2), "float32")

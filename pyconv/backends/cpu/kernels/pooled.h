@@ -4,7 +4,8 @@
  * A spot is a byte per lane of a pooled pixel: where in its window the (first) maximum was; bit 0 is the column, bit 1
  * the row. With it the gradients need neither the map that was pooled nor its gradient.
  *
- * pooled: as the packed tiles of tiles.h, for CB filters and PB pooled pixels of a row, four sums each.
+ * pooled: as the packed tiles of tiles.h, for CB filters and PB pooled pixels of a row, four sums each, and so on along
+ * the row.
  *
  * spotted: the kernel's gradient, from the gradient of the pooled pixels. Of the four products of a window's gradients
  * three are with zero, so what the maximum has met is picked from the input lane by lane: that takes two selections a
@@ -37,7 +38,7 @@ typedef __m256i Spots;
 typedef __m256 Which;
 #  define spots_of(n) _mm256_set1_epi32(n)
 #  define spots_at(p) _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p)))
-#  define store_spots(p, s) (*(bytes_t *)(p) = __builtin_convertvector((vi32)(s), bytes_t))
+#  define store_spots(p, s) spots_to_bytes((uint8_t *)(p), (__m256i)(s))
 #  define which(s, bit) ((__m256)_mm256_slli_epi32(s, 31 - (bit)))
 #  define above(a, b) ((__m256)(~((a) <= (b)) & ((b) == (b))))
 #  define pick(m, a, b) ((vf32)_mm256_blendv_ps((__m256)(b), (__m256)(a), m))
@@ -52,6 +53,13 @@ typedef vi32 Which;
 #  define above(a, b) (~((a) <= (b)) & ((b) == (b)))
 #  define pick(m, a, b) ((vf32)(((m) & (vi32)(a)) | (~(m) & (vi32)(b))))
 #  define pick_spots(m, a, b) (((m) & (a)) | (~(m) & (b)))
+#endif
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+INLINE void spots_to_bytes(uint8_t *p, __m256i s) {
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
 #endif
 
 INLINE vf32 larger(vf32 a, vf32 b) { const Which m = above(b, a); return pick(m, b, a); }
@@ -74,46 +82,105 @@ typedef struct {
     uint8_t *spots;                 /* or NULL */
     long plane;                     /* elements from filter to filter in y and spots */
     long rows;                      /* filters to store, at most CB */
+    long tiles;                     /* side by side */
     int relu;
+    float least;                    /* 0 with relu, else minus infinity */
 } Pooled;
+
+/* Stores the maximum of a window of two by two, or zero with relu if that is larger; where it is, if p has spots.
+ * Of a window without positive numbers all are zero then: the first is the maximum. */
+INLINE void store_top(const Pooled *p, vf32 a, vf32 b, vf32 c, vf32 d, float *y, uint8_t *spots) {
+    const vf32 zero = {0};
+    if (!spots) {
+        const vf32 top = larger(larger(a, b), larger(c, d));
+        *(vf32 *)y = p->relu ? relu_f32(top) : top;
+        return;
+    }
+    Spots at;
+    vf32 top = window_top(a, b, c, d, &at);
+    if (p->relu) {
+        const Which kept = above(top, zero);
+        top = pick(kept, top, zero), at = pick_spots(kept, at, spots_of(0));
+    }
+    *(vf32 *)y = top;
+    store_spots(spots, at);
+}
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/* A comparison that knows NaN takes three instructions without masks of AVX-512. So the maximum is taken as if there
+ * were none, NaN put in at the end, and spots are looked for again in the rare case. */
+static __attribute__((noinline, cold)) void store_top_nan(const Pooled *p, const vf32 *v, float *y, uint8_t *spots) {
+    store_top(p, v[0], v[1], v[2], v[3], y, spots);
+}
+INLINE void store_pooled(const Pooled *p, vf32 a, vf32 b, vf32 c, vf32 d, float *y, uint8_t *spots) {
+    const __m256 least = _mm256_set1_ps(p->least);
+    const __m256 up = _mm256_max_ps((__m256)a, (__m256)b), low = _mm256_max_ps((__m256)c, (__m256)d);
+    const __m256 top = _mm256_max_ps(_mm256_max_ps(up, low), least);
+    const __m256 nan = _mm256_or_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_UNORD_Q),
+                                    _mm256_cmp_ps((__m256)c, (__m256)d, _CMP_UNORD_Q));
+    *(vf32 *)y = (vf32)_mm256_or_ps(top, nan);
+    if (!spots) return;
+    const __m256 below = (__m256)((vf32)low > (vf32)up);
+    const vi32 right = (vi32)pick(below, d > c, b > a), at = (right & 1) | ((vi32)below & 2);
+    spots_to_bytes(spots, (__m256i)(at & ((vf32)top > (vf32)least)));
+    if (__builtin_expect(_mm256_movemask_ps(nan), 0)) {
+        const vf32 v[4] = {a, b, c, d};
+        store_top_nan(p, v, y, spots);
+    }
+}
+#else
+#  define store_pooled store_top
+#endif
+
+#if ACCUMULATORS >= 24
+#  define STORE_POOLED(CB, PB) \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
+        if (c < p->rows) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) \
+                store_pooled(p, acc[c][0][2 * j], acc[c][0][2 * j + 1], acc[c][1][2 * j], acc[c][1][2 * j + 1], \
+                             y + c * p->plane + j * LANES_F32, spots ? spots + c * p->plane + j * LANES_F32 : NULL);
+#else
+/* The tile's sums pass through memory: what happens to them needs registers that they fill. */
+static __attribute__((noinline)) void store_filters(const Pooled *p, const vf32 *v, long filters, float *y,
+                                                    uint8_t *spots) {
+    const long plane = p->plane;
+    if (spots)
+        for (; filters > 0; filters--, v += 4, y += plane, spots += plane)
+            store_pooled(p, v[0], v[1], v[2], v[3], y, spots);
+    else
+        for (; filters > 0; filters--, v += 4, y += plane) store_pooled(p, v[0], v[1], v[2], v[3], y, NULL);
+}
+#  define STORE_POOLED(CB, PB) \
+    vf32 sums[CB][2][2 * PB]; \
+    memcpy(sums, acc, sizeof sums); \
+    store_filters(p, sums[0][0], CB, y, spots);
+#endif
 
 #define POOLED_TILE(CB, PB) \
 static void pooled_##CB##_##PB(const Pooled *p) { \
-    vf32 acc[CB][2][2 * PB]; \
-    const float *w = p->w; \
-    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
-        const vf32 b = (p->bias && c < p->rows ? p->bias[c] : 0) - (vf32){0}; \
-        _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) acc[c][0][j] = acc[c][1][j] = b; } \
-    for (long t = 0; t < p->taps; t++, w += CB) { \
-        const float *x = p->x + p->xo[t], *below = x + p->down; \
-        vf32 s[CB]; \
-        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) s[c] = w[c] - (vf32){0}; \
-        _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) { \
-            const vf32 v = *(const vf32 *)(x + j * LANES_F32); \
-            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][0][j] += s[c] * v; } \
-        _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) { \
-            const vf32 v = *(const vf32 *)(below + j * LANES_F32); \
-            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][1][j] += s[c] * v; } } \
-    const vf32 zero = (vf32){0}; \
-    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
-        float *y = p->y + c * p->plane; \
-        uint8_t *to = p->spots + c * p->plane; \
-        if (c >= p->rows) ; \
-        else if (!p->spots) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
-                const vf32 best = larger(larger(acc[c][0][2 * j], acc[c][0][2 * j + 1]), \
-                                         larger(acc[c][1][2 * j], acc[c][1][2 * j + 1])); \
-                *(vf32 *)(y + j * LANES_F32) = p->relu ? relu_f32(best) : best; } \
-        else \
-            _Pragma("GCC unroll 8") for (int j = 0; j < PB; j++) { \
-                Spots spots; \
-                vf32 best = window_top(acc[c][0][2 * j], acc[c][0][2 * j + 1], acc[c][1][2 * j], \
-                                       acc[c][1][2 * j + 1], &spots); \
-                if (p->relu) {      /* of a window without positive numbers all are zero: the first is the maximum */ \
-                    const Which kept = above(best, zero); \
-                    best = pick(kept, best, zero); spots = pick_spots(kept, spots, spots_of(0)); } \
-                *(vf32 *)(y + j * LANES_F32) = best; \
-                store_spots(to + j * LANES_F32, spots); } } \
+    const float *x = p->x; \
+    float *y = p->y; \
+    uint8_t *spots = p->spots; \
+    float bias[CB]; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) bias[c] = p->bias && c < p->rows ? p->bias[c] : 0; \
+    for (long tile = 0; tile < p->tiles; tile++) { \
+        vf32 acc[CB][2][2 * PB]; \
+        const float *w = p->w; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+            const vf32 b = bias[c] - (vf32){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) acc[c][0][j] = acc[c][1][j] = b; } \
+        for (long t = 0; t < p->taps; t++, w += POOLED_ROWS) { \
+            const float *over = x + p->xo[t], *below = over + p->down; \
+            vf32 s[CB]; \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) s[c] = w[c] - (vf32){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) { \
+                const vf32 v = *(const vf32 *)(over + j * LANES_F32); \
+                _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][0][j] += s[c] * v; } \
+            _Pragma("GCC unroll 8") for (int j = 0; j < 2 * PB; j++) { \
+                const vf32 v = *(const vf32 *)(below + j * LANES_F32); \
+                _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[c][1][j] += s[c] * v; } } \
+        STORE_POOLED(CB, PB) \
+        x += 2 * PB * LANES_F32; y += PB * LANES_F32; spots = spots ? spots + PB * LANES_F32 : NULL; } \
 }
 
 typedef struct {
@@ -157,17 +224,19 @@ static void spotted_##NB##_##CB(const Spotted *p) { \
             p->out[c + t * p->tap] = sum_lanes_f32(sums[c][t], p->lanes); \
 }
 
+/* The most filters and pixels of a tile; [filters][pixels]. */
 #if ACCUMULATORS >= 24
 #  define POOLED_ROWS 2
+#  define POOLED_PIXELS 3
 POOLED_TILE(2, 1) POOLED_TILE(2, 2) POOLED_TILE(2, 3)
+static void (*const pooled_tiles[][4])(const Pooled *) = {
+    {0}, {0, pooled_2_1, pooled_2_2, pooled_2_3}, {0, pooled_2_1, pooled_2_2, pooled_2_3}};
 #else
-#  define POOLED_ROWS 1
-POOLED_TILE(1, 1) POOLED_TILE(1, 2) POOLED_TILE(1, 3)
-#  define pooled_2_1 pooled_1_1
-#  define pooled_2_2 pooled_1_2
-#  define pooled_2_3 pooled_1_3
+#  define POOLED_ROWS 3
+#  define POOLED_PIXELS 1
+POOLED_TILE(1, 1) POOLED_TILE(2, 1) POOLED_TILE(3, 1)
+static void (*const pooled_tiles[][4])(const Pooled *) = {{0}, {0, pooled_1_1}, {0, pooled_2_1}, {0, pooled_3_1}};
 #endif
-static void (*const pooled_tiles[])(const Pooled *) = {pooled_2_1, pooled_2_2, pooled_2_3};
 
 SPOTTED_TILE(1, 1) SPOTTED_TILE(3, 1) SPOTTED_TILE(5, 1)
 #if ACCUMULATORS >= 24

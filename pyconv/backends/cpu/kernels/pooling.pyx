@@ -12,6 +12,7 @@ copied with its border), filters, kernel rows and columns.
 """
 
 from libc.stdint cimport int32_t, uint8_t
+from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
@@ -47,7 +48,7 @@ cdef extern from "border.h" nogil:
     void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
 
 cdef extern from "pooled.h" nogil:
-    const int POOLED_ROWS
+    const int POOLED_ROWS, POOLED_PIXELS
     ctypedef struct Pooled:
         const float *x
         const float *w
@@ -56,8 +57,9 @@ cdef extern from "pooled.h" nogil:
         long taps, down
         float *y
         uint8_t *spots
-        long plane, rows
+        long plane, rows, tiles
         int relu
+        float least
     ctypedef struct Spotted:
         const float *x
         const float *g
@@ -65,7 +67,7 @@ cdef extern from "pooled.h" nogil:
         long plane, rows, cols, row
         float *out
         long tap, lanes
-    void (*pooled_tiles[3])(const Pooled *)
+    void (*pooled_tiles[3][4])(const Pooled *)
     void spotted(Spotted, long, long)
     void pool_with_spots(const float *, long, long, long, float *, uint8_t *)
     void spread_to_spots(const float *, const uint8_t *, long, long, float *, long, long)
@@ -264,14 +266,14 @@ cdef struct PooledConv:
 cdef void pooled_conv_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const PooledConv *p = <const PooledConv *>params
     cdef long block = task // p.parts, part = task % p.parts, band, f, r, r0, r1, i, a, b
-    cdef long row = p.border.padded[2] * LANES_F32, nx = ceil_div(p.cols, 3)
+    cdef long row = p.border.padded[2] * LANES_F32, nx = ceil_div(p.cols, POOLED_PIXELS) if POOLED_PIXELS > 1 else 1
     cdef const float *x = <const float *>address(&p.x, block, context)
     cdef const float *w = <const float *>address(&p.w, block, context)
     cdef float *bias = <float *>address(&p.bias, block, context)
     cdef float *y = <float *>address(&p.y, block, context)
     cdef uint8_t *spots = <uint8_t *>address(&p.spots, block, context)
     cdef Pooled t
-    t.down, t.plane, t.relu = row, p.rows * p.cols * LANES_F32, p.relu
+    t.down, t.plane, t.relu, t.least = row, p.rows * p.cols * LANES_F32, p.relu, 0 if p.relu else -INFINITY
     for band in range(p.bands * part // p.parts, p.bands * (part + 1) // p.parts):
         r0, r1 = p.rows * band // p.bands, p.rows * (band + 1) // p.bands
         if p.copy:
@@ -289,7 +291,8 @@ cdef void pooled_conv_task(const void *params, long task, const Context *context
                     t.x += 2 * (r * row + a * LANES_F32)
                     t.y = y + f * t.plane + (r * p.cols + a) * LANES_F32
                     t.spots = NULL if spots == NULL else spots + f * t.plane + (r * p.cols + a) * LANES_F32
-                    pooled_tiles[b - a - 1](&t)
+                    t.tiles = 1 if POOLED_PIXELS > 1 else p.cols
+                    pooled_tiles[t.rows][(b - a) // t.tiles](&t)
 
 
 def conv_pool(x, w, bias, y, spots, sizes, xo, lines):
