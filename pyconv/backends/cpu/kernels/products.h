@@ -23,40 +23,43 @@ SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y
 
 #ifdef PRODUCTS_HERE
 
-/* kind: packed or strided; a step's scalars are at w, the next one's `next` elements further, those of rows `apart`. */
+/* kind: packed or strided; a step's scalars are at w, the next one's `next` elements further, those of rows `apart`.
+ * `tiles` times RB rows, as a call for each would take longer than what few steps need. */
 #define ONE_PRODUCT(kind, RB, XB, next, apart) \
-static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
-                                             int add) { \
-    V acc[RB][XB]; \
-    T *row = y; \
-    if (add) \
-        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, row += yc) { \
-            WALK(row); \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = *(const V *)(row + j * LANES); } \
-    else \
-        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
-    for (long t = 0; t < n; t++, w += next, x += xs) { \
-        V v[XB]; \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(x + j * LANES); \
-        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
-            const V s = w[c * apart] - (V){0}; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
-    _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
-        WALK(y); \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } \
+static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add, \
+                                             long tiles) { \
+    for (; tiles > 0; tiles--, w += RB * (apart)) { \
+        V acc[RB][XB]; \
+        T *row = y; \
+        if (add) \
+            _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, row += yc) { \
+                WALK(row); \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = *(const V *)(row + j * LANES); } \
+        else \
+            _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (V){0}; \
+        const T *wt = w, *xt = x; \
+        for (long t = 0; t < n; t++, wt += next, xt += xs) { \
+            V v[XB]; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(xt + j * LANES); \
+            _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
+                const V s = wt[c * (apart)] - (V){0}; \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { acc[c][j] += s * v[j]; HOLD(acc[c][j]); } } } \
+        _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
+            WALK(y); \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } } \
 }
 #define PACKED_PRODUCT(RB, XB) ONE_PRODUCT(packed, RB, XB, ws, 1)
 #define STRIDED_PRODUCT(RB, XB) ONE_PRODUCT(strided, RB, XB, 1, ws)
 #define PRODUCT(RB, XB) PACKED_PRODUCT(RB, XB) STRIDED_PRODUCT(RB, XB)
 PRODUCT(1, 1) PRODUCT(1, 2) PRODUCT(1, 3) PRODUCT(2, 1) PRODUCT(2, 2) PRODUCT(2, 3) PRODUCT(4, 1) PRODUCT(4, 2)
-PRODUCT(4, 3) STRIDED_PRODUCT(3, 1) STRIDED_PRODUCT(3, 2)
+PRODUCT(4, 3) STRIDED_PRODUCT(3, 1) STRIDED_PRODUCT(3, 2) STRIDED_PRODUCT(5, 1) STRIDED_PRODUCT(5, 2)
+STRIDED_PRODUCT(6, 1) STRIDED_PRODUCT(6, 2)
 #if ACCUMULATORS >= 24
-PRODUCT(8, 1) PRODUCT(8, 2) PRODUCT(8, 3) STRIDED_PRODUCT(5, 1) STRIDED_PRODUCT(5, 2) STRIDED_PRODUCT(6, 1)
-STRIDED_PRODUCT(6, 2) STRIDED_PRODUCT(7, 1) STRIDED_PRODUCT(7, 2)
+PRODUCT(8, 1) PRODUCT(8, 2) PRODUCT(8, 3) STRIDED_PRODUCT(7, 1) STRIDED_PRODUCT(7, 2)
 #endif
 
-typedef void (*NAME(Product))(const T *, long, const T *, long, long, T *, long, int);
+typedef void (*NAME(Product))(const T *, long, const T *, long, long, T *, long, int, long);
 
 #define ROW(kind, RB) {NAME(kind##_product_##RB##_1), NAME(kind##_product_##RB##_2), NAME(kind##_product_##RB##_3)}
 static const NAME(Product) NAME(packed_products)[][3] = {ROW(packed, 1), ROW(packed, 2), ROW(packed, 4),
@@ -71,9 +74,9 @@ static const NAME(Product) NAME(strided_products)[][3] = {ROW(strided, 1), ROW(s
 };
 #undef ROW
 #define ROW(RB) {NAME(strided_product_##RB##_1), NAME(strided_product_##RB##_2)}
-static const NAME(Product) NAME(even_products)[][2] = {ROW(1), ROW(2), ROW(3), ROW(4),
+static const NAME(Product) NAME(even_products)[][2] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6),
 #if ACCUMULATORS >= 24
-    ROW(5), ROW(6), ROW(7), ROW(8),
+    ROW(7), ROW(8),
 #endif
 };
 #undef ROW
@@ -84,8 +87,10 @@ static const NAME(Product) NAME(even_products)[][2] = {ROW(1), ROW(2), ROW(3), R
 
 #if ACCUMULATORS >= 24
 #  define MOST_ROWS 3       /* log2 of the rows of the largest tile */
+#  define MOST_EVEN(rows) 8
 #else
 #  define MOST_ROWS 2
+#  define MOST_EVEN(rows) ((rows) % 4 == 0 ? 4 : 6)
 #endif
 
 /* Any number of rows, and of vectors (in parts of nearly equal size, at most 3). */
@@ -95,10 +100,13 @@ static void NAME(packed_product)(const T *w, long ws, const T *x, long xs, long 
     for (long i = 0; i < parts; i++) {
         const long a = vectors * i / parts, b = vectors * (i + 1) / parts;
         long c = 0;
-        for (int size = MOST_ROWS; size >= 0; size--)
-            for (; rows - c >= 1 << size; c += 1 << size)
-                NAME(packed_products)[size][b - a - 1](w + c, ws, x + a * LANES, xs, n, y + c * yc + a * LANES, yc,
-                                                       add);
+        for (int size = MOST_ROWS; size >= 0; size--) {
+            const long tiles = (rows - c) >> size;
+            if (tiles)
+                NAME(packed_products)[size][b - a - 1](w + c, ws, x + a * LANES, xs, n, y + c * yc + a * LANES, yc, add,
+                                                       tiles);
+            c += tiles << size;
+        }
     }
 }
 
@@ -108,10 +116,13 @@ void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *
     for (long i = 0; i < parts; i++) {
         const long a = vectors * i / parts, b = vectors * (i + 1) / parts;
         long c = 0;
-        for (int size = MOST_ROWS; size >= 0; size--)
-            for (; rows - c >= 1 << size; c += 1 << size)
+        for (int size = MOST_ROWS; size >= 0; size--) {
+            const long tiles = (rows - c) >> size;
+            if (tiles)
                 NAME(strided_products)[size][b - a - 1](w + c * ws, ws, x + a * LANES, xs, n, y + c * yc + a * LANES,
-                                                        yc, add);
+                                                        yc, add, tiles);
+            c += tiles << size;
+        }
     }
 }
 
@@ -119,13 +130,14 @@ void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *
  * the arithmetic busy. */
 static void NAME(even_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, long rows,
                                long vectors) {
-    const long parts = (rows + (1 << MOST_ROWS) - 1) >> MOST_ROWS;
-    for (long i = 0; i < parts; i++) {
-        const long a = rows * i / parts, b = rows * (i + 1) / parts;
-        NAME(even_products)[b - a - 1][vectors - 1](w + a * ws, ws, x, xs, n, y + a * yc, yc, 0);
-    }
+    const long parts = (rows + MOST_EVEN(rows) - 1) / MOST_EVEN(rows), few = rows / parts, more = rows % parts;
+    if (more)
+        NAME(even_products)[few][vectors - 1](w, ws, x, xs, n, y, yc, 0, more);
+    w += more * (few + 1) * ws, y += more * (few + 1) * yc;
+    NAME(even_products)[few - 1][vectors - 1](w, ws, x, xs, n, y, yc, 0, parts - more);
 }
 #undef MOST_ROWS
+#undef MOST_EVEN
 
 /* Of two vectors: elements in turns, and pairs of them in turns, each of the first and of the second half of every
  * four; and those fours that are first, and second, of two. */
