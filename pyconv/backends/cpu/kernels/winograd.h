@@ -18,6 +18,8 @@
 
 #define AT(p, i) (*(const V *)((p) + (i)))
 #define APART static __attribute__((noinline, noclone)) void
+/* For arrays of vectors on the stack: half of those of 32 bytes would lie across two lines of the cache otherwise. */
+#define ALIGNED __attribute__((aligned(64)))
 #if LANES == LANES_F32
 /* The sizes as constants, and apart from each other, so that none spills registers for another. */
 #  define UNROLL _Pragma("GCC unroll 8")
@@ -90,6 +92,7 @@ INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
     NAME(write_line)(points, o, out, step);
 }
 
+#if ACCUMULATORS >= 24
 /* Part of B' d of column x of a plane with w columns, its lines at `rows`, its pixels `pixel` elements apart; zeros
  * outside. With one line, the pixel itself. */
 INLINE void NAME(column_part)(int points, int lines, int part, const T *const *rows, long pixel, long x, long w, V *p,
@@ -131,6 +134,42 @@ SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, lon
         }
     }
 }
+#else
+/* The same with 16 registers, which do not hold two lines of values: the columns of some tiles first, which stay in the
+ * nearest cache, then their rows. */
+SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, long w, long x, long n, T *out,
+                            long step, long tile, long ahead) {
+    enum { MOST = 3, WIDTH = (6 * MOST + 4) * LANES };
+    const int points = POINTS(taps, lines), side = SIDE(taps, lines);
+    T columns[8 * WIDTH] ALIGNED;
+    for (long some; n > 0; n -= some, x += side * some, out += tile * some) {
+        some = n < MOST ? n : MOST;
+        const long end = x + side * some + points - side;
+        if (ahead)
+            for (long at = x + points - side; at < end; at += 64 / VECTOR_BYTES)
+                UNROLL for (int i = lines == 1 ? 0 : points - side; i < lines; i++)
+                    __builtin_prefetch(rows[i] + ahead + at * pixel);
+        const int inside = lines == 1 && x >= 0 && end <= w;
+        for (long at = x; at < end && !inside; at++) {
+            V d[8];
+            UNROLL for (int i = 0; i < lines; i++) d[i] = (V){0};
+            if (at >= 0 && at < w) UNROLL for (int i = 0; i < lines; i++) d[i] = AT(rows[i], at * pixel);
+            if (lines > 1) NAME(input_line)(points, d, columns + (at - x) * LANES, WIDTH);
+            else *(V *)(columns + (at - x) * LANES) = d[0];
+        }
+        const long apart = inside ? pixel : LANES;
+        for (long i = 0; i < lines; i++) {
+            const T *from = inside ? rows[0] + x * pixel : columns + i * WIDTH;
+            T *to = out + i * points * step;
+            for (long t = 0; t < some; t++, from += side * apart, to += tile) {
+                V d[8];
+                NAME(read_line)(points, from, apart, d);
+                NAME(input_line)(points, d, to, step);
+            }
+        }
+    }
+}
+#endif
 
 #define INPUT(lines, taps) \
 APART NAME(input_run_##lines##_##taps)(const T *const *rows, long pixel, long w, long x, long n, T *out, long step, \
@@ -179,7 +218,7 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
     const int points = POINTS(taps, lines), side = SIDE(taps, lines), rows = lines == 1 ? 1 : side;
     const int one = lines == 1 ? 1 : points + 1;
     for (; n > 0; n--, m += tile, y += side * pixel, other += other ? side * pixel : 0) {
-        V z[8][6], line[8], o[6];
+        V z[8][6] ALIGNED, line[8], o[6];
         const T *from = m;
         T *to = y;
         EACH(i, lines,
@@ -209,7 +248,7 @@ SIZES(OUTPUT)
 static void NAME(output_part)(int taps, int lines, const T *m, long step, V bias, const T *other, int relu, T *y,
                               long row, long pixel, long rows, long cols, long lanes) {
     const long side = SIDE(taps, lines);
-    T part[25 * LANES];
+    T part[25 * LANES] ALIGNED;
     BY_SIZE(output_run, taps, lines, m, step, 0, bias, NULL, relu && !other, part, side * LANES, LANES, 1);
     for (long i = 0; i < rows; i++)
         for (long j = 0; j < cols; j++) {
@@ -235,7 +274,7 @@ static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bia
     if (cols > side * n) cols = side * n;
     if (ahead)
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < cols; j++) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
+            for (int j = 0; j < cols; j += 64 / VECTOR_BYTES) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
     BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, y, row, LANES, whole);
     for (long t = whole; t < n; t++) {
         const long at = side * t * LANES, rest = cols - side * t;
@@ -283,7 +322,7 @@ INLINE void NAME(weights_line)(int points, int taps, const V *g, V *o) {
  * Value k of all of them goes to out + k * to. */
 SIZED NAME(weights_square)(int taps, int lines, const T *g, long line, long step, T *out, long to) {
     const int points = POINTS(taps, lines);
-    V part[5][8], in[5], o[8];
+    V part[5][8] ALIGNED, in[5], o[8];
     UNROLL for (int c = 0; c < taps; c++) {
         UNROLL for (int k = 0; k < taps; k++) if (k == 0 || lines > 1) in[k] = AT(g, k * line + c * step);
         if (lines == 1) part[c][0] = in[0];
@@ -326,7 +365,7 @@ INLINE void NAME(gradient_line)(int points, int side, const V *g, V *o) {
  * gradients, rows x cols of which are there, `row` elements from row to row; value k goes to out + k * step. */
 SIZED NAME(spread_square)(int taps, int lines, const T *g, long row, T *out, long step) {
     const int points = POINTS(taps, lines);
-    V z[4][8], in[4], o[8];
+    V z[4][8] ALIGNED, in[4], o[8];
     UNROLL for (int x = 0; x < 4; x++) {
         UNROLL for (int y = 0; y < 4; y++) in[y] = AT(g, y * row + x * LANES);
         NAME(gradient_line)(points, 4, in, z[x]);
@@ -346,7 +385,7 @@ SQUARES(SPREAD)
 #undef SPREAD
 
 static void NAME(spread_tile)(int taps, const T *g, long row, long rows, long cols, T *out, long step) {
-    T tile[16 * LANES];
+    T tile[16 * LANES] ALIGNED;
     if (!g || rows < 4 || cols < 4) {
         for (int i = 0; i < 16; i++)
             *(V *)(tile + i * LANES) = g && i / 4 < rows && i % 4 < cols ? AT(g, i / 4 * row + i % 4 * LANES) : (V){0};
@@ -376,7 +415,7 @@ INLINE void NAME(gather_line)(int points, const V *m, V *d) {
 SIZED NAME(gather_square)(int taps, int lines, const T *m, long step, T *plane, long h, long w, long y,
                           long x) {
     const int points = POINTS(taps, lines);
-    V z[8][8], in[8], o[8];
+    V z[8][8] ALIGNED, in[8], o[8];
     const long left = x < 0 ? -x : 0, right = w - x < points ? w - x : points;
     UNROLL for (int j = 0; j < points; j++) {
         NAME(read_line)(points, m + j * step, points * step, in);
@@ -405,7 +444,7 @@ static void NAME(gather_tile)(int taps, const T *m, long step, T *plane, long h,
 /* A g A' of the gradients g[pixel][sample][filter] of a tile: value k of sample l goes to out + k * step + l * line. */
 SIZED NAME(gradient_square)(int taps, int lines, const T *g, T *out, long step, long line) {
     const int points = POINTS(taps, lines), side = SIDE(taps, lines);
-    V z[6][8], in[6], o[8];
+    V z[6][8] ALIGNED, in[6], o[8];
     for (long l = 0; l < LANES; l++, g += LANES, out += line) {
         T *to = out;
         EACH(x, side,
@@ -434,7 +473,7 @@ SIZES(GRADIENT)
 static void NAME(gradient_tile)(int taps, int lines, const T *g, long plane, long row, long rows, long cols,
                                 long filters, T *out, long step, long line, long ahead) {
     const int side = SIDE(taps, lines);
-    T turned[25 * LANES * LANES];               /* [pixel][sample][filter] */
+    T turned[25 * LANES * LANES] ALIGNED;               /* [pixel][sample][filter] */
     for (long y = 0; y < (lines == 1 ? 1 : side); y++)
         for (long x = 0; x < side; x++) {
             T *to = turned + (side * y + x) * LANES * LANES;
@@ -464,7 +503,7 @@ typedef struct { T *out; long line, tap, rows, cols; } NAME(Taps);
 /* G' p G: value k at p + k * step. (Once per task: no need to unroll it all.) */
 SIZED NAME(back_square)(int taps, int lines, const T *p, long step, const NAME(Taps) *to) {
     const int points = POINTS(taps, lines), most = lines == 1 ? 1 : taps, rows = to->rows < most ? to->rows : most;
-    V z[8][5], in[8], o[5] = {{0}};
+    V z[8][5] ALIGNED, in[8], o[5] = {{0}};
     for (int i = 0; i < lines; i++) {
         p = NAME(read_line)(points, p, step, in);
         NAME(back_line)(points, taps, in, o);
@@ -488,7 +527,7 @@ SIZES(BACK)
 /* The same for the first `lanes` of LANES filters. */
 static void NAME(weights_back)(int taps, int lines, const T *p, long step, T *out, long line, long tap, long rows,
                                long cols, long lanes) {
-    T part[25 * LANES];
+    T part[25 * LANES] ALIGNED;
     const int whole = lanes >= LANES;
     const NAME(Taps) to = {whole ? out : part, whole ? line : taps * LANES, whole ? tap : LANES, rows, cols};
     BY_SIZE(back_square, taps, lines, p, step, &to);
@@ -499,6 +538,7 @@ static void NAME(weights_back)(int taps, int lines, const T *p, long step, T *ou
 #undef AT
 #undef UNROLL
 #undef APART
+#undef ALIGNED
 #undef BY_SIZE
 #undef BY_SQUARE
 #undef SIZES
