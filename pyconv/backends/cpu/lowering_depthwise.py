@@ -10,6 +10,8 @@ from .buffers import NOWHERE, Buffer
 from .lowering_winograd import goes_past
 from .slices import Sliced
 
+BAND = 4_000                    # vector operations of a band of rows, the task of a small batch
+
 
 def applies(g) -> bool:
     """Whether each channel is a group of its own."""
@@ -82,14 +84,15 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, relu):
     """Add the work of the forward convolution of a small batch, channels last; each channel has one filter."""
     phases, channels = table(planner, g.forward()), g.groups
     sizes = planner.table([g.sizes, g.outputs, g.strides, g.window, (1, 1, 1)], np.int64)
+    plane = g.outputs[1] * g.outputs[2] * -(-channels // planner.kernels.lanes[dtype])
+    bands = max(1, min(g.outputs[1], 64, plane * math.prod(g.window) // BAND))
 
     def make():
         return planner.kernels.depthwise.conv_plain(
             dtype, source.whole(), weights.whole(), target.whole(), bias.whole() if bias else NOWHERE, sizes, phases,
-            samples=g.batch, channels=channels, relu=relu)
-    vectors = g.batch * math.prod(g.outputs) * -(-channels // planner.kernels.lanes[dtype])
+            samples=g.batch, channels=channels, bands=bands, relu=relu)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target],
-                cost=vectors * (math.prod(g.window) * 0.35 + 2))
+                cost=g.batch * g.outputs[0] * plane * (math.prod(g.window) * 0.35 + 2))
 
 
 def run_plain_kernel_gradient(planner, g, *, dtype, source, gradient, target):

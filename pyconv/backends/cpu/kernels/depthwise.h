@@ -50,11 +50,9 @@ static void NAME(depthwise_sums)(const T *x, long xstep, const T *g, long gstep,
     DONE \
     _Pragma("GCC unroll 2") for (int i = 2 / S; i > 0; i--) acc[i] = acc[i - 1]; }
 
-#define WINDOW_DONE(LAYOUT, S) { \
+#define WINDOW_DONE(S) { \
     const V v = relu ? NAME(relu)(acc[2 / S]) : acc[2 / S]; \
-    if (past) STREAM(y, v); \
-    else if (LAST_##LAYOUT == LANES) *(V *)y = v; \
-    else { const V part = v; NAME(store_parts)(y, 0, &part, 1, p->last); } \
+    if (past) STREAM(y, v); else *(V *)y = v; \
     y += yp; }
 
 #define DEPTHWISE_WINDOWS(LAYOUT, layout, S) \
@@ -79,8 +77,8 @@ static void NAME(layout##_windows_##S)(const DepthwiseWindows *p) { \
         V acc[3] = {bias, bias, bias}; \
         _Pragma("GCC unroll 2") for (; o < 2 / S; o++) \
             WINDOW_STEP(S, (unsigned long)column < (unsigned long)columns, ) \
-        for (; o < whole; o++) WINDOW_STEP(S, 1, WINDOW_DONE(LAYOUT, S)) \
-        for (; o < steps; o++) WINDOW_STEP(S, s < S - 1 && column < columns, WINDOW_DONE(LAYOUT, S)) } \
+        for (; o < whole; o++) WINDOW_STEP(S, 1, WINDOW_DONE(S)) \
+        for (; o < steps; o++) WINDOW_STEP(S, s < S - 1 && column < columns, WINDOW_DONE(S)) } \
 }
 
 #ifdef SPECIALISED

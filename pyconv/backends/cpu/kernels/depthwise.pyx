@@ -11,7 +11,7 @@ remainder modulo s are one phase, a convolution of stride 1 with the taps that r
 that come from one channel are added up. The gradient for the kernel is summed over the pixels of a block in registers,
 then over its lanes; the blocks are added in their order elsewhere.
 
-Plain layout, [sample][depth][row][column][channel]: the channels in the lanes; the task is a row of results. Weights
+Plain layout, [sample][depth][row][column][channel]: the channels in the lanes; the task is a band of rows. Weights
 are read where they are, [tap][channel]. Of the gradient for the kernel, a task is a vector of channels of a tap.
 """
 
@@ -44,7 +44,6 @@ cdef extern from "depthwise_f32_f64.h" nogil:
         void *y
         long yline, yp
         const void *bias
-        long last
         int relu, past
     ctypedef void (*DepthwiseAll)(const DepthwiseWindows *)
     DepthwiseAll depthwise_windows_f32(int plain, long rows, long taps, long apart, long low, long stride)
@@ -96,6 +95,7 @@ cdef struct Conv:
     long all_filters
     const Phase *phase              # of the depths, then of the rows, then of the columns
     int relu, past
+    long bands                      # plain layout: tasks of the rows of a depth
 
 cdef inline void met(const Phase *p, long o, long stride, long n, long *first, long *end) noexcept nogil:
     """The taps of result number o that meet an input of n."""
@@ -135,7 +135,7 @@ cdef bint by_windows(const Conv *p, const Phase *a, const Phase *b, const Phase 
     t.w, t.ws = w + (a.k * p.window[1] + b.k) * c.taps, b.next * c.taps
     t.columns, t.line, t.yp, t.yline = p.n[2], p.n[2] * lanes, c.step * lanes, b.step * out_line
     t.first, t.end, t.ylow, t.ystep, t.yapart = 0, b.count, b.low, p.strides[1], b.apart
-    t.low, t.count, t.bias, t.last, t.relu, t.past = c.low, c.count, bias, lanes, p.relu, p.past
+    t.low, t.count, t.bias, t.relu, t.past = c.low, c.count, bias, p.relu, p.past
     for z in range(a.count):
         depth = z * p.strides[0] + a.low
         t.rows = p.n[1] if 0 <= depth < p.n[0] else 0
@@ -272,55 +272,54 @@ def spread(dtype, g, w, y, *, long blocks, long channels, sizes, counts, low, in
 
 
 cdef void plain_task(const Conv *p, long task, const Context *context, real *tag) noexcept nogil:
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.results
-    cdef long r = task % p.outputs[1], z = task // p.outputs[1] % p.outputs[0]
-    cdef long sample = task // (p.outputs[0] * p.outputs[1]), v, z0, z1, r0, r1, lo, hi
-    cdef const real *x = <const real *>address(&p.x, 0, context)
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.results, line = p.n[2] * channels
+    cdef long band = task % p.bands, z = task // p.bands % p.outputs[0], sample = task // (p.bands * p.outputs[0])
+    cdef long first = p.outputs[1] * band // p.bands, end = p.outputs[1] * (band + 1) // p.bands
+    cdef long whole = channels // lanes * lanes, out_line = p.outputs[2] * channels, v, r, z0, z1, r0, r1, lo, hi, depth
+    cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.n[0] * p.n[1] * line
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef real *y = <real *>address(&p.y, 0, context) + task * p.outputs[2] * channels
+    cdef real *y = <real *>address(&p.y, 0, context) + (sample * p.outputs[0] + z) * p.outputs[1] * out_line
     cdef const Phase *a = p.phase
     cdef const Phase *b = p.phase + 1
     cdef const Phase *c = p.phase + 2
     cdef DepthwiseRow row
     cdef DepthwiseAll windows = NULL
     cdef Depthwise t
-    cdef DepthwiseWindows window
-    t.relu, t.columns, t.stride, t.taps, t.apart = p.relu, p.n[2], p.strides[2], c.taps, c.apart
+    cdef DepthwiseWindows all
     if real is float:
-        row = depthwise_row_f32(1, t.taps, t.apart, t.stride)
-        if a.taps == 1:
-            windows = depthwise_windows_f32(1, b.taps, t.taps, t.apart, c.low, t.stride)
+        row = depthwise_row_f32(1, c.taps, c.apart, p.strides[2])
+        windows = depthwise_windows_f32(1, b.taps, c.taps, c.apart, c.low, p.strides[2])
     else:
-        row = depthwise_row_f64(1, t.taps, t.apart, t.stride)
-        if a.taps == 1:
-            windows = depthwise_windows_f64(1, b.taps, t.taps, t.apart, c.low, t.stride)
-    if windows:
-        r0 = z * p.strides[0] + a.low
-        x += (sample * p.n[0] + r0) * p.n[1] * p.n[2] * channels
-        window.ws, window.wp, window.xp, window.line = 3 * channels, channels, channels, p.n[2] * channels
-        window.rows, window.columns = p.n[1] if 0 <= r0 < p.n[0] else 0, p.n[2]
-        window.first, window.end, window.ylow, window.ystep, window.yapart = r, r + 1, b.low, p.strides[1], b.apart
-        window.low, window.count, window.yp, window.yline = c.low, c.count, channels, 0
-        window.relu, window.past = p.relu, 0
-        for v from 0 <= v < channels by lanes:
-            window.x, window.w, window.y, window.last = x + v, w + v, y + v, min(lanes, channels - v)
-            window.bias = NULL if bias == NULL else bias + v
-            windows(&window)
+        row = depthwise_row_f64(1, c.taps, c.apart, p.strides[2])
+        windows = depthwise_windows_f64(1, b.taps, c.taps, c.apart, c.low, p.strides[2])
+    if a.taps > 1 or windows == NULL:
+        whole = 0
+    depth = z * p.strides[0] + a.low
+    all.ws, all.wp, all.xp, all.line = 3 * channels, channels, channels, line
+    all.rows, all.columns = p.n[1] if 0 <= depth < p.n[0] else 0, p.n[2]
+    all.first, all.end, all.ylow, all.ystep, all.yapart = first, end, b.low, p.strides[1], b.apart
+    all.low, all.count, all.yp, all.yline, all.relu, all.past = c.low, c.count, channels, out_line, p.relu, 0
+    for v from 0 <= v < whole by lanes:
+        all.x, all.w, all.y = x + depth * p.n[1] * line + v, w + v, y + first * out_line + v
+        all.bias = NULL if bias == NULL else bias + v
+        windows(&all)
+    if whole == channels:
         return
+    t.relu, t.columns, t.stride, t.taps, t.apart = p.relu, p.n[2], p.strides[2], c.taps, c.apart
     tested(c, t.stride, t.columns, &lo, &hi)
     met(a, z, p.strides[0], p.n[0], &z0, &z1)
-    met(b, r, p.strides[1], p.n[1], &r0, &r1)
-    t.n[0], t.n[1], t.n[2] = 1, z1 - z0, r1 - r0
     t.xp = t.yp = t.wp = channels
-    t.xs[0], t.xs[1], t.xs[2] = 0, a.apart * p.n[1] * p.n[2] * channels, b.apart * p.n[2] * channels
+    t.xs[0], t.xs[1], t.xs[2] = 0, a.apart * p.n[1] * line, b.apart * line
     t.ws[0], t.ws[1], t.ws[2] = 0, p.window[1] * p.window[2] * channels, p.window[2] * channels
-    x += (((sample * p.n[0] + z * p.strides[0] + a.low + z0 * a.apart) * p.n[1]
-           + r * p.strides[1] + b.low + r0 * b.apart) * p.n[2]) * channels
-    w += (z0 * p.window[1] + r0) * p.window[2] * channels
-    for v from 0 <= v < channels by lanes:
-        t.x, t.w, t.bias, t.last = x + v, w + v, NULL if bias == NULL else bias + v, min(lanes, channels - v)
-        row(&t, c.low, c.count, lo, hi, y + v)
+    for r in range(first, end):
+        met(b, r, p.strides[1], p.n[1], &r0, &r1)
+        t.n[0], t.n[1], t.n[2] = 1, z1 - z0, r1 - r0
+        for v from whole <= v < channels by lanes:
+            t.x = x + ((depth + z0 * a.apart) * p.n[1] + r * p.strides[1] + b.low + r0 * b.apart) * line + v
+            t.w, t.last = w + (z0 * p.window[1] + r0) * p.window[2] * channels + v, min(lanes, channels - v)
+            t.bias = NULL if bias == NULL else bias + v
+            row(&t, c.low, c.count, lo, hi, y + r * out_line + v)
 
 cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[float](<const Conv *>p, task, c, NULL)
@@ -329,12 +328,13 @@ cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Conv *>p, task, c, NULL)
 
 
-def conv_plain(dtype, x, w, y, bias, sizes, phases, *, long samples, long channels, int relu):
-    """y = x * w (+ bias, relu), one filter a channel, all in the plain layout, channels last. A task is a row."""
+def conv_plain(dtype, x, w, y, bias, sizes, phases, *, long samples, long channels, long bands, int relu):
+    """y = x * w (+ bias, relu), one filter a channel, all in the plain layout, channels last. A task is one of `bands`
+    of the rows."""
     cdef Conv p = described(x, w, y, bias, sizes, phases, channels, relu)
-    p.results, p.sharing, p.summed = channels, 1, 1
-    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p),
-                       samples * p.outputs[0] * p.outputs[1], 0, phases)
+    p.results, p.sharing, p.summed, p.bands = channels, 1, 1, bands
+    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p), samples * p.outputs[0] * bands, 0,
+                       phases)
 
 
 # Gradient for the kernel ------------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ typedef struct {
     long low, count;                    /* the column that it meets; results */
     void *y; long yline, yp;            /* the first row of results */
     const void *bias;
-    long last;
     int relu, past;                     /* as above */
 } DepthwiseWindows;
 
