@@ -25,63 +25,62 @@ INLINE int any_f32(vi32 mask) {
 #if defined(__AVX512F__)
 #  define AT_MOST(most, x) ((vf32)_mm512_min_ps((__m512)ALL_F32(most), (__m512)(x)))
 #  define AT_LEAST(least, x) ((vf32)_mm512_max_ps((__m512)ALL_F32(least), (__m512)(x)))
-INLINE vf32 scaled(vf32 x, vf32 n) { return (vf32)_mm512_scalef_ps((__m512)x, (__m512)n); }
 INLINE vf32 picked(const float *table, vi32 k) {
     return (vf32)_mm512_permutexvar_ps((__m512i)k, _mm512_loadu_ps(table));
 }
+#elif defined(__AVX2__)
+#  define AT_MOST(most, x) ((vf32)_mm256_min_ps((__m256)ALL_F32(most), (__m256)(x)))
+#  define AT_LEAST(least, x) ((vf32)_mm256_max_ps((__m256)ALL_F32(least), (__m256)(x)))
 #else
-#  if defined(__AVX2__)
-#    define AT_MOST(most, x) ((vf32)_mm256_min_ps((__m256)ALL_F32(most), (__m256)(x)))
-#    define AT_LEAST(least, x) ((vf32)_mm256_max_ps((__m256)ALL_F32(least), (__m256)(x)))
-INLINE vf32 picked(const float *table, vi32 k) {
-    const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), (__m256i)k);
-    const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table + 8), (__m256i)k);
-    return (vf32)_mm256_blendv_ps(low, high, (__m256)(k << 28));
-}
-#  else
-#    define AT_MOST(most, x) PICK_F32((x) > (most), ALL_F32(most), x)
-#    define AT_LEAST(least, x) PICK_F32((x) < (least), ALL_F32(least), x)
-INLINE vf32 picked(const float *table, vi32 k) {
-    vf32 v = {0};
-    for (int l = 0; l < LANES_F32; l++) v[l] = table[k[l] & 15];
-    return v;
-}
-#  endif
-/* In two halves, so that results below the smallest normal number come out right. */
-INLINE vf32 scaled(vf32 x, vf32 n) {
-    const vi32 k = __builtin_convertvector(n, vi32), half = k >> 1;       /* anything, for NaN */
-    return x * (vf32)((half + 127) << 23) * (vf32)((k - half + 127) << 23);
-}
+#  define AT_MOST(most, x) PICK_F32((x) > (most), ALL_F32(most), x)
+#  define AT_LEAST(least, x) PICK_F32((x) < (least), ALL_F32(least), x)
 #endif
 
-/* x from above as n ln 2 + r with |r| <= ln 2 / 2: returns r, and n. */
-INLINE vf32 reduce_exp(vf32 x, vf32 *n) {
-    *n = (x * 1.44269504088896341f + MAGIC) - MAGIC;
-    return (x - *n * 0.693359375f) + *n * 2.12194440e-4f;
+/* x as n ln 2 + r with |r| <= ln 2 / 2: returns r, and n + add in the last places of a number. */
+INLINE vf32 reduce_exp(vf32 x, float add, vf32 *number) {
+    *number = x * 1.44269504088896341f + (MAGIC + add);
+    const vf32 n = *number - (MAGIC + add);
+    return (x - n * 0.693359375f) + n * 2.12194440e-4f;
 }
 
-/* exp(r) - 1 for |r| <= ln 2 / 2 */
+/* 2**(n - 127) for the n in the last places of a number, from 0 (which gives 0) to 255 (infinity). */
+INLINE vf32 power_of_two(vi32 number) { return (vf32)(number << 23); }
+
+/* exp(r) - 1 for |r| <= ln 2 / 2. Terms are paired, so that few of them wait for others. */
 INLINE vf32 small_expm1(vf32 r) {
-    vf32 q = r * 0.000199156246f + 0.00139420456f;
-    q = q * r + 0.00833327044f;
-    q = q * r + 0.0416663438f;
-    q = q * r + 0.166666672f;
-    q = q * r + 0.5f;
-    return q * r * r + r;
+    const vf32 s = r * r;
+    const vf32 q = (r * 0.000199156246f + 0.00139420456f) * s + (r * 0.00833327044f + 0.0416663438f);
+    return (q * s + (r * 0.166666672f + 0.5f)) * s + r;
 }
 
 INLINE vf32 vexp_f32(vf32 x) {
-    vf32 n, r = reduce_exp(AT_MOST(89.0f, AT_LEAST(-104.0f, x)), &n);
-    return scaled(small_expm1(r) + 1.0f, n);
+    vf32 k, r = reduce_exp(AT_MOST(89.0f, AT_LEAST(-104.0f, x)), 254, &k);
+    const vf32 y = small_expm1(r) + 1.0f;
+#if defined(__AVX512F__)
+    return (vf32)_mm512_scalef_ps((__m512)y, (__m512)(k - (MAGIC + 254)));
+#else
+    /* In two halves, so that results below the smallest normal number come out right. */
+    const vi32 half = (vi32)k >> 1;
+    return y * power_of_two(half) * power_of_two((vi32)k - half);
+#endif
 }
 
-/* exp(x) - 1 as 2**n (exp(r) - 1 + (1 - 2**-n)) */
-INLINE vf32 expm1_within(vf32 x) {          /* -20 <= x <= 89 */
-    vf32 n, r = reduce_exp(x, &n);
-    return scaled(small_expm1(r) + (1.0f - scaled(ALL_F32(1.0f), -n)), n);
+/* y / (1 + exp(-x)). Of exp(-x) the half, since that stays a number as long as the result is one. */
+INLINE vf32 sigmoid_times_f32(vf32 x, vf32 y) {
+    vf32 k, r = reduce_exp(AT_MOST(89.5f, AT_LEAST(-80.0f, -x)), 126, &k);
+    return y * 0.5f / ((small_expm1(r) + 1.0f) * power_of_two((vi32)k) + 0.5f);
 }
 
-INLINE vf32 vexpm1_f32(vf32 x) { return PICK_F32(x == 0, x, expm1_within(AT_MOST(89.0f, AT_LEAST(-20.0f, x)))); }
+/* (exp(x) - 1) / 2 as 2**(n - 1) (exp(r) - 1 + (1 - 2**-n)) */
+INLINE vf32 half_expm1(vf32 x) {          /* -20 <= x <= 89 */
+    vf32 k, r = reduce_exp(x, 126, &k);
+    const vf32 half = power_of_two((vi32)k), over = power_of_two(254 - (vi32)k);
+    return (small_expm1(r) + (1.0f - 0.5f * over)) * half;
+}
+
+INLINE vf32 vexpm1_f32(vf32 x) {
+    return PICK_F32(x == 0, x, 2.0f * half_expm1(AT_MOST(89.0f, AT_LEAST(-20.0f, x))));
+}
 
 /* x = m 2**e with m between the roots of 1/2 and of 2; log(m) by a series in m - 1. */
 INLINE vf32 vlog_f32(vf32 x) {
@@ -89,15 +88,9 @@ INLINE vf32 vlog_f32(vf32 x) {
     const vf32 v = PICK_F32(tiny, x * 8388608.0f, x);
     vi32 bits = (vi32)v - 0x3f3504f3;
     const vf32 e = __builtin_convertvector((bits >> 23) - (tiny & 23), vf32);
-    const vf32 f = (vf32)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f, z = f * f;
-    vf32 p = f * 0.0691549703f - 0.117898248f;
-    p = p * f + 0.118729234f;
-    p = p * f - 0.123843417f;
-    p = p * f + 0.142186657f;
-    p = p * f - 0.16669251f;
-    p = p * f + 0.200022265f;
-    p = p * f - 0.249999866f;
-    p = p * f + 0.333333105f;
+    const vf32 f = (vf32)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f, z = f * f, w = z * z;
+    const vf32 high = w * 0.0691549703f + ((f * -0.117898248f + 0.118729234f) * z + (f * -0.123843417f + 0.142186657f));
+    const vf32 p = high * w + ((f * -0.16669251f + 0.200022265f) * z + (f * -0.249999866f + 0.333333105f));
     vf32 y = ((p * f * z - e * 2.12194440e-4f) - 0.5f * z) + f + e * 0.693359375f;
     y = PICK_F32(x == 0, ALL_F32(-INFINITY), y);
     y = PICK_F32((x < 0) | (x != x), ALL_F32(NAN), y);
@@ -113,10 +106,11 @@ INLINE vf32 vlog1p_f32(vf32 x) {
 
 INLINE vf32 vtanh_f32(vf32 x) {
     const vi32 sign = (vi32)x & INT32_MIN;
-    const vf32 a = AT_MOST(10.0f, (vf32)((vi32)x ^ sign)), t = expm1_within(a + a);
-    return (vf32)((vi32)(t / (t + 2.0f)) | sign);
+    const vf32 a = AT_MOST(10.0f, (vf32)((vi32)x ^ sign)), t = half_expm1(a + a);
+    return (vf32)((vi32)(t / (t + 1.0f)) | sign);
 }
 
+#if defined(__AVX512F__)
 /* x times a polynomial about the middle of each quarter between 0 and 4; it reaches 1 just before FULL. */
 #define FULL 3.92f
 static const float MIDDLES[16] = {0.125f, 0.375f, 0.625f, 0.875f, 1.125f, 1.375f, 1.625f, 1.875f,
@@ -150,6 +144,22 @@ INLINE vf32 verf_f32(vf32 x) {
     for (int i = 1; i < 6; i++) p = p * t + picked(ERF[i], k);
     return p * x;
 }
+#undef FULL
+#else
+/* x and x times a polynomial in x**2, or, where x is large, 1 less the eighth power of one in x: no tables, which take
+ * two shuffles of vectors this narrow for each number. */
+INLINE vf32 verf_f32(vf32 x) {
+    const vf32 a = AT_MOST(4.0f, (vf32)((vi32)x & INT32_MAX)), z = x * x, w = z * z, t = a - 2.5f, s = t * t;
+    vf32 near = w * 6.60931182e-05f + (z * -0.000759475399f + 0.00513610197f);
+    near = (near * w + (z * -0.0268234517f + 0.112827852f)) * w + (z * -0.376125485f + 0.128379151f);
+    vf32 far = s * 0.000167806968f + (t * -0.000148991603f - 0.0037920766f);
+    far = (far * s + (t * 0.0104128076f + 0.0398999676f)) * s + (t * -0.252155006f + 0.376871467f);
+    far = far * far;
+    far = far * far;
+    far = (vf32)((vi32)(1.0f - far * far) | ((vi32)x & INT32_MIN));
+    return PICK_F32(a < 1.1875f, near * x + x, far);
+}
+#endif
 
 /* Sine (turn 0) or cosine (turn 1): x less a multiple of pi / 2, in parts of few bits, so that products are exact. */
 INLINE vf32 wave_f32(vf32 x, int turn) {
@@ -225,6 +235,7 @@ INLINE vf32 vpow_f32(vf32 x, vf32 y) {
 ONE_BY_ONE(exp) ONE_BY_ONE(expm1) ONE_BY_ONE(log) ONE_BY_ONE(log1p) ONE_BY_ONE(tanh) ONE_BY_ONE(erf) ONE_BY_ONE(sin)
 ONE_BY_ONE(cos)
 #undef ONE_BY_ONE
+INLINE vf64 sigmoid_times_f64(vf64 x, vf64 y) { return y / (1 + vexp_f64(-x)); }
 INLINE vf64 vpow_f64(vf64 x, vf64 y) {
     vf64 z = {0};
     for (int i = 0; i < LANES_F64; i++) z[i] = pow(x[i], y[i]);
@@ -235,7 +246,6 @@ INLINE vf64 vpow_f64(vf64 x, vf64 y) {
 #undef ALL_F32
 #undef MAGIC
 #undef WIDEST
-#undef FULL
 #undef AT_MOST
 #undef AT_LEAST
 #endif
