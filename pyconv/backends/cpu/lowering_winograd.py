@@ -264,7 +264,10 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
                 [weights], [packed],
                 cost=of_weights * 0.3)
     reads = 1.7 * _read(values * rows * -(-g.filters // lanes), lanes)
-    parts, groups = _split(tiles, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE,
+    # A part has so many tiles that their sums, by one or two vectors, keep the arithmetic busy: four cycles times two
+    # units, or one of twice the width.
+    most = max(1, tiles * (width // lanes) // (4 if lanes * item == 64 else 8))
+    parts, groups = _split(most, -(-g.filters // width), products + of_inputs, reads, 3 * of_inputs, FINE,
                            (1, 2, 2, 4))
     chunk = CACHE // 2 // (values * (rows + width) * item) // 8 * 8
     chunk = max(16, min(chunk, 64))
