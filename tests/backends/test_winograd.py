@@ -196,6 +196,31 @@ def test_blocks_add_what_lies_first_in_memory(sizes, dtype):
     np.testing.assert_allclose(*results, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("size, strides", [((3, 3), (1, 1)), ((5, 5), (2, 2)), ((2, 3, 3), (1, 1, 1)),
+                                           ((3, 3, 3), (1, 1, 1)), ((3,), (1,))])
+def test_weights_are_transformed_ahead_as_by_each_task(size, strides, monkeypatch):
+    """The same bits, forward and for the input's gradient, whether or not the transformed weights are kept."""
+    from pyconv import Variable
+    from pyconv.backends.cpu import lowering_winograd
+    from pyconv.graph import gradients, trace
+    rng, rank = np.random.default_rng(1), len(size)
+    x = rng.standard_normal((33, *(23 if rank < 3 else 6,) * rank, 19)).astype("f4")
+    kernel, results, kept = Variable(rng.standard_normal((*size, 19, 37)).astype("f4")), [], []
+
+    def run(x):
+        y = ops.conv(x, kernel.read(), strides=strides, padding="same")
+        return y, gradients(ops.sum(ops.square(y)), [x])[0]
+    monkeypatch.setattr(config, "conv_algorithm", lambda: "winograd")
+    for bound in (lowering_winograd.AHEAD, 0):
+        monkeypatch.setattr(lowering_winograd, "AHEAD", bound)
+        program = backends.get("cpu").make(trace(run, [(x.shape, "float32")])[0])
+        kept.append(0 if program.store is None else program.store.nbytes)
+        results.append(program([x]))
+    assert kept[0] > kept[1]
+    for ahead, by_task in zip(*results, strict=True):
+        assert np.abs(ahead).max() > 0 and ahead.tobytes() == by_task.tobytes()
+
+
 def test_profiles_tell_the_products_of_the_tiles():
     """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5; of 4×4×4, 216 with 3×3×3. Edges fill
     up the tiles."""

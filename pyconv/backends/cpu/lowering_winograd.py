@@ -16,6 +16,7 @@ from .buffers import LOCAL, NOWHERE, Buffer
 INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
 FINE = 8_000                    # vector operations of a task of a small batch
 LARGE = 8 << 20                 # bytes of results that no cache keeps until whoever comes next
+AHEAD = 4 << 20                 # bytes of transformed weights that are kept, for all tasks to read
 DEEP = 512                      # channels that are summed over where tiles have points in the depth, for precision
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
@@ -158,12 +159,16 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     # A block of few tiles would transform large weights for little: tasks have tiles of several blocks then.
     chained = fits_chain(source, target) and (tiles >= 8 * blocks or rows * filters * values * item <= LARGE)
     group = 32 if rows >= 256 else 16
+    # The transformed weights are made once, ahead of all tasks, if that is worth it and the third-level cache has room
+    # for them; larger ones by each task, a few channels at a time, which the second-level cache holds.
+    once = rows * filters * _weights_cost(lanes * item) * (6 if deep else 1)
+    size, settled = -(-filters // group) * values * (rows * group + 16) * item, planner.settled(_kernel_of(planner))
+    ahead = size <= AHEAD and (settled or blocks * once >= total / 100)
     # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.
     apart = blocks * (1 if deep else out_sizes[0]) if transposed \
         else tiles // -(-out_sizes[2] // _side(g)) if deep else tiles
     parts, groups = (blocks, 1) if chained else _split(
-        apart, -(-filters // group), total, rows * filters * _weights_cost(lanes * item) * (6 if deep else 1),
-        tiles * values * rows * INPUT)
+        apart, -(-filters // group), total, 0 if ahead else once, tiles * values * rows * INPUT)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them. Where not even
     # three tiles do, many, so that the weights, which are larger still, are transformed and read once. Processors with
     # wider registers have more of them, and of the cache: whole rows of tiles if some fit into three quarters of it.
@@ -175,16 +180,29 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
         chunk = _whole_rows(g, transposed or out_sizes, min(12, CACHE * 3 // 4 // each), chunk)
     chunk = max(1, min(chunk if rows < 200 else 24, -(-tiles // parts)))
 
-    def make():
+    def make(weights, packed, blocks, source=NOWHERE, target=NOWHERE, bias=NOWHERE, other=NOWHERE):
         return planner.kernels.winograd.winograd(
-            dtype, source.at(), weights.whole(), target.at(), bias.whole() if bias else NOWHERE,
-            other.at() if other else NOWHERE, blocks=blocks, parts=parts, groups=groups, group=group, chunk=chunk,
-            channels=channels, filters=filters, window=g.window, in_sizes=in_sizes, out_sizes=out_sizes, low=low,
-            strides=g.strides, across_filters=across_filters, w_other=w_other, w_slice=w_slice or w_tap * taps,
-            w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu, transposed=bool(transposed),
-            each=points)
-    planner.add(make, [source, weights, *(b for b in (bias, other) if b)], [target], blocks=blocks if chained else 0,
-                cost=total * 0.3)
+            dtype, source, weights, packed, target, bias, other, blocks=blocks, parts=parts, groups=groups, group=group,
+            chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes, out_sizes=out_sizes,
+            low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
+            w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
+            transposed=bool(transposed), each=points)
+
+    def whole(buffer):
+        return buffer.whole() if buffer else NOWHERE
+    packed = Buffer(size) if ahead else None
+    if ahead:
+        planner.add(lambda: make(weights.whole(), packed.whole(), 0), [weights], [packed],
+                    cost=once * 0.3).lazy = not settled
+    planner.add(lambda: make(NOWHERE if ahead else weights.whole(), whole(packed), blocks, source.at(), target.at(),
+                             whole(bias), other.at() if other else NOWHERE),
+                [source, packed or weights, *(b for b in (bias, other) if b)], [target],
+                blocks=blocks if chained else 0, cost=total * 0.3)
+
+
+def _kernel_of(planner):
+    """The kernel of the convolution, or of the gradient for the input, that is being lowered."""
+    return planner.nodes[planner.now].inputs[1]
 
 
 def _weights_cost(vector) -> int:

@@ -405,7 +405,7 @@ class Planner:
             return work.reads and not (work.blocks or work.updates or work.lazy) \
                 and not any(id(b.array) in changing for b in work.reads) \
                 and all(b.array is None and id(b) not in results for b in work.writes) \
-                and sum(b.nbytes for b in work.writes) <= 8 * sum(b.nbytes for b in work.reads) + 4096
+                and sum(b.nbytes for b in work.writes) <= 16 * sum(b.nbytes for b in work.reads) + 4096
         ahead, before = {id(w): w for w in order if may_be(w)}, None
         while len(ahead) != before:
             before = len(ahead)

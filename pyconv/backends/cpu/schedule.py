@@ -92,8 +92,8 @@ def in_steps(order) -> list:
             put(work, work.step)
             continue
         last = min(w.step - (w.blocks != work.blocks or not _aligned(work, w)) for w in users)
-        put(work, next((s for s in range(last, work.step, -1) if s < len(steps) and steps[s][2] == work.blocks),
-                       work.step))
+        put(work, next((s for s in range(last, work.step, -1)
+                        if s < len(steps) and work.blocks in (0, steps[s][2])), work.step))
     floor = len(steps)
     for work in order:
         if id(work) in late and id(work) not in joining and work.updates != "commit":

@@ -30,14 +30,6 @@ PAIRS(F64)
 static inline float m_atan2_f32(float y, float x) { return atan2f(y, x); }
 static inline double m_atan2_f64(double y, double x) { return atan2(y, x); }
 
-/* Brings memory into the second-level cache; also in a function without results. */
-INLINE void fetch(const char *at, long bytes) {
-    for (long i = 0; i < bytes; i += 64) {
-        __builtin_prefetch(at + i, 0, 2);
-        __asm__ volatile("");
-    }
-}
-
 /* Writes to memory past the caches, where the processor can and `dst` is on the boundary of a vector. */
 static void stream(char *dst, const char *src, long bytes) {
     long i = 0;

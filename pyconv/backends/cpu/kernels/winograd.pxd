@@ -12,6 +12,7 @@ cdef extern from "winograd_f32_f64.h" nogil:
     ctypedef struct Planes:
         long pixel, h, w, dy, dx
     const int LANES_F32, LANES_F64
+    void fetch(const char *, long)
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)

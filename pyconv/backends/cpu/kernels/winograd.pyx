@@ -11,8 +11,8 @@ range of them and a range of filters, and goes through its tiles in chunks:
    M[N][filter][tile] (filters x tiles in registers), which is transformed into results, with bias,
    another map and relu.
 
-V and M of a chunk stay in the caches. U is made by each task: that costs as much as a few tiles. Where a task is a
-block, it can go on to other instructions.
+V and M of a chunk stay in the caches. U is made ahead of all tasks, or by each of them, which costs as much as a few
+tiles. Where a task is a block, it can go on to other instructions.
 
 Kernels with depth are sums over their slices, whose channels follow each other. So are those with strides over their
 phases: with stride 2 even taps meet even pixels and odd ones odd pixels, and a kernel of 7 x 7 is four of at most 4 x 4
@@ -54,7 +54,7 @@ cdef extern from "lines.h" nogil:
 # Forward and gradient for the input -------------------------------------------------------------------------------
 
 cdef struct Winograd:
-    Operand x, w, y, bias, other
+    Operand x, w, u, y, bias, other        # u: a null pointer if each task is to make U
     Tiles tiles
     long channels, filters
     long depth, taps                       # slices of the kernel whose products are added; taps of one
@@ -115,7 +115,7 @@ cdef void transform_weights(const Winograd *p, const real *w, long first, long r
                              slice_size // lanes, 0)
             for i in range(n):
                 out = u + (c - c0 + i) * p.group
-                out += s * (p.tiles.square * p.u_step if p.thick > 1 else (c1 - c0) * p.group)
+                out += s * (p.tiles.square * p.u_step if p.thick > 1 else p.channels * p.group)
                 for v from 0 <= v < rows by lanes:
                     if real is float:
                         weights_f32(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
@@ -237,6 +237,8 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *u = zeros + width * lanes + p.planes
     cdef real *v = u + p.u_groups * tiles.values * p.u_step
     cdef real *m = v + tiles.values * p.v_step
+    cdef real *whole = <real *>address(&p.u, 0, context)
+    cdef bint far = whole and ahead_of(&p.u, all_groups * tiles.passes * tiles.values * p.u_step * sizeof(real), 1)
     cdef real *packed
     cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, point
     cdef Tile at[MOST_TILES]
@@ -265,15 +267,19 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
             rows = min(p.group, p.filters - g * p.group)
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
             packed = u + (0 if p.slices else g - g0) * tiles.values * p.u_step
+            if whole:
+                packed = whole + (g * tiles.passes + j // chunks) * tiles.values * p.u_step
             for s in range(max(1, p.slices)):
                 c, n_channels = 0, channels
                 if p.slices:
                     c, n_channels = channels * s // p.slices, channels * (s + 1) // p.slices
                     n_channels -= c
-                if i == 0 or p.slices:
+                if not whole and (i == 0 or p.slices):
                     transform_weights(p, w, g * p.group, rows, c, c + n_channels if p.slices else p.channels, point,
                                       packed)
                 for k in range(tiles.values):
+                    if far:
+                        fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(real))
                     if real is float:
                         packed_product_f32(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
                                            n_channels, m + k * p.m_step, line, s > 0, rows, n)
@@ -288,9 +294,22 @@ cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogi
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window, in_sizes,
-             out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu, transposed,
-             each):
+cdef void weights_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
+    """U[group][pass][36][slice, channel][filter] for one group, one pass and as many channels as there are lanes."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, vectors = ceil_div(p.channels, lanes)
+    cdef long c = task % vectors * lanes, to = task // vectors, f = to // p.tiles.passes * p.group
+    transform_weights(p, <const real *>address(&p.w, 0, context), f, min(p.group, p.filters - f), c,
+                      min(p.channels, c + lanes), to % p.tiles.passes * p.tiles.each,
+                      <real *>address(&p.u, 0, context) + to * p.tiles.values * p.u_step + c * p.group)
+
+cdef void weights_task_f32(const void *p, long task, const Context *c) noexcept nogil:
+    weights_task[float](<const Winograd *>p, task, c, NULL)
+cdef void weights_task_f64(const void *p, long task, const Context *c) noexcept nogil:
+    weights_task[double](<const Winograd *>p, task, c, NULL)
+
+def winograd(dtype, x, w, u, y, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
+             in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
+             transposed, each):
     """y = x * w (+ bias, + other, relu); three sizes each for depth, rows and columns; the steps w_* may be negative.
 
     transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low (and
@@ -298,11 +317,13 @@ def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk
     at a time: 1, 2, 3 or 6, for kernels of 3 slices without strides; 0: none, products are added over the slices.
 
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
-    is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time.
+    is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time. u: the weights
+    transformed, by the instruction that this makes if blocks is 0, or a null pointer.
     """
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
-    p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
+    p.x, p.w, p.u, p.y = operand(x), operand(w), operand(u), operand(y)
+    p.bias, p.other = operand(bias), operand(other)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each, transposed)
     cdef long depth = 1 if each else window[0] * p.tiles.phases
     p.channels, p.filters, p.depth, p.kernel_rows, p.kernel_columns = channels, filters, depth, window[1], window[2]
@@ -313,9 +334,12 @@ def winograd(dtype, x, w, y, bias, other, *, blocks, parts, groups, group, chunk
     p.planes = each * 6 * max(p.tiles.in_sizes[2], p.tiles.out_sizes[2]) * lanes
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
-    p.u_groups, p.slices = ceil_div(ceil_div(filters, p.group), groups), 0
+    p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group), groups), 0
     p.u_step = channels * depth * p.group + 16
-    if depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
+    if not blocks:
+        return instruction(weights_task_f32 if dtype == "float32" else weights_task_f64, &p, sizeof(p),
+                           ceil_div(filters, p.group) * p.tiles.passes * ceil_div(channels, lanes), 0, None)
+    if p.u_groups and depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
         p.u_step = ceil_div(channels, p.slices) * p.group + 16
     cdef size_t scratch = (p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
