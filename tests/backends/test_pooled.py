@@ -78,6 +78,29 @@ def test_convolution_pooling_and_their_gradients(network, biased, relu, wanted):
     compare(function, *arrays)
 
 
+@settings(max_examples=30)
+@given(st.sampled_from([8, 13, 30]), st.tuples(st.integers(1, 6), st.integers(1, 6)), st.integers(1, 7),
+       st.integers(1, 7), st.integers(0, 2), st.integers(1, 40), st.sampled_from([1, 4, 9, 24]))
+def test_gradient_for_kernels_of_many_channels(batch, pooled_sizes, kernel_rows, kernel_columns, padding, channels,
+                                               filters):
+    """Runs of any length, in a row of the kernel; of whole numbers, so that ties are ties."""
+    sizes = [max(1, 2 * n + k - 1 - 2 * padding) for n, k in zip(pooled_sizes, (kernel_rows, kernel_columns),
+                                                                  strict=True)]
+    rng = np.random.default_rng(channels)
+    x, kernel = (rng.integers(-2, 3, shape).astype("float32") for shape in (
+        (batch, *sizes, channels), (kernel_rows, kernel_columns, channels, filters)))
+
+    def function(x, kernel):
+        top = ops.max_pool(ops.relu(ops.conv(x, kernel, padding=[(padding, padding)] * 2)), 2)
+        return [top, *gradients(ops.sum(top * top * 0.25 + top), [kernel])]
+    before = config.conv_algorithm()
+    config.set_conv_algorithm("direct")
+    try:
+        compare(function, x, kernel)
+    finally:
+        config.set_conv_algorithm(before)
+
+
 def test_two_layers_deep():
     """The second layer's input is what the first one pools; both gradients come from spots."""
     rng = np.random.default_rng(0)

@@ -16,6 +16,9 @@ from .geometry import Geometry, lines_of, pack_rows, tap_number
 from .lowering_winograd import CACHE, add_partial_sums, chosen, fits_chain, kernel_cost
 
 
+L1 = 32 << 10                   # bytes of the smallest first-level cache
+
+
 def spots_of(planner, tensor):
     """The spots of the pooling of a tensor, or None if it has none."""
     return planner.spots.get(id(tensor))
@@ -178,14 +181,28 @@ def spotted(planner, node) -> bool:
     g = Geometry(x.shape, node.output.shape, **{k: v for k, v in node.attrs.items() if k != "shape"})
     if g.groups > 1 or g.strides != (1, 1, 1) or g.dilation != (1, 1, 1):
         return False
-    return _spotted_cost(g, -(-g.batch // planner.kernels.lanes[x.dtype])) < kernel_cost(g, x.dtype,
-                                                                                       planner.kernels.lanes[x.dtype])
+    return _spotted_cost(planner, g)[0] < kernel_cost(g, x.dtype, planner.kernels.lanes[x.dtype])
 
 
-def _spotted_cost(g, blocks):
-    """In vector operations: a tap takes two selections and a product; at the end lanes are summed."""
-    rows = g.channels * g.window[1] * g.filters * blocks
-    return rows * ((g.outputs[1] // 2) * (g.outputs[2] // 2) * (1.65 * g.window[2] + 1.2) + 8 * g.window[2])
+def _spotted_cost(planner, g):
+    """(the cost in vector operations, whether taps and channels are in the lanes).
+
+    Picked from lanes of samples, a tap takes two selections and a product; at the end lanes are summed. With short
+    vectors, the sums of few taps do not stay in registers, and taps may be in the lanes instead.
+    """
+    lanes = planner.kernels.lanes["float32"]
+    rows, pixels = g.channels * g.window[1] * g.filters, (g.outputs[1] // 2) * (g.outputs[2] // 2)
+    picked = rows * (pixels * (1.65 * g.window[2] + 1.2) + 8 * g.window[2])
+    blocks = -(-g.batch // lanes)
+    if not planner.kernels.pooling.gathers:
+        return blocks * picked, False
+    vectors, area = -(-g.channels * g.window[2] // lanes), math.prod(
+        n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
+    tiles = -(-vectors // 14) * -(-g.window[1] // max(1, min(3, 14 // vectors)))
+    products = g.window[1] * vectors * (0.9 if 4 * area * g.channels <= L1 else 1.4)
+    gathered = g.filters * lanes * (pixels * (products + 2 * tiles + 1.5) + 2 * g.window[1] * vectors + 30 * tiles) \
+        + 25 * area * -(-g.channels // lanes)
+    return blocks * min(2 * picked, gathered), gathered < 2 * picked
 
 
 def run_spotted(planner, g, node, layout):
@@ -197,6 +214,7 @@ def run_spotted(planner, g, node, layout):
     taps, outputs = math.prod(g.window), tuple(n // 2 for n in g.outputs[1:])
     chained = fits_chain(source, gradient)
     groups = 1 if chained else min(-(-g.filters // 4), -(-16 // blocks))
+    cost, gathered = _spotted_cost(planner, g)
     padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
 
     numbers = planner.table([*g.sizes, *(p for p, _ in g.padding), *padded, padded != tuple(g.sizes), g.channels,
@@ -204,7 +222,7 @@ def run_spotted(planner, g, node, layout):
 
     def make(partial):
         return planner.kernels.pooling.kernel_gradient_spots(source.at(), gradient.at(), spots.at(), partial.at(),
-                                                             numbers)
+                                                             numbers, gathered)
     add_partial_sums(planner, make, dtype=x.dtype, source=source, gradient=gradient, besides=[spots],
                      target=planner.define(node.output), parts=blocks, chained=chained, taps=taps * g.channels,
-                     filters=g.filters, cost=_spotted_cost(g, blocks) * 0.3)
+                     filters=g.filters, cost=cost * 0.3)

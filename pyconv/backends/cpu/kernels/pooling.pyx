@@ -72,6 +72,17 @@ cdef extern from "pooled.h" nogil:
     void pool_with_spots(const float *, long, long, long, float *, uint8_t *)
     void spread_to_spots(const float *, const uint8_t *, long, long, float *, long, long)
 
+cdef extern from "gathered.h" nogil:
+    const int GATHERS
+    ctypedef struct Met:
+        int32_t at
+        float g
+    void gathered(const float *, long, const Met *, long, float *, long, long)
+    void gather_spots(const float *, const uint8_t *, long, long, long, long, Met *, long)
+
+cdef extern from "winograd_f32_f64.h" nogil:
+    void transposed_f32(const float *, long, long, float *, long, long)
+
 ctypedef fused real:
     float
     double
@@ -338,13 +349,108 @@ cdef void spotted_task(const void *params, long task, const Context *context) no
             spotted(t, f1 - f0, p.window[1])
 
 
-def kernel_gradient_spots(x, g, spots, out, sizes):
+# The same with taps and channels in the lanes, where vectors are short (gathered.h).
+
+gathers = GATHERS
+cdef enum:
+    MET = 4096                          # entries of a list of what windows have met, for all filters at a time
+
+cdef long sample_size(const SpottedGradient *p) noexcept nogil:
+    return p.channels * p.border.padded[1] * p.border.padded[2] + 2 * LANES_F32
+
+cdef long run_vectors(const SpottedGradient *p) noexcept nogil:
+    return ceil_div(p.window[1] * p.channels, LANES_F32)
+
+cdef long filters_at_a_time(const SpottedGradient *p) noexcept nogil:
+    return max(1, min(p.filters, MET // (p.rows * p.cols)))
+
+cdef void samples_apart(const SpottedGradient *p, const float *x, float *out) noexcept nogil:
+    """out[sample][row][column][channel] with its border; what is written too much is overwritten by what follows."""
+    cdef long size = sample_size(p), line = p.border.padded[2] * p.channels, area = p.border.n[1] * p.border.n[2]
+    cdef long y, k, i, c, step = LANES_F32 if p.channels == 1 else 1
+    cdef const float *row
+    cdef float *to
+    for y in range(p.border.padded[1]):
+        i = y - p.border.low[1]
+        to = out + y * line
+        if i < 0 or i >= p.border.n[1]:
+            for k in range(LANES_F32):
+                memset(to + k * size, 0, line * sizeof(float))
+            continue
+        for k in range(LANES_F32):
+            memset(to + k * size, 0, p.border.low[2] * p.channels * sizeof(float))
+        to += p.border.low[2] * p.channels
+        row = x + i * p.border.n[2] * LANES_F32
+        if p.channels == 1:
+            for k from 0 <= k < p.border.n[2] by LANES_F32:
+                transposed_f32(row + k * LANES_F32, LANES_F32, p.border.n[2] - k, to + k, size, 0)
+        else:
+            for k in range(p.border.n[2]):
+                for c from 0 <= c < p.channels by LANES_F32:
+                    transposed_f32(row + (c * area + k) * LANES_F32, area * LANES_F32, p.channels - c,
+                                   to + k * p.channels + c, size, 0)
+        to += p.border.n[2] * p.channels
+        i = line - (p.border.low[2] + p.border.n[2]) * p.channels
+        for k in range(LANES_F32):
+            memset(to + k * size, 0, i * sizeof(float))
+    for k in range(LANES_F32):
+        memset(out + (k + 1) * size - 2 * LANES_F32, 0, 2 * LANES_F32 * sizeof(float))
+
+cdef void filters_side_by_side(const float *sums, long size, long filters, long n, float *out, long row) noexcept nogil:
+    """out[i][filter] = sums[filter][i]: n of each filter, `size` apart; rows of out are `row` apart."""
+    cdef long i, f, k, wide, high
+    cdef float square[16 * 16]
+    for i from 0 <= i < n by LANES_F32:
+        high = min(<long>LANES_F32, n - i)
+        for f from 0 <= f < filters by LANES_F32:
+            wide = min(<long>LANES_F32, filters - f)
+            if wide == LANES_F32 and high == LANES_F32:
+                transposed_f32(sums + f * size + i, size, wide, out + i * row + f, row, 0)
+                continue
+            transposed_f32(sums + f * size + i, size, wide, square, LANES_F32, 0)
+            for k in range(high):
+                memcpy(out + (i + k) * row + f, square + k * LANES_F32, wide * sizeof(float))
+
+cdef void gathered_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const SpottedGradient *p = <const SpottedGradient *>params
+    cdef long block = task // p.groups, group = task % p.groups, k, f, i
+    cdef long f0 = p.filters * group // p.groups, f1 = p.filters * (group + 1) // p.groups
+    cdef long pixels = p.rows * p.cols, plane = pixels * LANES_F32, line = p.border.padded[2] * p.channels
+    cdef long many = filters_at_a_time(p), vectors = run_vectors(p), width = p.window[1] * p.channels
+    cdef long size = sample_size(p), each = p.window[0] * vectors * LANES_F32
+    cdef const float *g = <const float *>address(&p.g, block, context)
+    cdef const uint8_t *spots = <const uint8_t *>address(&p.spots, block, context)
+    cdef float *out = <float *>address(&p.out, block, context) + f0
+    cdef float *x = <float *>context.scratch
+    cdef float *sums = x + LANES_F32 * size
+    cdef Met *met = <Met *>(sums + (f1 - f0) * each)
+    samples_apart(p, <const float *>address(&p.x, block, context), x)
+    memset(sums, 0, (f1 - f0) * each * sizeof(float))
+    for i from f0 <= i < f1 by many:
+        for f in range(i, min(f1, i + many)):
+            gather_spots(g + f * plane, spots + f * plane, p.rows, p.cols, line, p.channels, met + (f - i) * pixels,
+                         many * pixels)
+        for k in range(min(<long>LANES_F32, p.samples - block * LANES_F32)):
+            for f in range(i, min(f1, i + many)):
+                gathered(x + k * size, line, met + (k * many + f - i) * pixels, pixels, sums + (f - f0) * each,
+                         p.window[0], vectors)
+    for k in range(p.window[0]):
+        filters_side_by_side(sums + k * vectors * LANES_F32, each, f1 - f0, width, out + k * width * p.filters,
+                             p.filters)
+
+
+def kernel_gradient_spots(x, g, spots, out, sizes, bint gathered):
     """Partial sums per block of the kernel's gradient, in the kernel's own order; g is that of the pooled pixels.
 
+    gathered: with taps and channels in the lanes.
     sizes: int64 numbers of `SpottedGradient` from `border` on.
     """
     cdef SpottedGradient p
     p.x, p.g, p.spots, p.out = operand(x), operand(g), operand(spots), operand(out)
     memcpy(&p.border, elements(sizes, 8), 19 * sizeof(long))
+    cdef size_t scratch = LANES_F32 * sample_size(&p) + p.filters * p.window[0] * run_vectors(&p) * LANES_F32
+    if gathered:
+        scratch = scratch * sizeof(float) + filters_at_a_time(&p) * p.rows * p.cols * LANES_F32 * sizeof(Met) + 128
+        return instruction(gathered_task, &p, sizeof(p), p.blocks * p.groups, scratch, None)
     return instruction(spotted_task, &p, sizeof(p), p.blocks * p.groups,
                        p.border.padded[1] * p.border.padded[2] * LANES_F32 * sizeof(float) + 128, None)
