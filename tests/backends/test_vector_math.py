@@ -65,6 +65,35 @@ def test_power():
     check(np.asarray(ops.power(x, y)), np.power(x.astype("float64"), y.astype("float64")), 1)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_gelu():
+    """In one instruction, whose error is small beside x."""
+    x = draw([(-6, 6), (-0.1, 0.1), (-1e6, 1e6)], 20_001)
+    wide = x[np.isfinite(x)].astype("float64")
+    y = np.asarray(ops.gelu(x, approximate=False))
+    truth = 0.5 * wide * (1 + np.vectorize(math.erf)(wide * np.sqrt(0.5)))
+    assert np.all(np.abs(y[np.isfinite(x)] - truth) <= 3e-7 * np.abs(wide) + 2e-45)
+    assert np.all(y[(x < -5.7) & np.isfinite(x)] == 0)
+    assert np.isnan(y[np.isnan(x)]).all() and y[x == np.inf] == np.inf
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products(dtype):
+    """Products and sums of products that become one instruction."""
+    rng = np.random.default_rng(0)
+    a, b, c, d, e = (rng.normal(size=1000).astype(dtype) for _ in range(5))
+    for function in (lambda a, b, c, d, e: a * b * c, lambda a, b, c, d, e: a * b * c * d,
+                     lambda a, b, c, d, e: a * (b * (c * (d * e))), lambda a, b, c, d, e: a * b * c + d,
+                     lambda a, b, c, d, e: d + c * (a * b), lambda a, b, c, d, e: (a - b) * c * d,
+                     lambda a, b, c, d, e: (a + b) * c * d, lambda a, b, c, d, e: a * b + c * d + e,
+                     lambda a, b, c, d, e: e + (a * b + (c - d) * e), lambda a, b, c, d, e: a * b + c * d + a * e,
+                     lambda a, b, c, d, e: (a * b) * (a * b), lambda a, b, c, d, e: a * b + c * c + (a * b + c)):
+        graph, _ = trace(lambda *x, f=function: f(*x), [((1000,), dtype)] * 5)
+        (y,) = backends.get("cpu").compile(simplify(graph))([a, b, c, d, e])
+        truth = function(*(x.astype("float64") for x in (a, b, c, d, e)))
+        np.testing.assert_allclose(y, truth, rtol=0, atol=2e-6 * (1e-8 if dtype == "float64" else 1) * 10)
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 16, 17, 1023])
 def test_any_number_of_elements(count):
     x = np.linspace(-3, 3, count, dtype="float32")

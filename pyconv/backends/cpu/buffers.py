@@ -56,7 +56,7 @@ class Buffer:
     """Memory for one array. `block_bytes` is set in the lanes layout: the bytes of a block of samples."""
 
     __slots__ = ("nbytes", "block_bytes", "blocks", "place", "base", "array", "first", "last", "order", "writers",
-                 "readers", "shared", "slices", "used", "rows")
+                 "readers", "shared", "slices", "used", "rows", "instead")
 
     def __init__(self, nbytes, blocks=0):
         self.blocks, self.used = blocks, nbytes      # used: what the values of a block take, before it is filled up
@@ -67,6 +67,7 @@ class Buffer:
         self.shared = False       # read or written across blocks, or needed after the run
         self.slices = 1           # of a block; the memory is that of one slice
         self.rows = None          # Rows, if the plain array is written or read in blocks of rows
+        self.instead = None       # the buffer whose place it takes as soon as that has been read
 
     @classmethod
     def of_array(cls, array):

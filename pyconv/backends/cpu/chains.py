@@ -282,8 +282,7 @@ class Chains:
                 if inside and len(other) == 1:
                     del chain.stored[key]
             loads = [(t, self._operand(chain, t)) for t in chain.outside]
-            code, registers, where = self._code(chain, loads)
-            self._add(chain, loads, code, registers, where)
+            self._add(chain, loads, *self._code(chain, loads))
 
     def _operand(self, chain, tensor):
         """(buffer, strides over the chain's positions) of a tensor that is read from memory."""
@@ -307,7 +306,10 @@ class Chains:
         return planner.rep(tensor, None), [*(features[a] for a in layout.order), 0]
 
     def _code(self, chain, loads):
-        """Instructions and registers. Registers of results that nobody reads any more are used again."""
+        """Instructions, the number of registers, where things are, and which results may take whose place.
+
+        Registers of results that nobody reads any more are used again.
+        """
         lines = fused(chain)
         last = {}
         for i, (_, _, sources) in enumerate(lines):
@@ -338,9 +340,29 @@ class Chains:
                 count += where[key] == count
             sources += [sources[0]] * (4 - len(sources))
             code.append((self.codes[op], where[key], *sources))
-        return code, count, (where, zero)
+        made = {id(out): i for i, (_, out, _) in enumerate(lines)}
+        return code, count, (where, zero), self._replaces(chain, loads, made, last)
 
-    def _add(self, chain, loads, code, registers, where):
+    @staticmethod
+    def _replaces(chain, loads, made, last):
+        """(buffer of a result, buffer that it may be written over, whether as it is computed), the latter first.
+
+        made, last: the line that makes a result, and the last one to read something.
+        """
+        buffers, pairs = [b for _, (b, _) in loads], []
+        for x, (old, step) in loads:
+            if x.shape != chain.shape or x.dtype != chain.dtype or last.get(id(x), -1) >= len(made) \
+                    or sum(b is old for b in buffers) > 1:
+                continue
+            if chain.layout is not None:
+                dense = memory.strides(chain.shape, chain.layout)
+                if step != [0 if chain.shape[1 + a] == 1 else dense[a] for a in chain.layout.order] + [1]:
+                    continue
+            pairs += [(new, old, made[id(t)] >= last.get(id(x), -1)) for t, new in chain.stored.values()
+                      if t.dtype == x.dtype]
+        return sorted(pairs, key=lambda pair: not pair[2])
+
+    def _add(self, chain, loads, code, registers, where, replaces):
         planner, (where, zero) = self.planner, where
         kernels = planner.kernels.elementwise
         rows = self._rows(chain, [(t, buffer) for t, (buffer, _) in loads])
@@ -373,17 +395,22 @@ class Chains:
                 return buffer.at() if blocks and buffer.blocks else buffer.whole()
             return kernels.chain(
                 chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=False)],
-                [(at(b), d, r, 1 if id(b) in chain.in_place else 2 if id(b) in chain.work.far else 0)
-                 for b, d, r in stores], code, registers=registers,
+                [(at(b), d, r, way(b)) for b, d, r in stores], code, registers=registers,
                 blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure,
                 rest=rows.count * chain.shape[-1] if rows else 0,
                 sums=[(s.buffer.at(), where[id(s.tensor)], s.count, step, s.samples)
                       for s, step in zip(chain.sums, steps[len(operands):], strict=True)])
+
+        def way(b):
+            if b.instead is not None:
+                return 0 if (b, b.instead, True) in replaces else 1
+            return 1 if id(b) in chain.in_place else 2 if id(b) in chain.work.far else 0
         split = {id(b) for t, (b, _) in loads if rows and rowwise(chain, t)} | {id(s[0]) for s in stores}
         positions, twice = math.prod(chain.shape), planner.twice
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
         chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks, rows=rows,
                                  cost=positions * (len(code) // 6 + len(operands)) / 10)
+        chain.work.replaces = [pair[:2] for pair in replaces]
         chain.work.sliced = sliced(chain, [b for t, (b, _) in loads if t.shape == chain.shape] + writes)
         chain.work.lazy = twice is not None and bool(chain.layout) and not chain.sums \
             and all(id(n) in twice.lazy for n in chain.nodes)
@@ -418,7 +445,9 @@ def sliced(chain, buffers):
 
 
 # Operations that become one with that which alone reads their result.
-MERGED = {("add", "relu"), ("subtract_multiply_add", "relu"), ("sigmoid", "multiply"), ("multiply", "erf")}
+MERGED = {("add", "relu"), ("subtract_multiply_add", "relu"), ("sigmoid", "multiply"), ("multiply", "erf"),
+          ("multiply", "multiply"), ("multiply_multiply", "multiply"), ("subtract_multiply", "multiply"),
+          ("add_multiply", "multiply")}
 
 
 def fused(chain) -> list:
@@ -449,6 +478,12 @@ def fused(chain) -> list:
         return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
 
     readers = read(lines)
+    line_of = {id(out): k for k, (_, out, _) in enumerate(lines)}
+
+    def alone(tensor):
+        """Whether only one instruction reads the tensor, once."""
+        return id(tensor) not in wanted and len(readers[id(tensor)]) == 1
+
     for k, (op, out, sources) in enumerate(lines):
         if op == "where":
             below, operands = made.get(id(sources[0]), (None, None))
@@ -463,10 +498,20 @@ def fused(chain) -> list:
         elif op == "add":
             for product, other in (sources, sources[::-1]):
                 below, operands = made.get(id(product), (None, None))
-                single = len(readers[id(product)]) == 1 and id(product) not in wanted and product is not other
-                if below == "multiply" and single:
+                if product is other or not alone(product):
+                    continue
+                if below == "multiply":
                     lines[k] = ("multiply_add", out, [*operands, other])
                     break
+                # (a b + c d) + e is a b + (c d + e).
+                at = line_of.get(id(product))
+                if below == "add" and lines[at][0] == "multiply_add" and line_of.get(id(other), -1) < at:
+                    *factors, term = lines[at][2]
+                    below, operands = made.get(id(term), (None, None))
+                    if below == "multiply" and alone(term):
+                        lines[at] = ("multiply_add", product, [*operands, other])
+                        lines[k] = ("multiply_add", out, [*factors, product])
+                        break
     lines = alive(lines)
     readers = read(lines)
 
@@ -488,8 +533,13 @@ def fused(chain) -> list:
             (k,) = readers[id(out)]
             user, result, others = lines[k]
             rest = [t for t in others if t is not out]
-            if (op, user) in MERGED:
+            if (op, user) in MERGED or (op, user) == ("multiply", "multiply_add") and others[2] is not out:
                 lines[k] = (f"{op}_{user}", result, sources + rest)
+            elif (op, user) == ("multiply_erf", "add_multiply_multiply") and len(rest) == 3 \
+                    and any(t is out for t in others[:2]) and any(t is s for t in rest[1:] for s in sources):
+                # a c (1 + erf(a b))
+                a, b = sources if any(sources[0] is t for t in rest[1:]) else sources[::-1]
+                lines[k] = ("gelu", result, [a, b, rest[0], rest[1] if rest[2] is a else rest[2]])
             elif (op, user) == ("multiply", "add_multiply") and others[2] is out:
                 lines[k] = ("add_multiply_multiply", result, rest + sources)
     return alive(lines)

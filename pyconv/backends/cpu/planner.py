@@ -33,7 +33,7 @@ class Work:
     """An instruction to be. `blocks`: its tasks are blocks of samples; otherwise 0."""
 
     __slots__ = ("make", "reads", "writes", "blocks", "cost", "step", "index", "updates", "waits", "node", "lazy",
-                 "sliced", "slices", "run", "rows", "far")
+                 "sliced", "slices", "run", "rows", "far", "replaces")
 
     def __init__(self, make, reads, writes, blocks=0, cost=1000.0, updates=False, rows=None):
         self.make, self.reads, self.writes = make, list(reads), list(writes)
@@ -46,6 +46,7 @@ class Work:
         self.sliced = None       # slices.Sliced: it can go through a block by ranges of channels
         self.slices, self.run = 1, None
         self.far = set()         # ids of the results that nobody reads soon (schedule.find_far)
+        self.replaces = ()       # (result, what it may take the place of), the better ones first
 
 
 class Planner:

@@ -156,6 +156,8 @@ def places(order, outputs, in_lanes):
             buffer.first = min(w.step for w in users)
             buffer.last = max(w.step for w in users) if id(buffer) not in kept else 1 << 30
             shared.append(buffer)
+    replaced = _replace(order, every)
+    local, shared = ([b for b in some if b.instead is None] for some in (local, shared))
     local_bytes, size = memory.place(local), 0
     # Small batches: a place is used again for arrays of one size only, whose parts belong to the same threads.
     kinds = {0: shared} if in_lanes else {b.nbytes: [] for b in shared}
@@ -167,7 +169,29 @@ def places(order, outputs, in_lanes):
     for buffer in shared:
         buffer.base += arena.ctypes.data
         buffer.place = FIXED
+    for buffer in replaced:
+        buffer.base = buffer.instead.base
     return arena, local_bytes
+
+
+def _replace(order, every):
+    """Results that take the place of what their work is the last to read, in order: so less memory passes through the
+    caches, and none need be read just because it is written."""
+    replaced, taken = [], set()
+    for work in order:
+        for new, old in work.replaces:
+            if id(new) in every and id(old) in every and new.instead is None and id(old) not in taken \
+                    and new.writers == [work] and old.last == new.first \
+                    and (old.place, old.nbytes, old.block_bytes, old.slices, old.rows) \
+                    == (new.place, new.nbytes, new.block_bytes, new.slices, new.rows) \
+                    and (old.place == LOCAL
+                         or all(w is work or w.step != work.step for w in (*old.writers, *old.readers))):
+                new.instead = old
+                taken.add(id(old))
+                replaced.append(new)
+    for buffer in reversed(replaced):
+        buffer.instead.last = buffer.last
+    return replaced
 
 
 def find_far(steps):

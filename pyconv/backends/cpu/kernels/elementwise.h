@@ -184,9 +184,13 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #if FLOAT
             LONG(OP_CHOOSE, , NAME(pick)(AT(a) > 0, AT(b), AT(c)))
             LONG(OP_MULTIPLY_ADD, , AT(a) * AT(b) + AT(c))
+            LONG(OP_MULTIPLY_MULTIPLY, , AT(a) * AT(b) * AT(c))
+            LONG(OP_MULTIPLY_MULTIPLY_MULTIPLY, , (AT(a) * AT(b)) * (AT(c) * AT(e)))
+            LONG(OP_MULTIPLY_MULTIPLY_ADD, , AT(a) * AT(b) * AT(c) + AT(e))
             LONG(OP_ADD_MULTIPLY, , (AT(a) + AT(b)) * AT(c))
             LONG(OP_ADD_MULTIPLY_MULTIPLY, , (AT(a) + AT(b)) * (AT(c) * AT(e)))
             LONG(OP_SUBTRACT_MULTIPLY, , (AT(a) - AT(b)) * AT(c))
+            LONG(OP_SUBTRACT_MULTIPLY_MULTIPLY, , (AT(a) - AT(b)) * (AT(c) * AT(e)))
             LONG(OP_SUBTRACT_MULTIPLY_ADD, , (AT(a) - AT(b)) * AT(c) + AT(e))
             LONG(OP_SUBTRACT_MULTIPLY_ADD_RELU, const V x = (AT(a) - AT(b)) * AT(c) + AT(e), RELU)
             LONG(OP_ADD_RELU, const V x = AT(a) + AT(b), RELU)
@@ -206,6 +210,8 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             EACH(OP_TANH, NAME(vtanh)(x))
             EACH(OP_ERF, NAME(verf)(x))
             EACH(OP_MULTIPLY_ERF, NAME(verf)(x * y))
+            case OP_GELU: for (long i = 0; i < n; i += LANES) {
+                *(V *)(d + i) = (AT(c) + NAME(rough_erf)(AT(a) * AT(b))) * (AT(e) * AT(a)); } break;
             EACH(OP_POWER, NAME(vpow)(x, y))
             EACH(OP_ISFINITE, TRUTH(x - x == 0))
             EACH(OP_ROUND_F16, NAME(narrow)(x, DIGITS - 11, 0x1p-14, (T)0x1.8p-25 * ((int64_t)1 << DIGITS), 65504))

@@ -49,7 +49,8 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS
     const int OP_ARCTAN2, OP_ROUND, OP_ROUND_F16, OP_ROUND_BF16, OP_ADD_MULTIPLY, OP_SUBTRACT_MULTIPLY
     const int OP_SUBTRACT_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_ADD_RELU, OP_ADD_RELU, OP_ADD_MULTIPLY_MULTIPLY
-    const int OP_SIGMOID_MULTIPLY, OP_MULTIPLY_ERF, OP_CHOOSE
+    const int OP_SIGMOID_MULTIPLY, OP_MULTIPLY_ERF, OP_CHOOSE, OP_MULTIPLY_MULTIPLY, OP_MULTIPLY_MULTIPLY_MULTIPLY
+    const int OP_MULTIPLY_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_MULTIPLY, OP_GELU
 
 ctypedef fused number:
     float
@@ -87,7 +88,9 @@ FUSED = {
     "subtract_multiply_add": OP_SUBTRACT_MULTIPLY_ADD,
     "subtract_multiply_add_relu": OP_SUBTRACT_MULTIPLY_ADD_RELU, "add_relu": OP_ADD_RELU,
     "add_multiply_multiply": OP_ADD_MULTIPLY_MULTIPLY, "sigmoid_multiply": OP_SIGMOID_MULTIPLY,
-    "multiply_erf": OP_MULTIPLY_ERF, "choose": OP_CHOOSE,
+    "multiply_erf": OP_MULTIPLY_ERF, "choose": OP_CHOOSE, "multiply_multiply": OP_MULTIPLY_MULTIPLY,
+    "multiply_multiply_multiply": OP_MULTIPLY_MULTIPLY_MULTIPLY, "multiply_multiply_add": OP_MULTIPLY_MULTIPLY_ADD,
+    "subtract_multiply_multiply": OP_SUBTRACT_MULTIPLY_MULTIPLY, "gelu": OP_GELU,
 }
 TYPES = {name: code for code, name in enumerate(
     ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
