@@ -17,6 +17,7 @@ INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
 FINE = 8_000                    # vector operations of a task of a small batch
 LARGE = 8 << 20                 # bytes of results that no cache keeps until whoever comes next
 AHEAD = 4 << 20                 # bytes of transformed weights that are kept, for all tasks to read
+DEEP_ROWS, MANY = 200, 24       # channels of which not even three tiles stay in a cache; tiles that are taken then
 DEEP = 512                      # channels that are summed over where tiles have points in the depth, for precision
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
@@ -156,8 +157,11 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     tiles = _tiles(g, transposed or out_sizes, blocks, deep)
     _note(planner, g, transposed or out_sizes, deep)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
-    # A block of few tiles would transform large weights for little: tasks have tiles of several blocks then.
-    chained = fits_chain(source, target) and (tiles >= 8 * blocks or rows * filters * values * item <= LARGE)
+    wide = lanes * item == 64
+    # A block of few tiles would transform large weights for little: tasks have tiles of several blocks then. (Of wide
+    # registers so much the fewer are weights.)
+    chained = fits_chain(source, target) \
+        and (wide or tiles >= 8 * blocks or rows * filters * values * item <= LARGE // 2)
     group = 32 if rows >= 256 else 16
     # The transformed weights are made once, ahead of all tasks, if that is worth it and the third-level cache has room
     # for them; larger ones by each task, a few channels at a time, which the second-level cache holds.
@@ -167,18 +171,23 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.
     apart = blocks * (1 if deep else out_sizes[0]) if transposed \
         else tiles // -(-out_sizes[2] // _side(g)) if deep else tiles
+    # A part costs half a tile more, as a number of tiles is seldom what registers hold. With narrow ones, parts of many
+    # channels are taken at once, as then the transformed weights need not be kept, which no near cache can.
+    single = channels == rows >= DEEP_ROWS and not (wide or ahead or deep or transposed)
+    fewest = -(-tiles // MANY) if single else 1
     parts, groups = (blocks, 1) if chained else _split(
-        apart, -(-filters // group), total, 0 if ahead else once, tiles * values * rows * INPUT)
+        apart, -(-filters // group), total, (0 if ahead else once) + total / tiles / 2,
+        tiles * values * rows * INPUT, fewest=fewest)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them. Where not even
     # three tiles do, many, so that the weights, which are larger still, are transformed and read once. Processors with
     # wider registers have more of them, and of the cache: whole rows of tiles if some fit into three quarters of it.
-    wide = lanes * item == 64
     points = _points_at_a_time(g, rows, lanes * item) if deep else 0
     each = _values(g) * max(1, points) * (rows + 16) * lanes * item
     chunk = max(3, min(12, (CACHE if wide else CACHE // 2) // 2 // each // 3 * 3))
     if wide:
         chunk = _whole_rows(g, transposed or out_sizes, min(12, CACHE * 3 // 4 // each), chunk)
-    chunk = max(1, min(chunk if rows < 200 else 24, -(-tiles // parts)))
+    most = -(-tiles // parts)
+    chunk = max(1, min(chunk + (most == chunk + 1) if rows < DEEP_ROWS else MANY, most))
 
     def make(weights, packed, blocks, source=NOWHERE, target=NOWHERE, bias=NOWHERE, other=NOWHERE):
         return planner.kernels.winograd.winograd(
@@ -221,18 +230,18 @@ def _whole_rows(g, outputs, most, otherwise):
     return most // columns * columns if 1 < columns <= most else otherwise
 
 
-def _split(tiles, groups, total, weights, inputs, least=200_000, threads=(2, 4, 8)):
+def _split(tiles, groups, total, weights, inputs, least=200_000, threads=(2, 4, 8), fewest=1):
     """(parts of the tiles, parts of the groups of filters): little done twice, and enough tasks for several threads.
 
     weights, inputs: what it costs to transform (or read) them all. least: the work of a task. threads: how many there
-    may be.
+    may be. fewest: parts of the tiles.
     """
     def cost(split):
         parts, groups = split
         tasks = parts * groups
         return (total + (parts - 1) * weights + (groups - 1) * inputs) * (idle(tasks, threads) + 0.3 / tasks)
-    most = int(max(1, min(64, total // least)))
-    return min(((p, n) for p in range(1, min(tiles, most) + 1) for n in range(1, min(groups, most) + 1)
+    most = int(max(fewest, min(64, total // least)))
+    return min(((p, n) for p in range(fewest, min(tiles, most) + 1) for n in range(1, min(groups, most) + 1)
                 if p * n <= most), key=cost)
 
 

@@ -96,9 +96,11 @@ cdef inline long same_row(const Tiles *t, const Tile *at, long i, long n) noexce
     return min(n - i, t.columns - at[i].x // t.side)
 
 cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) noexcept nogil:
-    """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes."""
+    """Where chunk i of a range of tiles begins: in threes, as registers hold them, if chunks are of such sizes; none is
+    one tile after others."""
     cdef long unit = 1 if t.chunk % 3 else 3
-    return min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
+    cdef long at = min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
+    return at - 1 if at + 1 == end and 0 < i < chunks else at
 
 cdef inline Tiles tiles_of(window, strides, long each=0) except *:
     """What does not depend on the sizes of planes. each: points along the depth at a time; 0: no points there."""
