@@ -93,7 +93,7 @@ def fits(g) -> bool:
 
 def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, bias, relu):
     """Add the work of a convolution and the pooling of its result `tensor`; wanted: whether the spots are."""
-    if not wanted and _by_lines(g, source):
+    if not wanted and _by_lines(planner, g, source):
         return _run_lines(planner, g, pool, layout=layout, source=source, weights=weights, bias=bias, relu=relu)
     lanes, low, window = planner.kernels.lanes["float32"], [p for p, _ in g.padding], g.window
     padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
@@ -143,13 +143,17 @@ def _lines_sizes(g):
     return -(-(g.outputs[2] // 2) // 2), rows + g.window[1] - 1, rows
 
 
-def _by_lines(g, source) -> bool:
-    """Whether Winograd's algorithm along rows alone is faster."""
+def _by_lines(planner, g, source) -> bool:
+    """Whether Winograd's algorithm along rows alone is faster.
+
+    With 16 registers its products of 5 taps are over before they pay for their beginning and end.
+    """
     if g.window[2] != 5 or g.dilation != (1, 1, 1) or source.blocks < 2:
         return False
     tiles, in_rows, rows = _lines_sizes(g)
     line = g.window[1] * g.channels * g.filters
-    fast = tiles * (rows * (8 * 1.4 * line + 20 * g.filters) + in_rows * 27 * g.channels)
+    fast = tiles * (rows * (8 * 1.4 * line + 20 * g.filters) + in_rows * 27 * g.channels) \
+        * (1.45 if planner.kernels.pooling.gathers else 1)
     return source.block_bytes * tiles * 8 * in_rows <= CACHE // 2 * math.prod(g.sizes) \
         and chosen("float32", fast, rows * g.outputs[2] * 5 * line * 1.15)
 

@@ -34,6 +34,22 @@ INLINE void transpose(vi32 r[LANES_F32]) {
 
 typedef int8_t bytes_of_lanes __attribute__((vector_size(LANES_F32), aligned(1), may_alias));
 
+/* Four bytes of each lane, to LANES_F32 bytes of each of four features. */
+INLINE void bytes_apart(vi32 v, char *const *to) {
+#if defined(__AVX2__) && LANES_F32 == 8
+    const __m256i turned = _mm256_permutevar8x32_epi32(_mm256_shuffle_epi8((__m256i)v, _mm256_setr_epi8(
+        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)),
+        _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    const __m128d half[2] = {(__m128d)_mm256_castsi256_si128(turned), (__m128d)_mm256_extracti128_si256(turned, 1)};
+    for (int i = 0; i < 2; i++) {
+        _mm_storel_pd((double *)to[2 * i], half[i]);
+        _mm_storeh_pd((double *)to[2 * i + 1], half[i]);
+    }
+#else
+    for (int i = 0; i < 4; i++) *(bytes_of_lanes *)to[i] = __builtin_convertvector(v >> i * 8, bytes_of_lanes);
+#endif
+}
+
 /* rows[l][i], i < n, to y[where(i)][l]; elements of `size` bytes, 4 or 1. where: the place of a feature, or NULL.
  * Bytes are turned over four at a time, and then taken apart. Returns how many features are done. */
 static long to_lanes_squares(const void *const *rows, void *y, const int32_t *where, long n, int size) {
@@ -43,11 +59,14 @@ static long to_lanes_squares(const void *const *rows, void *y, const int32_t *wh
         vi32 r[LANES_F32];
         for (int l = 0; l < LANES_F32; l++) r[l] = *(const vi32 *)((const char *)rows[l] + f * size);
         transpose(r);
-        for (int i = 0; i < each; i++) {
-            char *to = (char *)y + (where ? where[f + i] : f + i) * LANES_F32 * size;
-            if (size == 4) *(vi32 *)to = r[i];
-            else *(bytes_of_lanes *)to = __builtin_convertvector(r[i / 4] >> i % 4 * 8, bytes_of_lanes);
-        }
+        if (size == 4)
+            for (int i = 0; i < each; i++) *((vi32 *)y + (where ? where[f + i] : f + i)) = r[i];
+        else
+            for (int i = 0; i < each; i += 4) {
+                char *to[4];
+                for (int k = 0; k < 4; k++) to[k] = (char *)y + (where ? where[f + i + k] : f + i + k) * LANES_F32;
+                bytes_apart(r[i / 4], to);
+            }
     }
     return f;
 }

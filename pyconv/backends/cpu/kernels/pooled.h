@@ -205,10 +205,12 @@ static void spotted_##NB##_##CB(const Spotted *p) { \
         const float *x = p->x + 2 * i * row; \
         for (long j = 0; j < p->cols; j++, x += 2 * LANES_F32, g += LANES_F32, spots += LANES_F32) { \
             vf32 v[2][NB + 1]; \
-            _Pragma("GCC unroll 8") for (int r = 0; r < 2; r++) \
-                _Pragma("GCC unroll 8") for (int t = 0; t <= NB; t++) \
-                    v[r][t] = *(const vf32 *)(x + r * row + t * LANES_F32); \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+                if (c == 0 || ACCUMULATORS < 24) { \
+                    WALK(x);        /* with few registers, what was read before is read again rather than kept */ \
+                    _Pragma("GCC unroll 8") for (int r = 0; r < 2; r++) \
+                        _Pragma("GCC unroll 8") for (int t = 0; t <= NB; t++) \
+                            v[r][t] = *(const vf32 *)(x + r * row + t * LANES_F32); } \
                 const Spots s = spots_at(spots + c * plane); \
                 const Which right = which(s, 0), below = which(s, 1); \
                 const vf32 grad = *(const vf32 *)(g + c * plane); \
