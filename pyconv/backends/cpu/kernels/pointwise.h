@@ -7,12 +7,15 @@
  * its share of what the next call will read: all at once would be more than can be under way.
  *
  * SWEEP_PIXELS is how many vectors at most: as many as sums fit into registers; of 32 bytes, two, which are a line of a
- * cache, and lie in one if a pixel's number is even. Halves of lines would be written at different times. */
+ * cache, and lie in one if a pixel's number is even. Halves of lines would be written at different times.
+ *
+ * GRADIENT_ROWS are rows of scalars that the gradient for the kernel goes over together: whole tiles of products.h. */
 #ifndef PYCONV_POINTWISE_H
 #define PYCONV_POINTWISE_H
 #include "vector.h"
 
 #define SWEEP_ROWS (ACCUMULATORS >= 24 ? 8 : 4)
+#define GRADIENT_ROWS (ACCUMULATORS >= 24 ? 8 : 12)
 #define SWEEP_PIXELS (VECTOR_BYTES == 32 ? 2 : 3)
 
 typedef struct {

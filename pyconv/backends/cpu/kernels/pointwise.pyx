@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memset
 from pyconv.backends.cpu.executor cimport Context, Instruction, Operand, address, ceil_div, instruction, operand
 
 cdef extern from "pointwise.h" nogil:
-    const int LANES_F32, SWEEP_ROWS, SWEEP_PIXELS
+    const int LANES_F32, SWEEP_ROWS, SWEEP_PIXELS, GRADIENT_ROWS
     ctypedef struct Sweep:
         const float *x
         long xs, xj
@@ -168,14 +168,14 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
                     transposed_f32(at, p.x_plane, channels - v * LANES_F32,
                                    panel + k * LANES_F32 * step + (v - v0) * LANES_F32, step, ahead)
                     at, column = at + p.xs[2], column + 1
-        for a from 0 <= a < rows by SWEEP_ROWS:
+        for a from 0 <= a < rows by GRADIENT_ROWS:
             for i in range(panels):
                 v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
                 panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
                 for k from 0 <= k < n by full:
                     strided_product_f32(g + a * p.g_plane + k * LANES_F32, p.g_plane, panel + k * LANES_F32 * step,
                                         step, full * valid, sums + a * wide + v0 * LANES_F32, wide, 1,
-                                        min(SWEEP_ROWS, rows - a), v1 - v0)
+                                        min(GRADIENT_ROWS, rows - a), v1 - v0)
     for a in range(rows):
         memcpy(out + (r0 + a) * p.channels + c0, sums + a * wide, channels * sizeof(float))
 

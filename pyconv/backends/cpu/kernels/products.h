@@ -26,8 +26,8 @@ SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y
 /* kind: packed or strided; a step's scalars are at w, the next one's `next` elements further, those of rows `apart`.
  * `tiles` times RB rows, as a call for each would take longer than what few steps need. */
 #define ONE_PRODUCT(kind, RB, XB, next, apart) \
-static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add, \
-                                             long tiles) { \
+static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
+                                             int add, long tiles) { \
     for (; tiles > 0; tiles--, w += RB * (apart)) { \
         V acc[RB][XB]; \
         T *row = y; \
@@ -49,95 +49,66 @@ static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
             WALK(y); \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } } \
 }
-#define PACKED_PRODUCT(RB, XB) ONE_PRODUCT(packed, RB, XB, ws, 1)
-#define STRIDED_PRODUCT(RB, XB) ONE_PRODUCT(strided, RB, XB, 1, ws)
-#define PRODUCT(RB, XB) PACKED_PRODUCT(RB, XB) STRIDED_PRODUCT(RB, XB)
-PRODUCT(1, 1) PRODUCT(1, 2) PRODUCT(1, 3) PRODUCT(2, 1) PRODUCT(2, 2) PRODUCT(2, 3) PRODUCT(4, 1) PRODUCT(4, 2)
-PRODUCT(4, 3) STRIDED_PRODUCT(3, 1) STRIDED_PRODUCT(3, 2) STRIDED_PRODUCT(5, 1) STRIDED_PRODUCT(5, 2)
-STRIDED_PRODUCT(6, 1) STRIDED_PRODUCT(6, 2)
+#define PRODUCT(RB, XB) ONE_PRODUCT(packed, RB, XB, ws, 1) ONE_PRODUCT(strided, RB, XB, 1, ws)
+PRODUCT(1, 1) PRODUCT(2, 1) PRODUCT(3, 1) PRODUCT(4, 1) PRODUCT(5, 1) PRODUCT(6, 1) PRODUCT(7, 1) PRODUCT(8, 1)
+PRODUCT(1, 2) PRODUCT(2, 2) PRODUCT(3, 2) PRODUCT(4, 2) PRODUCT(5, 2) PRODUCT(6, 2)
+PRODUCT(1, 3) PRODUCT(2, 3) PRODUCT(3, 3) PRODUCT(4, 3)
 #if ACCUMULATORS >= 24
-PRODUCT(8, 1) PRODUCT(8, 2) PRODUCT(8, 3) STRIDED_PRODUCT(7, 1) STRIDED_PRODUCT(7, 2)
+PRODUCT(7, 2) PRODUCT(8, 2) PRODUCT(5, 3) PRODUCT(6, 3) PRODUCT(7, 3) PRODUCT(8, 3)
 #endif
 
 typedef void (*NAME(Product))(const T *, long, const T *, long, long, T *, long, int, long);
 
-#define ROW(kind, RB) {NAME(kind##_product_##RB##_1), NAME(kind##_product_##RB##_2), NAME(kind##_product_##RB##_3)}
-static const NAME(Product) NAME(packed_products)[][3] = {ROW(packed, 1), ROW(packed, 2), ROW(packed, 4),
+#define FIRST_4(kind, XB) NAME(kind##_product_1_##XB), NAME(kind##_product_2_##XB), NAME(kind##_product_3_##XB), \
+    NAME(kind##_product_4_##XB)
+#define FIRST_6(kind, XB) FIRST_4(kind, XB), NAME(kind##_product_5_##XB), NAME(kind##_product_6_##XB)
+#define FIRST_8(kind, XB) FIRST_6(kind, XB), NAME(kind##_product_7_##XB), NAME(kind##_product_8_##XB)
 #if ACCUMULATORS >= 24
-    ROW(packed, 8),
-#endif
-};
-static const NAME(Product) NAME(strided_products)[][3] = {ROW(strided, 1), ROW(strided, 2), ROW(strided, 4),
-#if ACCUMULATORS >= 24
-    ROW(strided, 8),
-#endif
-};
-#undef ROW
-#define ROW(RB) {NAME(strided_product_##RB##_1), NAME(strided_product_##RB##_2)}
-static const NAME(Product) NAME(even_products)[][2] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6),
-#if ACCUMULATORS >= 24
-    ROW(7), ROW(8),
-#endif
-};
-#undef ROW
-#undef PRODUCT
-#undef ONE_PRODUCT
-#undef PACKED_PRODUCT
-#undef STRIDED_PRODUCT
-
-#if ACCUMULATORS >= 24
-#  define MOST_ROWS 3       /* log2 of the rows of the largest tile */
-#  define MOST_EVEN(rows) 8
+#  define MOST_ROWS(vectors) 8
+#  define ALL(kind) {{FIRST_8(kind, 1)}, {FIRST_8(kind, 2)}, {FIRST_8(kind, 3)}}
 #else
-#  define MOST_ROWS 2
-#  define MOST_EVEN(rows) ((rows) % 4 == 0 ? 4 : 6)
+#  define MOST_ROWS(vectors) ((vectors) == 1 ? 8 : (vectors) == 2 ? 6 : 4)
+#  define ALL(kind) {{FIRST_8(kind, 1)}, {FIRST_6(kind, 2)}, {FIRST_4(kind, 3)}}
 #endif
+static const NAME(Product) NAME(packed_products)[3][8] = ALL(packed), NAME(strided_products)[3][8] = ALL(strided);
+#define UP(rows, k) (((rows) + MOST_ROWS(k) - 1) / MOST_ROWS(k))
 
-/* Any number of rows, and of vectors (in parts of nearly equal size, at most 3). */
+/* In tiles of nearly equal size, as small ones have too few sums to keep the arithmetic busy. (Without divisions, which
+ * take as long as a small product.) */
+INLINE void NAME(product)(const NAME(Product) products[3][8], const T *w, long ws, long apart, const T *x, long xs,
+                          long n, T *y, long yc, int add, long rows, long vectors) {
+    const long parts = (vectors + 2) / 3;
+    const long lacking = 3 * parts - vectors;               /* to three vectors in each part */
+    for (long i = 0, k; i < parts; i++, x += k * LANES, y += k * LANES) {
+        k = parts == 1 ? vectors : i < lacking ? 2 : 3;
+        long size = MOST_ROWS(k), tiles = k == 1 ? UP(rows, 1) : k == 2 ? UP(rows, 2) : UP(rows, 3);
+        long smaller = size * tiles - rows;                 /* by a row each */
+        for (; smaller && smaller >= tiles; smaller -= tiles) size--;
+        const NAME(Product) *of_size = products[k - 1] + size - 1;
+        const long larger = tiles - smaller;
+        of_size[0](w, ws, x, xs, n, y, yc, add, larger);
+        if (smaller)
+            of_size[-1](w + larger * size * apart, ws, x, xs, n, y + larger * size * yc, yc, add, smaller);
+    }
+}
+
 static void NAME(packed_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
                                  long rows, long vectors) {
-    const long parts = (vectors + 2) / 3;
-    for (long i = 0; i < parts; i++) {
-        const long a = vectors * i / parts, b = vectors * (i + 1) / parts;
-        long c = 0;
-        for (int size = MOST_ROWS; size >= 0; size--) {
-            const long tiles = (rows - c) >> size;
-            if (tiles)
-                NAME(packed_products)[size][b - a - 1](w + c, ws, x + a * LANES, xs, n, y + c * yc + a * LANES, yc, add,
-                                                       tiles);
-            c += tiles << size;
-        }
-    }
+    NAME(product)(NAME(packed_products), w, ws, 1, x, xs, n, y, yc, add, rows, vectors);
 }
 
 void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, int add,
-                                  long rows, long vectors) {
-    const long parts = (vectors + 2) / 3;
-    for (long i = 0; i < parts; i++) {
-        const long a = vectors * i / parts, b = vectors * (i + 1) / parts;
-        long c = 0;
-        for (int size = MOST_ROWS; size >= 0; size--) {
-            const long tiles = (rows - c) >> size;
-            if (tiles)
-                NAME(strided_products)[size][b - a - 1](w + c * ws, ws, x + a * LANES, xs, n, y + c * yc + a * LANES,
-                                                        yc, add, tiles);
-            c += tiles << size;
-        }
-    }
+                           long rows, long vectors) {
+    NAME(product)(NAME(strided_products), w, ws, ws, x, xs, n, y, yc, add, rows, vectors);
 }
-
-/* strided, with one or two vectors, and few rows: in parts of nearly equal size, so that none has too few sums to keep
- * the arithmetic busy. */
-static void NAME(even_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, long rows,
-                               long vectors) {
-    const long parts = (rows + MOST_EVEN(rows) - 1) / MOST_EVEN(rows), few = rows / parts, more = rows % parts;
-    if (more)
-        NAME(even_products)[few][vectors - 1](w, ws, x, xs, n, y, yc, 0, more);
-    w += more * (few + 1) * ws, y += more * (few + 1) * yc;
-    NAME(even_products)[few - 1][vectors - 1](w, ws, x, xs, n, y, yc, 0, parts - more);
-}
+#undef ONE_PRODUCT
+#undef PRODUCT
+#undef FIRST_4
+#undef FIRST_6
+#undef FIRST_8
 #undef MOST_ROWS
-#undef MOST_EVEN
+#undef UP
+#undef ALL
 
 /* Of two vectors: elements in turns, and pairs of them in turns, each of the first and of the second half of every
  * four; and those fours that are first, and second, of two. */

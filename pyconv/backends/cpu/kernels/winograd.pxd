@@ -37,8 +37,6 @@ cdef extern from "winograd_f32_f64.h" nogil:
                                long, long, long)
     void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
                                long, long, long, long)
-    void even_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
-    void even_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
     void weights_f32(int, int, const float *, long, long, float *, long)
     void weights_f64(int, int, const double *, long, long, double *, long)
     void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
