@@ -71,9 +71,6 @@ static void NAME(totals)(T *out, const T *in, long count, long n) {
 #define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d, AT(h, 2) + d, AT(h, 3) + d, AT(h, 4) + d, AT(h, 5) + d, AT(h, 6) + d, \
     AT(h, 7) + d, AT(h, 8) + d, AT(h, 9) + d, AT(h, 10) + d, AT(h, 11) + d, AT(h, 12) + d, AT(h, 13) + d, \
     AT(h, 14) + d, AT(h, 15) + d}
-#elif LANES == 8
-#define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d, AT(h, 2) + d, AT(h, 3) + d, AT(h, 4) + d, AT(h, 5) + d, AT(h, 6) + d, \
-    AT(h, 7) + d}
 #elif LANES == 4
 #define EVERY(h, d) {AT(h, 0) + d, AT(h, 1) + d, AT(h, 2) + d, AT(h, 3) + d}
 #else
@@ -82,21 +79,30 @@ static void NAME(totals)(T *out, const T *in, long count, long n) {
 #define HALVE(h) _Pragma("GCC unroll 16") for (int k = 0; k < h; k++) \
         v[k] = __builtin_shuffle(v[2 * k], v[2 * k + 1], (M)EVERY(h, 0)) \
             + __builtin_shuffle(v[2 * k], v[2 * k + 1], (M)EVERY(h, h));
+#define PAIR(x, y, a, b, c, d, e, f, g, h, o) __builtin_shuffle(x, y, (M){a, b, c, d, e, f, g, h}) \
+        + __builtin_shuffle(x, y, (M){a + o, b + o, c + o, d + o, e + o, f + o, g + o, h + o})
     for (; i + LANES <= count; i += LANES, in += LANES * LANES) {
         V v[LANES];
         _Pragma("GCC unroll 16") for (int k = 0; k < LANES; k++) v[k] = (V)(*(const M *)(in + k * LANES) & kept);
+#if LANES == 8
+        /* Within halves of a vector shuffles take half as long. */
+        _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) v[k] = PAIR(v[k], v[k + 4], 0, 1, 2, 3, 8, 9, 10, 11, 4);
+        _Pragma("GCC unroll 4") for (int k = 0; k < 2; k++)
+            v[k] = PAIR(v[2 * k], v[2 * k + 1], 0, 1, 8, 9, 4, 5, 12, 13, 2);
+        v[0] = PAIR(v[0], v[1], 0, 2, 8, 10, 4, 6, 12, 14, 1);
+#else
 #if LANES == 16
         HALVE(8)
-#endif
-#if LANES >= 8
         HALVE(4)
 #endif
 #if LANES >= 4
         HALVE(2)
 #endif
         HALVE(1)
+#endif
         *(V *)(out + i) = v[0];
     }
+#undef PAIR
 #undef HALVE
 #undef EVERY
 #undef AT
@@ -136,14 +142,15 @@ INLINE V NAME(narrow)(V x, int drop, T least, T magic, T most) {
 #endif
 
 /* Returns 1 if CHECK met a number that is not finite. Between the instructions the first `fetched` registers are
- * fetched as they will be `ahead` numbers further on, unless they are strips of their own at `own`. */
-static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, const T *own, long fetched, long ahead) {
+ * fetched as they will be `ahead` numbers further on, but for bits of `few` and strips of their own at `own`. */
+static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, const T *own, long fetched, long ahead,
+                         long few) {
     const V one = (V){0} + 1, zero = (V){0};
     int bad = 0;
     long f = 0;
     for (long k = 0; k < count; k++, code += 6) {
         for (; f * count < fetched * (k + 1); f++)
-            if (r[f] != own + f * STRIP) fetch((const char *)(r[f] + ahead), n * sizeof(T));
+            if (r[f] != own + f * STRIP && !(few >> f & 1)) fetch((const char *)(r[f] + ahead), n * sizeof(T));
         T *d = r[code[1]];
         const T *a = r[code[2]], *b = r[code[3]], *c = r[code[4]], *e = r[code[5]];
         (void)e;
@@ -154,6 +161,12 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #define LONG(CODE, READ, EXPR) case CODE: _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES) { \
             READ; *(V *)(d + i) = EXPR; } break;
 #define AT(p) (*(const V *)((p) + i))
+#define EVERY(p) ((V){0} + (p)[i / LANES])
+#define HELD(CODE, FIRST, READ, EXPR) case CODE: { \
+            FIRST; \
+            _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES) { READ; *(V *)(d + i) = EXPR; } \
+            break; }
+#define ONE(p) const V p##_ = *(const V *)p
 #define SCALAR(CODE, EXPR) case CODE: for (long i = 0; i < n; i++) { \
             const T x = a[i], y = b[i]; (void)y; d[i] = EXPR; } break;
 #define RELU NAME(pick)(x <= 0, zero, x)
@@ -193,6 +206,14 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             LONG(OP_SUBTRACT_MULTIPLY_MULTIPLY, , (AT(a) - AT(b)) * (AT(c) * AT(e)))
             LONG(OP_SUBTRACT_MULTIPLY_ADD, , (AT(a) - AT(b)) * AT(c) + AT(e))
             LONG(OP_SUBTRACT_MULTIPLY_ADD_RELU, const V x = (AT(a) - AT(b)) * AT(c) + AT(e), RELU)
+            HELD(OP_SUBTRACT_MULTIPLY_ADD_HHH, ONE(b); ONE(c); ONE(e), , (AT(a) - b_) * c_ + e_)
+            HELD(OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, ONE(b); ONE(c); ONE(e), const V x = (AT(a) - b_) * c_ + e_, RELU)
+            HELD(OP_SUBTRACT_MULTIPLY_ADD_HH, ONE(b); ONE(c), , (AT(a) - b_) * c_ + AT(e))
+            HELD(OP_SUBTRACT_MULTIPLY_HH, ONE(b); ONE(c), , (AT(a) - b_) * c_)
+            HELD(OP_MULTIPLY_ADD_HH, ONE(b); ONE(c), , AT(a) * b_ + c_)
+            LONG(OP_MULTIPLY_ADD_EE, , AT(a) * EVERY(b) + EVERY(c))
+            LONG(OP_MULTIPLY_E, , AT(a) * EVERY(b))
+            HELD(OP_MULTIPLY_MULTIPLY_ADD_EHH, ONE(c); ONE(e), , AT(a) * EVERY(b) * c_ + e_)
             LONG(OP_ADD_RELU, const V x = AT(a) + AT(b), RELU)
             EACH(OP_DIVIDE, x / y)
             EACH(OP_SIGMOID, NAME(sigmoid_times)(x, one))
@@ -239,6 +260,9 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #undef SHORT
 #undef LONG
 #undef AT
+#undef EVERY
+#undef HELD
+#undef ONE
 #undef RELU
 #undef SCALAR
 #undef TRUTH

@@ -13,6 +13,7 @@ block or a slice of one.
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
 spread once per row, and one that is contiguous along it is used in place. A last axis that the lanes are joined to may
 have operands that repeat one vector, or that have one number for all lanes of a vector (a layer normalization's scale).
+The instructions that normalizations consist of keep the former in registers, and read the latter where they lie.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -38,9 +39,9 @@ cdef extern from "elementwise_types.h" nogil:
     void spread_f32(float *, const char *, int, long, long)
     void spread_f64(double *, const char *, int, long, long)
     void spread_i64(int64_t *, const char *, int, long, long)
-    int execute_f32(const int32_t *, long, float **, long, const float *, long, long)
-    int execute_f64(const int32_t *, long, double **, long, const double *, long, long)
-    int execute_i64(const int32_t *, long, int64_t **, long, const int64_t *, long, long)
+    int execute_f32(const int32_t *, long, float **, long, const float *, long, long, long)
+    int execute_f64(const int32_t *, long, double **, long, const double *, long, long, long)
+    int execute_i64(const int32_t *, long, int64_t **, long, const int64_t *, long, long, long)
     void stream(char *, const char *, long)
     void STREAMED()
     const int OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY
@@ -51,6 +52,9 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_SUBTRACT_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_ADD_RELU, OP_ADD_RELU, OP_ADD_MULTIPLY_MULTIPLY
     const int OP_SIGMOID_MULTIPLY, OP_MULTIPLY_ERF, OP_CHOOSE, OP_MULTIPLY_MULTIPLY, OP_MULTIPLY_MULTIPLY_MULTIPLY
     const int OP_MULTIPLY_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_MULTIPLY, OP_GELU
+    const int OP_SUBTRACT_MULTIPLY_ADD_HHH, OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, OP_SUBTRACT_MULTIPLY_ADD_HH
+    const int OP_SUBTRACT_MULTIPLY_HH, OP_MULTIPLY_ADD_HH, OP_MULTIPLY_ADD_EE, OP_MULTIPLY_E
+    const int OP_MULTIPLY_MULTIPLY_ADD_EHH
 
 ctypedef fused number:
     float
@@ -94,6 +98,17 @@ FUSED = {
 }
 TYPES = {name: code for code, name in enumerate(
     ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
+# Instruction -> the same with operands of other kinds: V, a strip of vectors; H, the same vector throughout a strip; E,
+# one number for each vector.
+KINDS = {
+    OP_SUBTRACT_MULTIPLY_ADD: {"VHHH": OP_SUBTRACT_MULTIPLY_ADD_HHH, "VHHV": OP_SUBTRACT_MULTIPLY_ADD_HH},
+    OP_SUBTRACT_MULTIPLY_ADD_RELU: {"VHHH": OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH},
+    OP_SUBTRACT_MULTIPLY: {"VHH": OP_SUBTRACT_MULTIPLY_HH},
+    OP_MULTIPLY_ADD: {"VHH": OP_MULTIPLY_ADD_HH, "VEE": OP_MULTIPLY_ADD_EE},
+    OP_MULTIPLY: {"VE": OP_MULTIPLY_E},
+    OP_MULTIPLY_MULTIPLY_ADD: {"VEHH": OP_MULTIPLY_MULTIPLY_ADD_EHH},
+}
+SYMMETRIC = {OP_MULTIPLY, OP_MULTIPLY_ADD, OP_MULTIPLY_MULTIPLY_ADD}       # in the first two operands
 MAX_REGISTERS, MAX_LOADS, MAX_DIMS, MAX_SUMS = REGISTERS, LOADS, DIMS, SUMS
 ALIGNED = 128            # the least length of a last axis that strips keep to
 
@@ -102,6 +117,7 @@ cdef struct Load:
     Operand at
     int type, item, register
     int kind                 # 0: one number for all, 1: contiguous, 2: strided
+    int few                  # one number for each vector, as it lies in memory
     int64_t strides[DIMS]    # in elements
 
 cdef struct Store:
@@ -121,6 +137,7 @@ cdef struct Chain:
     long total, chunk        # positions of a task: all, or a range of `chunk`
     long rest                # those of all blocks together, of which the last may be shorter; 0: it is not
     int dims, aligned, sums
+    long few                 # bits: registers that hold one number for each vector
     int far                  # loads and stores, if they surely come from beyond the cache of a core; else 0
     Sum sum[SUMS]
     int64_t shape[DIMS]
@@ -252,7 +269,9 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
                 elif l.strides[p.dims - 1] < -1:
                     k = (at - row_end + last) // lanes        # vectors since the beginning of the row
                     step = -1 - l.strides[p.dims - 1]
-                    if number is float:
+                    if l.few:
+                        registers[l.register] = <number *>(rows[i] + k * l.item)
+                    elif number is float:
                         spread_f32(registers[l.register], rows[i] + k * step * l.item, l.type, step, n // lanes)
                     elif number is double:
                         spread_f64(registers[l.register], rows[i] + k * step * l.item, l.type, step, n // lanes)
@@ -265,11 +284,11 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
             else:
                 registers[s.register] = buffers + s.register * STRIP
         if number is float:
-            bad = execute_f32(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP)
+            bad = execute_f32(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP, p.few)
         elif number is double:
-            bad = execute_f64(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP)
+            bad = execute_f64(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP, p.few)
         else:
-            bad = execute_i64(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP)
+            bad = execute_i64(p.code, p.count, registers, n, buffers, p.far, AHEAD * STRIP, p.few)
         if bad:
             fail(context, p.failure, 0)
         for i in range(p.stores):
@@ -330,6 +349,40 @@ cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[int64_t](<const Chain *>p, task, c, NULL)
 
 
+def of_kinds(code, held, few):
+    """The code with instructions for operands that are `held`, or of which there are `few`: registers.
+
+    Returns it, and the registers of which a few are enough for all instructions that read them.
+    """
+    lines = [[int(i) for i in code[k:k + 6]] for k in range(0, code.shape[0], 6)]
+    while True:
+        found = []
+        for op, to, *sources in lines:
+            best, kinds = [op, to, *sources], KINDS.get(op, {})
+            for pattern in kinds:
+                count = len(pattern)
+                for a, b, *rest in (sources, sources[1::-1] + sources[2:])[:1 + (op in SYMMETRIC)]:
+                    order = [a, b, *rest[:count - 2]]
+                    if best[0] == op and all(p == "E" if r in few else p == "V" or p == "H" and r in held
+                                             for p, r in zip(pattern, order)):
+                        best = [kinds[pattern], to, *order, *[a] * (4 - count)]
+            found.append(best)
+        wrong = {r for op, _, *sources in found for i, r in enumerate(sources) if r in few and not few_at(op, i)}
+        if not wrong:
+            break
+        few = few - wrong
+    out = code.copy()
+    for k, line in enumerate(found):
+        out[6 * k:6 * k + 6] = line
+    return out, few
+
+
+def few_at(op, i):
+    """Whether an instruction takes one number for each vector as its i-th operand; beyond the last one are copies."""
+    return any(code == op and (pattern + pattern[0] * 4)[i] == "E"
+               for kinds in KINDS.values() for pattern, code in kinds.items())
+
+
 def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, rest=0, failure=0, sums=()):
     """A fused chain over positions of `shape`.
 
@@ -385,6 +438,19 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
         results += count
         for d in range(p.dims):
             p.sum[i].strides[d] = strides[d]
+    held, few = set(), set()
+    for i in range(p.loads if dtype != "int64" else 0):
+        d = p.load[i].strides[p.dims - 1] if p.dims else 0
+        if p.load[i].kind == 0 or p.aligned and p.load[i].kind == 2 and d in (0, -1):
+            held.add(p.load[i].register)
+        elif p.aligned and p.load[i].kind == 2 and d == -2 and loads[i][1] == dtype:
+            few.add(p.load[i].register)
+    if held or few:
+        code, few = of_kinds(code, held, few - {register for _, register, *_ in sums})
+    p.few = 0
+    for i in range(p.loads):
+        p.load[i].few = p.load[i].register in few
+        p.few |= <long>p.load[i].few << p.load[i].register
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 6
     p.chunk, p.rest = chunk, rest
     cdef long tasks = blocks
