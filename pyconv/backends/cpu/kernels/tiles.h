@@ -9,6 +9,21 @@
  * The sizes CB (rows of scalars) and XB (vectors) are compile-time constants, so that the sums stay in registers.
  * Several modules call outer tiles: one of them, which defines TILES_HERE, has the tiles for all. */
 
+/* acc[c][j] += S * VECTOR, which are expressions of c and of j: the fewer of both stay in registers meanwhile. */
+#define ADD_PRODUCTS(CB, XB, S, VECTOR) \
+    if (CB < XB) { \
+        V s[CB]; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) s[c] = S; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+            const V v = VECTOR; \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { acc[c][j] += s[c] * v; HOLD(acc[c][j]); } } \
+    } else { \
+        V v[XB]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = VECTOR; \
+        _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
+            const V s = S; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { acc[c][j] += s * v[j]; HOLD(acc[c][j]); } } }
+
 #define PACKED_TILE(CB, XB) \
 static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     V acc[CB][XB]; \
@@ -29,17 +44,12 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     if (xj == LANES) { \
         for (long t = 0; t < taps; t++, w += wc) { \
             const T *xt = x + xo[t]; \
-            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
-                const V s = w[c] - (V){0}; \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                    acc[c][j] += s * *(const V *)(xt + j * LANES); } } \
+            ADD_PRODUCTS(CB, XB, w[c] - (V){0}, *(const V *)(xt + j * LANES)) } \
     } else { \
         for (long t = 0; t < taps; t++, w += wc, ahead += ahead_step) { \
             const T *xt = x + xo[t]; \
             __builtin_prefetch(ahead, 0, 2); \
-            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
-                const V s = w[c] - (V){0}; \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * *(const V *)(xt + j * xj); } } \
+            ADD_PRODUCTS(CB, XB, w[c] - (V){0}, *(const V *)(xt + j * xj)) } \
     } \
     if (p->relu) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) \
@@ -118,11 +128,7 @@ static void NAME(dot_##TB##_##CB)(const Dot *p) { \
     for (long r = 0; r < p->rows; r++) { \
         const T *x = (const T *)p->x + p->xrow[r], *g = (const T *)p->g + p->grow[r]; \
         for (long i = 0; i < cols; i++, x += xstep, g += LANES) { \
-            V gv[CB]; \
-            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) gv[c] = *(const V *)(g + c * gc); \
-            _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) { \
-                const V xv = *(const V *)(x + xo[t]); \
-                _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) acc[t][c] += xv * gv[c]; } } } \
+            ADD_PRODUCTS(TB, CB, *(const V *)(x + xo[c]), *(const V *)(g + j * gc)) } } \
     V sums[TB][CB]; \
     _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) sums[t][c] = acc[t][c]; \
@@ -242,6 +248,7 @@ static void (*const NAME(dot_tiles)[9][9])(const Dot *) = {
 #endif
 };
 
+#undef ADD_PRODUCTS
 #undef PACKED_TILE
 #undef STRIDED_TILE
 #undef DOT_TILE
