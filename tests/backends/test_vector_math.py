@@ -75,6 +75,15 @@ def test_gelu():
     assert np.all(np.abs(y[np.isfinite(x)] - truth) <= 3e-7 * np.abs(wide) + 2e-45)
     assert np.all(y[(x < -5.7) & np.isfinite(x)] == 0)
     assert np.isnan(y[np.isnan(x)]).all() and y[x == np.inf] == np.inf
+    x = x[np.abs(x) < 10]
+    wide = x.astype("float64")
+
+    def function(x):
+        return gradients(ops.gelu(x, approximate=False), [x], constant(np.float32(1.5)) + 0 * x)
+    graph, _ = trace(function, [(x.shape, "float32")])
+    (y,) = backends.get("cpu").compile(simplify(graph))([x])
+    truth = 0.5 * (1 + np.vectorize(math.erf)(wide * np.sqrt(0.5))) + wide * np.exp(-wide**2 / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(y, 1.5 * truth, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

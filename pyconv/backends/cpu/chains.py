@@ -447,7 +447,7 @@ def sliced(chain, buffers):
 # Operations that become one with that which alone reads their result.
 MERGED = {("add", "relu"), ("subtract_multiply_add", "relu"), ("sigmoid", "multiply"), ("multiply", "erf"),
           ("multiply", "multiply"), ("multiply_multiply", "multiply"), ("subtract_multiply", "multiply"),
-          ("add_multiply", "multiply")}
+          ("add_multiply", "multiply"), ("multiply", "negative"), ("multiply_negative", "exp")}
 
 
 def fused(chain) -> list:
@@ -535,13 +535,25 @@ def fused(chain) -> list:
             rest = [t for t in others if t is not out]
             if (op, user) in MERGED or (op, user) == ("multiply", "multiply_add") and others[2] is not out:
                 lines[k] = (f"{op}_{user}", result, sources + rest)
-            elif (op, user) == ("multiply_erf", "add_multiply_multiply") and len(rest) == 3 \
-                    and any(t is out for t in others[:2]) and any(t is s for t in rest[1:] for s in sources):
-                # a c (1 + erf(a b))
-                a, b = sources if any(sources[0] is t for t in rest[1:]) else sources[::-1]
-                lines[k] = ("gelu", result, [a, b, rest[0], rest[1] if rest[2] is a else rest[2]])
             elif (op, user) == ("multiply", "add_multiply") and others[2] is out:
                 lines[k] = ("add_multiply_multiply", result, rest + sources)
+    lines = alive(lines)
+    readers = read(lines)
+    for op, out, sources in list(lines):
+        users = readers.get(id(out), ())
+        if op not in ("erf", "multiply_erf") or id(out) in wanted or len(users) != 1 \
+                or lines[users[0]][0] != "add_multiply_multiply":
+            continue
+        _, result, others = lines[users[0]]
+        if all(t is not out for t in others[:2]):
+            continue
+        term, *factors = (t for t in others if t is not out)
+        if op == "erf":
+            lines[users[0]] = ("erf_add_multiply_multiply", result, [*sources, term, *factors])
+        else:
+            for a, b in (sources, sources[::-1]):
+                if any(a is t for t in factors):
+                    lines[users[0]] = ("gelu", result, [a, b, term, factors[factors[0] is a]])
     return alive(lines)
 
 

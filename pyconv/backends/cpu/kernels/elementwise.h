@@ -161,6 +161,8 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #define LONG(CODE, READ, EXPR) case CODE: _Pragma("GCC unroll 4") for (long i = 0; i < n; i += LANES) { \
             READ; *(V *)(d + i) = EXPR; } break;
 #define AT(p) (*(const V *)((p) + i))
+#define ERF(CODE, OF, PLUS, TIMES) case CODE: for (long i = 0; i < n; i += LANES) { \
+            *(V *)(d + i) = (NAME(rough_erf)(OF) + PLUS) * (TIMES); } break;
 #define EVERY(p) ((V){0} + (p)[i / LANES])
 #define HELD(CODE, FIRST, READ, EXPR) case CODE: { \
             FIRST; \
@@ -219,6 +221,8 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             EACH(OP_SIGMOID, NAME(sigmoid_times)(x, one))
             EACH(OP_SIGMOID_MULTIPLY, NAME(sigmoid_times)(x, y))
             EACH(OP_EXP, NAME(vexp)(x))
+            EACH(OP_MULTIPLY_NEGATIVE, -(x * y))
+            EACH(OP_MULTIPLY_NEGATIVE_EXP, NAME(vexp)(-(x * y)))
             EACH(OP_EXPM1, NAME(vexpm1)(x))
             EACH(OP_LOG, NAME(vlog)(x))
             EACH(OP_LOG1P, NAME(vlog1p)(x))
@@ -231,8 +235,8 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             EACH(OP_TANH, NAME(vtanh)(x))
             EACH(OP_ERF, NAME(verf)(x))
             EACH(OP_MULTIPLY_ERF, NAME(verf)(x * y))
-            case OP_GELU: for (long i = 0; i < n; i += LANES) {
-                *(V *)(d + i) = (AT(c) + NAME(rough_erf)(AT(a) * AT(b))) * (AT(e) * AT(a)); } break;
+            ERF(OP_GELU, AT(a) * AT(b), AT(c), AT(e) * AT(a))
+            ERF(OP_ERF_ADD_MULTIPLY_MULTIPLY, AT(a), AT(b), AT(c) * AT(e))
             EACH(OP_POWER, NAME(vpow)(x, y))
             EACH(OP_ISFINITE, TRUTH(x - x == 0))
             EACH(OP_ROUND_F16, NAME(narrow)(x, DIGITS - 11, 0x1p-14, (T)0x1.8p-25 * ((int64_t)1 << DIGITS), 65504))
@@ -260,6 +264,7 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #undef SHORT
 #undef LONG
 #undef AT
+#undef ERF
 #undef EVERY
 #undef HELD
 #undef ONE
