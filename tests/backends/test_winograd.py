@@ -221,6 +221,27 @@ def test_weights_are_transformed_ahead_as_by_each_task(size, strides, monkeypatc
         assert np.abs(ahead).max() > 0 and ahead.tobytes() == by_task.tobytes()
 
 
+@pytest.mark.parametrize("side", [7, 8, 13])
+@pytest.mark.parametrize("many", [1, 2, 3, 7, 24])
+def test_how_tiles_are_taken_together_does_not_change_the_bits(side, many, monkeypatch):
+    """Blocks as tasks, or parts of all blocks with the weights by each of them; chunks of all sizes, and remainders."""
+    from pyconv.backends.cpu import lowering_winograd
+    from pyconv.graph import trace
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((37, side, side, 27)).astype("f4")
+    w = rng.standard_normal((3, 3, 27, 21)).astype("f4")
+    monkeypatch.setattr(config, "conv_algorithm", lambda: "winograd")
+    results = []
+    for changes in ({}, {"LARGE": 0, "AHEAD": 0}, {"LARGE": 0, "AHEAD": 0, "DEEP_ROWS": 1, "MANY": many}):
+        for name, value in changes.items():
+            monkeypatch.setattr(lowering_winograd, name, value)
+        program = backends.get("cpu").make(
+            trace(lambda x, w: ops.conv(x, w, padding="same"), [(x.shape, "float32"), (w.shape, "float32")])[0])
+        results.append(program([x, w])[0])
+    assert np.abs(results[0]).max() > 0
+    assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
+
+
 def test_profiles_tell_the_products_of_the_tiles():
     """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5; of 4×4×4, 216 with 3×3×3. Edges fill
     up the tiles."""

@@ -98,7 +98,7 @@ cdef inline long cut(const Tiles *t, long begin, long end, long i, long chunks) 
     one tile after others."""
     cdef long unit = 1 if t.chunk % 3 else 3
     cdef long at = min(end, begin + ceil_div(end - begin, unit) * i // chunks * unit)
-    return at - 1 if at + 1 == end and 0 < i < chunks else at
+    return at - 1 if unit == 3 and at + 1 == end and 0 < i < chunks else at
 
 cdef inline Tiles tiles_of(window, strides, long each=0) except *:
     """What does not depend on the sizes of planes. each: points along the depth at a time; 0: no points there."""
