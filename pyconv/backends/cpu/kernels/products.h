@@ -25,7 +25,7 @@ SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y
 
 /* kind: packed or strided; a step's scalars are at w, the next one's `next` elements further, those of rows `apart`.
  * `tiles` times RB rows, as a call for each would take longer than what few steps need. */
-#define ONE_PRODUCT(kind, RB, XB, next, apart) \
+#define ONE_PRODUCT(kind, RB, XB, next, apart, FETCH) \
 static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, \
                                              int add, long tiles) { \
     for (; tiles > 0; tiles--, w += RB * (apart)) { \
@@ -41,6 +41,7 @@ static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
         const T *wt = w, *xt = x; \
         for (long t = 0; t < n; t++, wt += next, xt += xs) { \
             V v[XB]; \
+            FETCH \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(xt + j * LANES); \
             _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
                 const V s = wt[c * (apart)] - (V){0}; \
@@ -49,7 +50,13 @@ static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
             WALK(y); \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } } \
 }
-#define PRODUCT(RB, XB) ONE_PRODUCT(packed, RB, XB, ws, 1) ONE_PRODUCT(strided, RB, XB, 1, ws)
+/* Strided: of single images the vectors are weights, which come from afar in large networks, and each for few rows. */
+#if ACCUMULATORS < 24
+#  define FROM_AFAR __builtin_prefetch(xt + 64 * xs, 0, 2);
+#else
+#  define FROM_AFAR
+#endif
+#define PRODUCT(RB, XB) ONE_PRODUCT(packed, RB, XB, ws, 1,) ONE_PRODUCT(strided, RB, XB, 1, ws, FROM_AFAR)
 PRODUCT(1, 1) PRODUCT(2, 1) PRODUCT(3, 1) PRODUCT(4, 1) PRODUCT(5, 1) PRODUCT(6, 1) PRODUCT(7, 1) PRODUCT(8, 1)
 PRODUCT(1, 2) PRODUCT(2, 2) PRODUCT(3, 2) PRODUCT(4, 2) PRODUCT(5, 2) PRODUCT(6, 2)
 PRODUCT(1, 3) PRODUCT(2, 3) PRODUCT(3, 3) PRODUCT(4, 3)
@@ -102,6 +109,7 @@ void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *
     NAME(product)(NAME(strided_products), w, ws, ws, x, xs, n, y, yc, add, rows, vectors);
 }
 #undef ONE_PRODUCT
+#undef FROM_AFAR
 #undef PRODUCT
 #undef FIRST_4
 #undef FIRST_6
