@@ -341,7 +341,7 @@ def gemm_tile(tiles, rows, vectors):
     def cost(tile):
         cb, xb = min(tile[0], rows), min(tile[1], vectors)
         return (-(-rows // tile[0]) * cb * -(-vectors // tile[1]) * xb
-                * max(1.0, (cb + xb) / (2 * cb * xb), 6 / (cb * xb)))
+                * max(1.0, (cb + xb) / (cb * xb), 6 / (cb * xb)))           # two loads for two products
     usable = [t for t in tiles if t[0] <= max(1, rows) and t[1] <= vectors
               and all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
