@@ -482,7 +482,7 @@ def fused(chain) -> list:
 
     def alone(tensor):
         """Whether only one instruction reads the tensor, once."""
-        return id(tensor) not in wanted and len(readers[id(tensor)]) == 1
+        return id(tensor) not in wanted and len(readers.get(id(tensor), ())) == 1
 
     for k, (op, out, sources) in enumerate(lines):
         if op == "where":
@@ -529,7 +529,7 @@ def fused(chain) -> list:
     readers = read(lines)
     for i in range(len(lines)):
         op, out, sources = lines[i]
-        if id(out) not in wanted and len(readers.get(id(out), ())) == 1:
+        if alone(out):
             (k,) = readers[id(out)]
             user, result, others = lines[k]
             rest = [t for t in others if t is not out]
@@ -540,20 +540,19 @@ def fused(chain) -> list:
     lines = alive(lines)
     readers = read(lines)
     for op, out, sources in list(lines):
-        users = readers.get(id(out), ())
-        if op not in ("erf", "multiply_erf") or id(out) in wanted or len(users) != 1 \
-                or lines[users[0]][0] != "add_multiply_multiply":
+        if op not in ("erf", "multiply_erf") or not alone(out):
             continue
-        _, result, others = lines[users[0]]
-        if all(t is not out for t in others[:2]):
+        (k,) = readers[id(out)]
+        user, result, others = lines[k]
+        if user != "add_multiply_multiply" or all(t is not out for t in others[:2]):
             continue
         term, *factors = (t for t in others if t is not out)
         if op == "erf":
-            lines[users[0]] = ("erf_add_multiply_multiply", result, [*sources, term, *factors])
+            lines[k] = ("erf_add_multiply_multiply", result, [*sources, term, *factors])
         else:
             for a, b in (sources, sources[::-1]):
                 if any(a is t for t in factors):
-                    lines[users[0]] = ("gelu", result, [a, b, term, factors[factors[0] is a]])
+                    lines[k] = ("gelu", result, [a, b, term, factors[factors[0] is a]])
     return alive(lines)
 
 
