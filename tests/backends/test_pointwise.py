@@ -6,9 +6,10 @@ from convolutions import CPU, REFERENCE, check, three
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyconv import config, layers
+from pyconv import Variable, config, layers
 from pyconv.backends.cpu import lowering_pointwise
 from pyconv.graph import simplify, trace
+from pyconv.ops.base import apply
 
 
 def attributes(rank, stride=1, groups=1, last=True):
@@ -58,6 +59,39 @@ def test_weights_that_fill_a_cache(channels, filters, last):
     shape = (17, 5, channels) if last else (17, channels, 5)
     check(rng.standard_normal(shape).astype("f4"), rng.standard_normal((1, channels, filters)).astype("f4"),
           attributes(1, last=last))
+
+
+@pytest.mark.skipif(CPU.variant != "v4", reason="products by pairs are made for AVX-512")
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 12), st.integers(1, 7), st.sampled_from([(1, 1), (1, 2), (2, 2)]),
+       st.booleans(), st.integers(0, 2**32 - 1))
+def test_products_by_pairs(channels, tiles, size, strides, backward, seed):
+    """Whatever the magnitudes of pixels, samples and filters, each result is exact to its own; zeros stay zeros."""
+    rng = np.random.default_rng(seed)
+    shape, filters, attrs = (19, size, size + 1, channels), 8 * tiles, attributes(2)
+    attrs["strides"] = strides
+    kernel = rng.standard_normal((1, 1, channels, filters)) * 10.0 ** rng.integers(-9, 9, filters)
+    x = np.maximum(rng.standard_normal(shape), -0.5) * 10.0 ** rng.integers(-9, 9, (*shape[:3], 1))
+    x[rng.random(shape[:3]) < 0.1] = 0
+    kernel[..., rng.random(filters) < 0.1] = 0
+    x, kernel = x.astype("f4"), kernel.astype("f4")
+    op, extra = "conv", attrs
+    if backward:        # the gradient for an input of `filters` channels
+        op, kernel = "conv_input_gradient", np.ascontiguousarray(kernel.swapaxes(2, 3))
+        extra = {"shape": (19, (size - 1) * strides[0] + 1, size * strides[1] + 1, filters), **attrs}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lowering_pointwise, "by_pairs", lambda *_: True)
+        variable = Variable(kernel)
+        graph, _ = trace(lambda t: [apply(op, t, variable.read(), **extra)], [(shape, "float32")])
+        found, = CPU.compile(simplify(graph))([x])
+    right = REFERENCE.execute(op, [x.astype("f8"), kernel.astype("f8")], extra)
+    matrix = abs(kernel[0, 0].T if backward else kernel[0, 0]).max(0)
+    bound = np.zeros_like(right)
+    if backward:
+        bound[:, ::strides[0], ::strides[1]] = abs(x).max(-1, keepdims=True) * matrix
+    else:
+        bound[...] = abs(x[:, ::strides[0], ::strides[1]]).max(-1, keepdims=True) * matrix
+    assert (abs(found - right) <= 1e-6 * channels * bound).all()
 
 
 @pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ... import config
 from .buffers import NOWHERE, Buffer
 from .geometry import pack_rows
 from .lowering_winograd import CACHE, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
@@ -13,6 +14,8 @@ from .lowering_winograd import CACHE, add_partial_sums, fits_chain, goes_past, s
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows
 TASK = 200_000                  # vector operations of a task, if a block is several
+LEAST_PAIRED = 32               # filters of a product by pairs
+MOST_PAIRED = 1024              # channels
 
 
 def applies(planner, g, dtype, results) -> bool:
@@ -36,7 +39,16 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
     parts = 1 if chained else max(1, min(macs // TASK, -(-count // 16), 16))
     results, apart = (sizes, strides) if backward else (pixels, (1, 1, 1))
     rows, wr = planner.kernels.pointwise.sweep_rows(), wc
-    if not backward and channels * filters * 4 >= (PACKED if rows < 8 else CACHE // 2) \
+    paired = by_pairs(planner, g, channels, filters, rows)
+    if paired:
+        packed = Buffer((channels + 2) * filters * 4)
+        def pack(weights=weights, ws=ws, wc=wc):
+            return planner.kernels.pointwise.pair_weights(weights.whole(), packed.whole(), channels=channels,
+                                                          filters=filters, ws=ws, wc=wc)
+        planner.add(pack, [weights], [packed], cost=channels * filters)
+        planner.products[id(planner.nodes[planner.now])] = 4 * count * channels * filters * g.batch // 3
+        weights, wr = packed, channels + 2
+    elif not backward and channels * filters * 4 >= (PACKED if rows < 8 else CACHE // 2) \
             and filters % rows == g.groups - 1 == 0:
         # Read in their order, as they come from afar: a row of weights in every line of a cache would be waited for,
         # and if filters are a power of two, few lines stay until the next tile reads them; less so if tiles are large.
@@ -50,9 +62,16 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
             parts=parts, pixels=pixels, steps=steps, results=results, apart=apart,
             x_plane=math.prod(pixels if backward else sizes) * lanes, groups=g.groups, channels=channels,
             filters=filters, ws=ws, wc=wc, wr=wr, group=g.filters, relu=relu,
-            past=results == pixels and goes_past(target))
+            past=results == pixels and goes_past(target), paired=paired)
     planner.add(make, [source, weights, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
-                cost=macs * source.blocks * 0.3)
+                cost=macs * source.blocks * (0.2 if paired else 0.3))
+
+
+def by_pairs(planner, g, channels, filters, rows) -> bool:
+    """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and filters are
+    enough to be worth the preparation of the pixels. Errors grow with the number of channels."""
+    return planner.kernels.pointwise.pairs() and config.conv_algorithm() != "direct" and g.groups == 1 \
+        and filters >= LEAST_PAIRED and filters % rows == 0 and 16 <= channels <= MOST_PAIRED
 
 
 def _pixels(g, lanes):

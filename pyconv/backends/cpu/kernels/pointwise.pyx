@@ -31,6 +31,11 @@ cdef extern from "pointwise.h" nogil:
     void STREAMED()
     void (*sweeps[4])(const Sweep *)
 
+cdef extern from "paired.h" nogil:
+    int pairs_pay()
+    void pair_rows(const float *, long, long, long, float *)
+    void (*paired_sweeps[4])(const Sweep *)
+
 cdef extern from "winograd_f32_f64.h" nogil:
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void transposed_f32(const float *, long, long, float *, long, long)
@@ -49,7 +54,7 @@ cdef struct Pointwise:
     long ws, wc, wr, group           # weights: from channel to channel, from filter to filter of a tile and, for each
                                      # of a tile's filters, from tile to tile, from group to group
     long parts                       # tasks of a block
-    int relu, past, spread
+    int relu, past, spread, paired
 
 cdef void clear(const Pointwise *p, float *y, long z, long r) noexcept nogil:
     """Zeros in all results from the row (z, r) on to the next that has others."""
@@ -81,7 +86,10 @@ cdef void pointwise_task(const void *params, long task, const Context *context) 
             a, b = ceil_div(p.n[2] * (tile % tiles), tiles), ceil_div(p.n[2] * (tile % tiles + 1), tiles)
             t.ahead = x + z * p.xs[0] + r * p.xs[1] + a * p.xs[2] if tile < last else t.x
             if t.x:
-                sweeps[width](&t)
+                if p.paired:
+                    paired_sweeps[width](&t)
+                else:
+                    sweeps[width](&t)
             z, r = z * p.apart[0], r * p.apart[1]
             if p.spread and a == 0 and tile < last:
                 clear(p, y, z, r)
@@ -98,14 +106,14 @@ def sweep_rows():
 
 
 def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_plane, groups, channels, filters, ws,
-              wc, wr, group, relu, past):
+              wc, wr, group, relu, past, paired=False):
     """y = x * w (+ bias, relu) for a kernel of one tap; a task is a block, or one of `parts` of its pixels.
 
     pixels: results along each axis; steps: elements of x from one to the next; x_plane: from channel to channel. They
     may be spread among zeros, of `results` along each axis those `apart` from one to the next. channels, filters (at
     least as many as a tile has rows): per group. ws, wc, group: elements of w from channel to channel, from filter to
     filter of a tile, and from group to group; wr: from tile to tile, over the filters of one. past: the results go
-    past the caches.
+    past the caches. paired: by pairs, w from `pair_weights`; one group, whose filters are whole tiles.
     """
     cdef Pointwise p
     p.x, p.w, p.y, p.bias = operand(x), operand(w), operand(y), operand(bias)
@@ -114,8 +122,30 @@ def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_
     p.x_plane, p.y_plane = x_plane, results[0] * results[1] * results[2] * LANES_F32
     p.spread = p.n[0] * p.n[1] * p.n[2] * LANES_F32 < p.y_plane
     p.groups, p.channels, p.filters, p.ws, p.wc, p.wr, p.group = groups, channels, filters, ws, wc, wr, group
-    p.parts, p.relu, p.past = parts, relu, past
+    p.parts, p.relu, p.past, p.paired = parts, relu, past, paired
     return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * SWEEP_PIXELS * LANES_F32 * 4, None)
+
+
+def pairs():
+    """Whether products by pairs pay on this processor."""
+    return bool(pairs_pay())
+
+
+cdef struct PairWeights:
+    Operand w, out
+    long ws, wc, channels
+
+cdef void pair_weights_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PairWeights *p = <const PairWeights *>params
+    pair_rows(<const float *>address(&p.w, 0, context) + task * SWEEP_ROWS * p.wc, p.ws, p.wc, p.channels,
+              <float *>address(&p.out, 0, context) + task * SWEEP_ROWS * (p.channels + 2))
+
+
+def pair_weights(w, out, *, channels, filters, ws, wc):
+    """The weights as `pointwise` takes them if `paired`: [tile of filters][channel + 2][filter]."""
+    cdef PairWeights p
+    p.w, p.out, p.ws, p.wc, p.channels = operand(w), operand(out), ws, wc, channels
+    return instruction(pair_weights_task, &p, sizeof(p), filters // SWEEP_ROWS, 0, None)
 
 
 # Gradient for the kernel --------------------------------------------------------------------------------------------
