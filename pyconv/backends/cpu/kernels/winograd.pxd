@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""The tiles of winograd.pyx and how they are transformed, and what it takes from its headers."""
+"""The tiles of winograd.pyx, how they are transformed and transformed back, and what it takes from its headers."""
 
 from libc.string cimport memset
 
@@ -11,20 +11,21 @@ cdef extern from *:
 cdef extern from "winograd_f32_f64.h" nogil:
     ctypedef struct Planes:
         long pixel, h, w, dy, dx
+    ctypedef struct Weights:
+        int taps, lines, across_filters
+        long channels, group, step, thick, each, slices, phases, phase_columns, kernel_rows, kernel_columns, dy, dx
+        long origin, w_other, w_slice, w_line, w_tap
     const int LANES_F32, LANES_F64
     void fetch(const char *, long)
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
-    void transposed_f32(const float *, long, long, float *, long, long)
-    void transposed_f64(const double *, long, long, double *, long, long)
-    void copy_rows_f32(const float *, long, long, long, float *, long, long)
-    void copy_rows_f64(const double *, long, long, long, double *, long, long)
     void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,
                          long, long, long)
     void input_tiles_f64(int, int, const double *, const double *, const Planes *, long, long, long, double *,
                          long, long, long)
+    void weights_f32(int, int, const float *, long, long, float *, long)
     void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
                           long)
     void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
@@ -37,8 +38,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
                                long, long, long)
     void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
                                long, long, long, long)
-    void weights_f32(int, int, const float *, long, long, float *, long)
-    void weights_f64(int, int, const double *, long, long, double *, long)
+    void transform_weights_f32(const Weights *, const float *, long, long, long, long, long, float *)
+    void transform_weights_f64(const Weights *, const double *, long, long, long, long, long, double *)
     void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
     void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
     void weights_back_f32(int, int, const float *, long, float *, long, long, long, long, long)
@@ -56,7 +57,6 @@ ctypedef fused real:
     double
 
 cdef enum:
-    MOST_GROUP = 32                        # filters that are multiplied before they are transformed back, at most
     MOST_TILES = 64                        # tiles of a chunk, at most
 
 cdef struct Tiles:
@@ -179,4 +179,108 @@ cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Contex
                                 ahead)
             if t.deep > 1:
                 plane += 6 * t.planes.w * t.planes.pixel
+        i += run
+
+cdef struct Winograd:
+    Operand x, w, u, y, bias, other        # u: a null pointer if each task is to make U
+    Tiles tiles
+    Weights weights
+    long channels, filters
+    long depth                             # slices of the kernel whose products are added
+    long groups, group                     # ranges of filters; filters that are multiplied together
+    int relu, transposed                   # transposed: tiles are of the input, and what they give is added up
+    long v_step, u_step, m_step            # elements from one of the values to the next
+    long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
+    long planes                            # elements of room for planes of points along the depth
+
+cdef inline void spread_gradients(const Winograd *p, const Context *context, const Tile *at, long n, long slice,
+                                  long channel, real *out, real *v) noexcept nogil:
+    """V of n tiles for one channel by the transpose; arguments as of `transform_inputs`, `out` is room for a plane."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, d, k
+    cdef const Tiles *t = &p.tiles
+    cdef long h = t.in_sizes[1], w = t.in_sizes[2]
+    cdef const real *plane
+    cdef const real *from_here
+    while i < n:
+        run, d = same_row(t, at, i, n), slice_of(t, at[i].z, slice)
+        plane = <const real *>address(&p.x, at[i].block, context) + channel * t.in_sizes[0] * h * w * lanes
+        if t.deep > 1:
+            plane = folded(t, OUTPUTS, slice, plane, at[i].z, at[i].y, t.side, at[i].x, run * t.side, out)
+        else:
+            plane = plane + d * h * w * lanes if d >= 0 else NULL
+        for k in range(t.each):
+            for j in range(i, i + run):
+                from_here = plane + (at[j].y * w + at[j].x) * lanes if plane else NULL
+                if real is float:
+                    spread_tile_f32(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
+                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
+                else:
+                    spread_tile_f64(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
+                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
+            if t.deep > 1:
+                plane += 6 * w * lanes
+        i += run
+
+cdef inline void transform_results(const Winograd *p, const Context *context, const Tile *at, long n, long point,
+                                   long filter, const real *m, real *planes) noexcept nogil:
+    """What n tiles, for which M has been computed, are in the results of a filter.
+
+    point: the first of the points along the depth that M is for, and planes: room for them, which are added up last.
+    """
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, k
+    cdef const Tiles *t = &p.tiles
+    cdef long h = t.out_sizes[1], w = t.out_sizes[2], plane = h * w * lanes, room = 6 * w * lanes, y, x, rows, columns
+    cdef bint last = point + t.each == 6 or t.deep == 1
+    cdef const real *bias = <const real *>address(&p.bias, 0, context)
+    cdef real b = bias[filter] if bias and last else 0
+    cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(real),
+                                                    2 * t.out_sizes[0] * plane)
+    cdef const real *other
+    cdef real *to
+    cdef real *out
+    while i < n:
+        run = same_row(t, at, i, n)
+        to = <real *>address(&p.y, at[i].block, context) + filter * t.out_sizes[0] * plane
+        y, x, rows, columns = at[i].y, at[i].x, t.height, run * t.side
+        if p.transposed:
+            y, x, rows, columns = y - t.low[1], x - t.low[2], rows + t.taps - 1, columns + t.taps - 1
+        rows, columns, y, x = min(h, y + rows), min(w, x + columns), max(0, y), max(0, x)
+        rows, columns = rows - y, columns - x
+        other = <const real *>address(&p.other, at[i].block, context) if point == 0 else NULL
+        if other:
+            other += filter * t.out_sizes[0] * plane + (y * w + x) * lanes
+        for k in range(t.each):
+            out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
+            if p.transposed:
+                if t.deep > 1:
+                    memset(out + y * w * lanes, 0, room * sizeof(real))
+                for j in range(i, i + run):
+                    if real is float:
+                        gather_tile_f32(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
+                                        at[j].y - t.low[1], at[j].x - t.low[2])
+                    else:
+                        gather_tile_f64(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
+                                        at[j].y - t.low[1], at[j].x - t.low[2])
+            elif real is float:
+                output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
+                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
+                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
+                                 ahead)
+            else:
+                output_tiles_f64(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
+                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
+                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
+                                 ahead)
+        if t.deep > 1:
+            to += (y * w + x) * lanes
+            if point > 0 or p.transposed:
+                other = to
+            if real is float:
+                unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
+                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
+                           other, b, p.relu and last, 1)
+            else:
+                unfold_f64(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
+                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
+                           other, b, p.relu and last, 1)
         i += run

@@ -51,170 +51,51 @@ cdef extern from "lines.h" nogil:
     void pooled_lines(const Lines *, const float *, const float *, const float *, float *, float *)
 
 
+# The weights, ahead of all tasks -----------------------------------------------------------------------------------
+
+cdef struct Packing:
+    Operand w, u
+    Weights weights
+    long filters, passes, values           # passes: of points along the depth; values of each
+
+cdef void weights_task(const Packing *p, long task, const Context *context, real *tag) noexcept nogil:
+    """U[group][pass][36][slice, channel][filter] for one group, one pass and as many channels as there are lanes."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, vectors = ceil_div(p.weights.channels, lanes)
+    cdef long c = task % vectors * lanes, to = task // vectors, first = to // p.passes * p.weights.group
+    cdef long rows = min(p.weights.group, p.filters - first), last = min(p.weights.channels, c + lanes)
+    cdef long point = to % p.passes * p.weights.each
+    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef real *u = <real *>address(&p.u, 0, context) + to * p.values * p.weights.step + c * p.weights.group
+    if real is float:
+        transform_weights_f32(&p.weights, w, first, rows, c, last, point, u)
+    else:
+        transform_weights_f64(&p.weights, w, first, rows, c, last, point, u)
+
+cdef void weights_task_f32(const void *p, long task, const Context *c) noexcept nogil:
+    weights_task[float](<const Packing *>p, task, c, NULL)
+cdef void weights_task_f64(const void *p, long task, const Context *c) noexcept nogil:
+    weights_task[double](<const Packing *>p, task, c, NULL)
+
+cdef Weights weights_of(const Tiles *t, window, long channels, long group, long step) except *:
+    """Of a whole kernel in its own order, but for where its elements lie."""
+    cdef Weights w
+    memset(&w, 0, sizeof(w))
+    w.taps, w.lines, w.channels, w.group, w.step = t.taps, t.lines, channels, group, step
+    w.thick, w.each = 3 if t.deep > 1 else 1, t.each
+    w.slices, w.phases, w.phase_columns = 1 if t.deep > 1 else window[0], t.phases, t.phase_columns
+    w.kernel_rows, w.kernel_columns, w.dy, w.dx = window[1], window[2], t.planes.dy, t.planes.dx
+    return w
+
+cdef Instruction weights_instruction(dtype, w, u, const Tiles *tiles, const Weights *weights, long filters):
+    cdef Packing p
+    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    p.w, p.u, p.weights, p.filters = operand(w), operand(u), weights[0], filters
+    p.passes, p.values = tiles.passes, tiles.values
+    return instruction(weights_task_f32 if dtype == "float32" else weights_task_f64, &p, sizeof(p),
+                       ceil_div(filters, weights.group) * p.passes * ceil_div(weights.channels, lanes), 0, None)
+
+
 # Forward and gradient for the input -------------------------------------------------------------------------------
-
-cdef struct Winograd:
-    Operand x, w, u, y, bias, other        # u: a null pointer if each task is to make U
-    Tiles tiles
-    long channels, filters
-    long depth, taps                       # slices of the kernel whose products are added; taps of one
-    long thick                             # slices that are transformed together: 3 with points along the depth
-    long kernel_rows, kernel_columns       # of all phases
-    long groups, group                     # ranges of filters; filters that are multiplied together
-    long w_other, w_slice, w_line, w_tap   # elements from one to the next in w
-    long origin                            # of the first tap (the last one, if turned around)
-    int across_filters                     # which of the two lie side by side in w: filters or channels
-    int relu, transposed                   # transposed: tiles are of the input, and what they give is added up
-    long v_step, u_step, m_step            # elements from one of the values to the next
-    long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
-    long planes                            # elements of room for planes of points along the depth
-
-cdef void transform_weights(const Winograd *p, const real *w, long first, long rows, long c0, long c1, long point,
-                            real *u) noexcept nogil:
-    """U[36][slice, channel][group] of `rows` filters from `first` on, for the channels from c0 to c1; or U[point][36]..
-    of points along the depth from number `point` on."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long size = p.tiles.taps, slice_size = p.taps * lanes * p.group, s, c, v, k, i, n, row, column
-    cdef const real *at
-    cdef const real *tap
-    cdef real *out
-    cdef real square[27 * 16 * MOST_GROUP]      # [tap][channel][filter], of as many channels as there are lanes
-    for s in range(p.depth * p.tiles.each):     # one of both is 1
-        for c from c0 <= c < c1 by lanes:
-            n = min(lanes, c1 - c)
-            at = w + p.origin + (s // p.tiles.phases * p.w_slice if p.thick == 1 else 0)
-            at += c * p.w_other + first if p.across_filters else first * p.w_other + c
-            for k in range(p.thick * p.taps):
-                row = s % p.tiles.phases // p.tiles.phase_columns + k % p.taps // size * p.tiles.planes.dy
-                column = s % p.tiles.phase_columns + k % size * p.tiles.planes.dx
-                if row >= p.kernel_rows or column >= p.kernel_columns:
-                    memset(square + k * lanes * p.group, 0, lanes * p.group * sizeof(real))
-                    continue
-                tap = at + k // p.taps * p.w_slice + row * p.w_line + column * p.w_tap
-                if p.across_filters:
-                    if real is float:
-                        copy_rows_f32(tap, p.w_other, n, ceil_div(rows, lanes), square + k * lanes * p.group, p.group,
-                                      lanes * p.w_other)
-                    else:
-                        copy_rows_f64(tap, p.w_other, n, ceil_div(rows, lanes), square + k * lanes * p.group, p.group,
-                                      lanes * p.w_other)
-                    continue
-                for v from 0 <= v < rows by lanes:
-                    if real is float:
-                        transposed_f32(tap + v * p.w_other, p.w_other, rows - v, square + k * lanes * p.group + v,
-                                       p.group, lanes)
-                    else:
-                        transposed_f64(tap + v * p.w_other, p.w_other, rows - v, square + k * lanes * p.group + v,
-                                       p.group, lanes)
-            if p.thick > 1:
-                if real is float:
-                    fold_f32(KERNELS, point + s, 1, square, slice_size, 0, p.thick, square, 0, slice_size, 1,
-                             slice_size // lanes, 0)
-                else:
-                    fold_f64(KERNELS, point + s, 1, square, slice_size, 0, p.thick, square, 0, slice_size, 1,
-                             slice_size // lanes, 0)
-            for i in range(n):
-                out = u + (c - c0 + i) * p.group
-                out += s * (p.tiles.square * p.u_step if p.thick > 1 else p.channels * p.group)
-                for v from 0 <= v < rows by lanes:
-                    if real is float:
-                        weights_f32(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
-                                    lanes * p.group, out + v, p.u_step)
-                    else:
-                        weights_f64(p.tiles.taps, p.tiles.lines, square + i * p.group + v, size * lanes * p.group,
-                                    lanes * p.group, out + v, p.u_step)
-
-cdef void spread_gradients(const Winograd *p, const Context *context, const Tile *at, long n, long slice, long channel,
-                           real *out, real *v) noexcept nogil:
-    """V of n tiles for one channel by the transpose; arguments as of `transform_inputs`, `out` is room for a plane."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, d, k
-    cdef const Tiles *t = &p.tiles
-    cdef long h = t.in_sizes[1], w = t.in_sizes[2]
-    cdef const real *plane
-    cdef const real *from_here
-    while i < n:
-        run, d = same_row(t, at, i, n), slice_of(t, at[i].z, slice)
-        plane = <const real *>address(&p.x, at[i].block, context) + channel * t.in_sizes[0] * h * w * lanes
-        if t.deep > 1:
-            plane = folded(t, OUTPUTS, slice, plane, at[i].z, at[i].y, t.side, at[i].x, run * t.side, out)
-        else:
-            plane = plane + d * h * w * lanes if d >= 0 else NULL
-        for k in range(t.each):
-            for j in range(i, i + run):
-                from_here = plane + (at[j].y * w + at[j].x) * lanes if plane else NULL
-                if real is float:
-                    spread_tile_f32(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
-                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
-                else:
-                    spread_tile_f64(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
-                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
-            if t.deep > 1:
-                plane += 6 * w * lanes
-        i += run
-
-cdef void transform_results(const Winograd *p, const Context *context, const Tile *at, long n, long point, long filter,
-                            const real *m, real *planes) noexcept nogil:
-    """What n tiles, for which M has been computed, are in the results of a filter.
-
-    point: the first of the points along the depth that M is for, and planes: room for them, which are added up last.
-    """
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, k
-    cdef const Tiles *t = &p.tiles
-    cdef long h = t.out_sizes[1], w = t.out_sizes[2], plane = h * w * lanes, room = 6 * w * lanes, y, x, rows, columns
-    cdef bint last = point + t.each == 6 or t.deep == 1
-    cdef const real *bias = <const real *>address(&p.bias, 0, context)
-    cdef real b = bias[filter] if bias and last else 0
-    cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(real),
-                                                    2 * t.out_sizes[0] * plane)
-    cdef const real *other
-    cdef real *to
-    cdef real *out
-    while i < n:
-        run = same_row(t, at, i, n)
-        to = <real *>address(&p.y, at[i].block, context) + filter * t.out_sizes[0] * plane
-        y, x, rows, columns = at[i].y, at[i].x, t.height, run * t.side
-        if p.transposed:
-            y, x, rows, columns = y - t.low[1], x - t.low[2], rows + t.taps - 1, columns + t.taps - 1
-        rows, columns, y, x = min(h, y + rows), min(w, x + columns), max(0, y), max(0, x)
-        rows, columns = rows - y, columns - x
-        other = <const real *>address(&p.other, at[i].block, context) if point == 0 else NULL
-        if other:
-            other += filter * t.out_sizes[0] * plane + (y * w + x) * lanes
-        for k in range(t.each):
-            out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
-            if p.transposed:
-                if t.deep > 1:
-                    memset(out + y * w * lanes, 0, room * sizeof(real))
-                for j in range(i, i + run):
-                    if real is float:
-                        gather_tile_f32(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
-                                        at[j].y - t.low[1], at[j].x - t.low[2])
-                    else:
-                        gather_tile_f64(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
-                                        at[j].y - t.low[1], at[j].x - t.low[2])
-            elif real is float:
-                output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
-                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
-                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
-                                 ahead)
-            else:
-                output_tiles_f64(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
-                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
-                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
-                                 ahead)
-        if t.deep > 1:
-            to += (y * w + x) * lanes
-            if point > 0 or p.transposed:
-                other = to
-            if real is float:
-                unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
-                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
-                           other, b, p.relu and last, 1)
-            else:
-                unfold_f64(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
-                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
-                           other, b, p.relu and last, 1)
-        i += run
 
 cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -240,7 +121,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *whole = <real *>address(&p.u, 0, context)
     cdef bint far = whole and ahead_of(&p.u, all_groups * tiles.passes * tiles.values * p.u_step * sizeof(real), 1)
     cdef real *packed
-    cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, point
+    cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, last, point
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
     if p.transposed:
@@ -275,8 +156,11 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     c, n_channels = channels * s // p.slices, channels * (s + 1) // p.slices
                     n_channels -= c
                 if not whole and (i == 0 or p.slices):
-                    transform_weights(p, w, g * p.group, rows, c, c + n_channels if p.slices else p.channels, point,
-                                      packed)
+                    last = c + n_channels if p.slices else p.channels
+                    if real is float:
+                        transform_weights_f32(&p.weights, w, g * p.group, rows, c, last, point, packed)
+                    else:
+                        transform_weights_f64(&p.weights, w, g * p.group, rows, c, last, point, packed)
                 for k in range(tiles.values):
                     if far:
                         fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(real))
@@ -293,19 +177,6 @@ cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogi
     winograd_task[float](<const Winograd *>p, task, c, NULL)
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
-
-cdef void weights_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
-    """U[group][pass][36][slice, channel][filter] for one group, one pass and as many channels as there are lanes."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, vectors = ceil_div(p.channels, lanes)
-    cdef long c = task % vectors * lanes, to = task // vectors, f = to // p.tiles.passes * p.group
-    transform_weights(p, <const real *>address(&p.w, 0, context), f, min(p.group, p.filters - f), c,
-                      min(p.channels, c + lanes), to % p.tiles.passes * p.tiles.each,
-                      <real *>address(&p.u, 0, context) + to * p.tiles.values * p.u_step + c * p.group)
-
-cdef void weights_task_f32(const void *p, long task, const Context *c) noexcept nogil:
-    weights_task[float](<const Winograd *>p, task, c, NULL)
-cdef void weights_task_f64(const void *p, long task, const Context *c) noexcept nogil:
-    weights_task[double](<const Winograd *>p, task, c, NULL)
 
 def winograd(dtype, x, w, u, y, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
@@ -326,22 +197,21 @@ def winograd(dtype, x, w, u, y, bias, other, *, blocks, parts, groups, group, ch
     p.bias, p.other = operand(bias), operand(other)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each, transposed)
     cdef long depth = 1 if each else window[0] * p.tiles.phases
-    p.channels, p.filters, p.depth, p.kernel_rows, p.kernel_columns = channels, filters, depth, window[1], window[2]
-    p.taps = p.tiles.taps * (1 if p.tiles.lines == 1 else p.tiles.taps)
+    p.channels, p.filters, p.depth = channels, filters, depth
     p.groups, p.group, p.relu, p.transposed = groups, group, relu, transposed
-    p.across_filters, p.w_other, p.w_slice, p.w_line, p.w_tap = across_filters, w_other, w_slice, w_line, w_tap
-    p.origin, p.thick = origin, 3 if each else 1
     p.planes = each * 6 * max(p.tiles.in_sizes[2], p.tiles.out_sizes[2]) * lanes
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
     p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group), groups), 0
     p.u_step = channels * depth * p.group + 16
+    p.weights = weights_of(&p.tiles, window, channels, group, p.u_step)
+    p.weights.across_filters, p.weights.w_other, p.weights.w_slice = across_filters, w_other, w_slice
+    p.weights.w_line, p.weights.w_tap, p.weights.origin = w_line, w_tap, origin
     if not blocks:
-        return instruction(weights_task_f32 if dtype == "float32" else weights_task_f64, &p, sizeof(p),
-                           ceil_div(filters, p.group) * p.tiles.passes * ceil_div(channels, lanes), 0, None)
+        return weights_instruction(dtype, w, u, &p.tiles, &p.weights, filters)
     if p.u_groups and depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
-        p.u_step = ceil_div(channels, p.slices) * p.group + 16
+        p.u_step = p.weights.step = ceil_div(channels, p.slices) * p.group + 16
     cdef size_t scratch = (p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
                            + p.tiles.in_sizes[2] * lanes + p.planes) * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
@@ -353,47 +223,12 @@ def winograd(dtype, x, w, u, y, bias, other, *, blocks, parts, groups, group, ch
 cdef struct Plain:
     Operand x, w, u, y, bias, other
     Tiles tiles
-    long channels, filters, depth, taps
+    long channels, filters, depth
     long rows                              # channels of all slices
     long groups, width                     # ranges of `width` filters that are multiplied together; of those, tasks
     long line                              # room for the rows of a tile, which are written by whole vectors
     long v_step, u_step, m_step            # elements from one of the values to the next
-    int relu, turned
-
-cdef void plain_weights_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
-    """U[group][36][slice, channel][filter] for one group, and as many channels as there are lanes."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long blocks = ceil_div(p.channels, lanes), g = task // (blocks * p.depth)
-    cdef long s = task // blocks % p.depth, c = task % blocks * lanes, n = min(lanes, p.channels - c)
-    cdef long f0 = g * p.width, filters = min(p.width, p.filters - f0), k, t, f
-    cdef const real *w = <const real *>address(&p.w, 0, context)
-    cdef real *u = <real *>address(&p.u, 0, context) + g * p.tiles.values * p.u_step + (s * p.channels + c) * p.width
-    cdef real square[25 * 16 * MOST_GROUP]      # as in transform_weights
-    cdef long all_taps = p.depth * p.taps, plane = p.channels * p.filters
-    for k in range(p.taps):
-        if p.turned:
-            # From the last tap on, filters (which are what is read here) side by side.
-            for f from 0 <= f < filters by lanes:
-                if real is float:
-                    transposed_f32(w + (all_taps - 1 - s * p.taps - k) * plane + (f0 + f) * p.channels + c, p.channels,
-                                   filters - f, square + k * lanes * p.width + f, p.width, 0)
-                else:
-                    transposed_f64(w + (all_taps - 1 - s * p.taps - k) * plane + (f0 + f) * p.channels + c, p.channels,
-                                   filters - f, square + k * lanes * p.width + f, p.width, 0)
-        elif real is float:
-            copy_rows_f32(w + (s * p.taps + k) * plane + c * p.filters + f0, p.filters, n, ceil_div(filters, lanes),
-                          square + k * lanes * p.width, p.width, lanes * p.filters)
-        else:
-            copy_rows_f64(w + (s * p.taps + k) * plane + c * p.filters + f0, p.filters, n, ceil_div(filters, lanes),
-                          square + k * lanes * p.width, p.width, lanes * p.filters)
-    for t in range(n):
-        for f from 0 <= f < filters by lanes:
-            if real is float:
-                weights_f32(p.tiles.taps, p.tiles.lines, square + t * p.width + f, p.tiles.taps * lanes * p.width,
-                            lanes * p.width, u + t * p.width + f, p.u_step)
-            else:
-                weights_f64(p.tiles.taps, p.tiles.lines, square + t * p.width + f, p.tiles.taps * lanes * p.width,
-                            lanes * p.width, u + t * p.width + f, p.u_step)
+    int relu
 
 cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -451,15 +286,10 @@ cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[float](<const Plain *>p, task, c, NULL)
 cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
     plain_task[double](<const Plain *>p, task, c, NULL)
-cdef void plain_weights_f32(const void *p, long task, const Context *c) noexcept nogil:
-    plain_weights_task[float](<const Plain *>p, task, c, NULL)
-cdef void plain_weights_f64(const void *p, long task, const Context *c) noexcept nogil:
-    plain_weights_task[double](<const Plain *>p, task, c, NULL)
-
 cdef Plain plain_for(long channels, long filters, window, long width, long lanes) except *:
     cdef Plain p
     memset(&p, 0, sizeof(p))
-    p.channels, p.filters, p.depth, p.taps = channels, filters, window[0], window[1] * window[2]
+    p.channels, p.filters, p.depth = channels, filters, window[0]
     p.rows, p.width, p.tiles = channels * p.depth, width, tiles_of(window, (1, 1, 1))
     p.u_step = p.rows * width + lanes      # a vector more, so that the values do not want the same lines of a cache
     return p
@@ -470,15 +300,18 @@ def plain_weights_size(channels, filters, window, width, lanes):
     return ceil_div(filters, width) * p.tiles.values * p.u_step
 
 def plain_weights(dtype, w, u, *, channels, filters, window, width, turned):
-    """The transformed weights of `winograd_plain`. One task a group of filters, slice and vector of channels.
+    """The transformed weights of `winograd_plain`.
 
     turned: w is [position][filter][channel] and taken from its last position on.
     """
-    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
-    cdef Plain p = plain_for(channels, filters, window, width, lanes)
-    p.w, p.u, p.turned = operand(w), operand(u), turned
-    return instruction(plain_weights_f32 if dtype == "float32" else plain_weights_f64, &p, sizeof(p),
-                       ceil_div(filters, width) * p.depth * ceil_div(channels, lanes), 0, None)
+    cdef Plain p = plain_for(channels, filters, window, width, LANES_F32 if dtype == "float32" else LANES_F64)
+    cdef Weights of = weights_of(&p.tiles, window, channels, width, p.u_step)
+    cdef long plane = channels * filters, tap = -plane if turned else plane
+    of.across_filters, of.w_other, of.origin = not turned, channels if turned else filters, 0
+    of.w_slice, of.w_line, of.w_tap = tap * window[1] * window[2], tap * window[2], tap
+    if turned:
+        of.origin = (window[0] * window[1] * window[2] - 1) * plane
+    return weights_instruction(dtype, w, u, &p.tiles, &of, filters)
 
 def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width, chunk, channels, filters, window,
                    in_sizes, out_sizes, low, relu):

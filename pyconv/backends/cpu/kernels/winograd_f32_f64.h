@@ -1,4 +1,4 @@
-/* products.h, winograd.h and winograd_depth.h for float and double. */
+/* products.h and the headers of Winograd's algorithm for float and double. */
 #ifndef PYCONV_WINOGRAD_F32_F64_H
 #define PYCONV_WINOGRAD_F32_F64_H
 #include "vector.h"
@@ -14,6 +14,7 @@ typedef struct { long pixel, h, w, dy, dx; } Planes;
 #include "products.h"
 #include "winograd.h"
 #include "winograd_depth.h"
+#include "winograd_weights.h"
 #undef T
 #undef V
 #undef VI
@@ -28,6 +29,7 @@ typedef struct { long pixel, h, w, dy, dx; } Planes;
 #include "products.h"
 #include "winograd.h"
 #include "winograd_depth.h"
+#include "winograd_weights.h"
 #undef T
 #undef V
 #undef VI
