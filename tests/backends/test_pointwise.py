@@ -94,6 +94,34 @@ def test_products_by_pairs(channels, tiles, size, strides, backward, seed):
     assert (abs(found - right) <= 1e-6 * channels * bound).all()
 
 
+@pytest.mark.skipif(CPU.variant != "v4", reason="products by pairs are made for AVX-512")
+@settings(max_examples=60, deadline=None)
+@given(st.integers(4, 70), st.integers(4, 70), st.integers(2, 40), st.sampled_from([(1, 1), (1, 2), (2, 2)]),
+       st.booleans(), st.sampled_from([1, 15, 16, 21, 32]), st.integers(0, 2**32 - 1))
+def test_kernel_gradient_by_pairs(channels, filters, size, strides, wide, batch, seed):
+    """Whatever the magnitudes of channels and filters, each result is exact to its own; zeros stay zeros."""
+    rng = np.random.default_rng(seed)
+    shape, attrs = (batch, 6, size, channels), attributes(2)
+    attrs["strides"] = strides
+    x = np.maximum(rng.standard_normal(shape), -0.5) * 10.0 ** rng.integers(-9, 9, channels)
+    g = rng.standard_normal((batch, -(-6 // strides[0]), -(-size // strides[1]), filters))
+    g *= 10.0 ** rng.integers(-9, 9, filters)
+    x[..., rng.random(channels) < 0.1] = 0
+    g[..., rng.random(filters) < 0.1] = 0
+    x, g = x.astype("f4"), g.astype("f4")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lowering_pointwise, "by_pairs", lambda *_: True)
+        patch.setattr(lowering_pointwise, "applies_to_kernel", lambda *_: True)
+        patch.setattr(lowering_pointwise, "PANEL", (16 if wide else 256) << 10)
+        graph, _ = trace(lambda a, b: [apply("conv_kernel_gradient", a, b, shape=(1, 1, channels, filters), **attrs)],
+                         [(x.shape, "float32"), (g.shape, "float32")])
+        found, = CPU.compile(simplify(graph))([x, g])
+    right = REFERENCE.execute("conv_kernel_gradient", [x.astype("f8"), g.astype("f8")],
+                              {"shape": (1, 1, channels, filters), **attrs})
+    bound = abs(x).max((0, 1, 2))[:, None] * abs(g).max((0, 1, 2))
+    assert (abs(found - right) <= 1e-6 * g[..., 0].size * bound).all()
+
+
 @pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),
                                                     ((16, 12, 10, 33), 64, 1), ((1, 17, 9, 40), 24, 1)])
 def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(shape, filters, stride):

@@ -14,7 +14,7 @@ from .lowering_winograd import CACHE, add_partial_sums, fits_chain, goes_past, s
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows
 TASK = 200_000                  # vector operations of a task, if a block is several
-LEAST_PAIRED = 32               # filters of a product by pairs
+LEAST_PAIRED = 32               # channels and filters of a product by pairs
 MOST_PAIRED = 1024              # channels
 
 
@@ -68,10 +68,10 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
 
 
 def by_pairs(planner, g, channels, filters, rows) -> bool:
-    """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and filters are
-    enough to be worth the preparation of the pixels. Errors grow with the number of channels."""
+    """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and what is read
+    is read often enough to be worth its preparation. Errors grow with the number of channels."""
     return planner.kernels.pointwise.pairs() and config.conv_algorithm() != "direct" and g.groups == 1 \
-        and filters >= LEAST_PAIRED and filters % rows == 0 and 16 <= channels <= MOST_PAIRED
+        and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0 and channels <= MOST_PAIRED
 
 
 def _pixels(g, lanes):
@@ -119,6 +119,8 @@ def run_kernel_gradient(planner, g, *, source, gradient, target):
     outputs, steps, _, _ = _pixels(g, lanes)
     most = max(4, min(32, PANEL // (lanes * 4 * _filled(channels, lanes)), pixels * source.blocks // 16))
 
+    paired = by_pairs(planner, g, channels, rows, 1)
+
     def cost(parts, row_groups, groups, wide):
         narrow = 1.25 if wide == groups * lanes else 1          # a single vector: as many loads as products
         return pixels * source.blocks * (wide * rows * narrow + 8 * wide * row_groups + 6 * rows * groups) \
@@ -131,7 +133,10 @@ def run_kernel_gradient(planner, g, *, source, gradient, target):
         return planner.kernels.pointwise.pointwise_gradient(
             x.at(), rows_of.at(), partial.at(), samples=g.batch, blocks=source.blocks, parts=parts,
             row_groups=row_groups, width=width, most=most, pixels=outputs, steps=steps,
-            x_plane=math.prod(g.sizes if by_input else g.outputs) * lanes, channels=channels, rows=rows)
+            x_plane=math.prod(g.sizes if by_input else g.outputs) * lanes, channels=channels, rows=rows,
+            paired=paired)
     add_partial_sums(planner, make, dtype="float32", source=source, gradient=gradient, target=target, parts=parts,
                      chained=chained, taps=rows, filters=channels, transposed=by_input,
-                     cost=pixels * source.blocks * rows * _filled(channels, lanes) / 3)
+                     cost=pixels * source.blocks * rows * _filled(channels, lanes) / (4.5 if paired else 3))
+    if paired:
+        planner.products[id(planner.nodes[planner.now])] = 4 * pixels * g.channels * g.filters * g.batch // 3

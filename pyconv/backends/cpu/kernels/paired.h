@@ -41,8 +41,11 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
     typedef float R __attribute__((vector_size(4 * SWEEP_ROWS), aligned(4), may_alias));
     typedef int32_t M __attribute__((vector_size(4 * SWEEP_ROWS), aligned(4), may_alias));
     float *to = out + 2 * SWEEP_ROWS;
-    for (int c = 0; c < SWEEP_ROWS; c++)
-        for (long k = 0; k < steps; k++) to[k * SWEEP_ROWS + c] = w[k * ws + c * wc];
+    if (wc == 1)
+        for (long k = 0; k < steps; k++) *(R *)(to + k * SWEEP_ROWS) = *(const R *)(w + k * ws);
+    else
+        for (int c = 0; c < SWEEP_ROWS; c++)
+            for (long k = 0; k < steps; k++) to[k * SWEEP_ROWS + c] = w[k * ws + c * wc];
     M most = {0};
     for (long k = 0; k < steps; k++) {
         const M v = *(const M *)(to + k * SWEEP_ROWS) & 0x7fffffff, more = v > most;
@@ -63,34 +66,42 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
 #define PLUS(x, at) ({ vf32 r_; __asm__("vaddps %2%{1to16%}, %1, %0" : "=v"(r_) : "v"(x), "m"(*(at))); r_; })
 #define TIMES(sum, x, at) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(at)))
 
+/* The larger absolute value, as bits: these take a cycle to compare, values four. */
+INLINE vi32 larger(vi32 most, const float *at) {
+    return (vi32)_mm512_max_epi32((__m512i)most, (__m512i)(*(const vi32 *)at & 0x7fffffff));
+}
+INLINE vi32 scale_exponents(vi32 most) {
+    const vi32 e = EXPONENT(most), high = e > 253, low = e < 1;
+    return (e & ~(high | low)) | (253 & high) | (1 & low);
+}
+
 #define PAIRED_SWEEP(XB) \
 static void paired_sweep_##XB(const Sweep *p) { \
     const long yc = p->yc, yj = p->yj, steps = p->steps, whole = steps / 3 * 3, xs = p->xs, xj = p->xj; \
     long asked = 0; \
     vf32 inverse[XB], sums[XB]; \
     { \
-        __m512 most[XB], scale[XB]; \
+        vi32 most[XB]; \
+        vf32 scale[XB]; \
         const float *x = p->x; \
         float *panel = p->panel; \
-        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = _mm512_setzero_ps(); \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = (vi32){0}; \
         for (long k = 0; k < steps; k++, x += xs) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                most[j] = _mm512_range_ps(most[j], *(const __m512_u *)(x + j * xj), 11); /* of absolute values */ \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = larger(most[j], x + j * xj); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-            const vi32 e = EXPONENT((vi32)most[j]), high = e > 253, low = e < 1; \
-            const vi32 kept = (e & ~(high | low)) | (253 & high) | (1 & low); \
-            scale[j] = (__m512)((254 - kept) << 23), inverse[j] = (vf32)(kept << 23), sums[j] = (vf32){0}; } \
+            const vi32 e = scale_exponents(most[j]); \
+            scale[j] = (vf32)((254 - e) << 23), inverse[j] = (vf32)(e << 23), sums[j] = (vf32){0}; } \
         x = p->x; \
         for (long k = 0; k < whole; k += 3, x += 3 * xs, panel += 3 * XB * LANES_F32) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                const vf32 a = (vf32)scale[j] * *(const vf32 *)(x + j * xj); \
-                const vf32 b = (vf32)scale[j] * *(const vf32 *)(x + xs + j * xj); \
+                const vf32 a = scale[j] * *(const vf32 *)(x + j * xj); \
+                const vf32 b = scale[j] * *(const vf32 *)(x + xs + j * xj); \
                 vf32 *to = (vf32 *)(panel + 3 * j * LANES_F32); \
                 sums[j] += a * b; \
-                to[0] = a, to[1] = b, to[2] = (vf32)scale[j] * *(const vf32 *)(x + 2 * xs + j * xj); } \
+                to[0] = a, to[1] = b, to[2] = scale[j] * *(const vf32 *)(x + 2 * xs + j * xj); } \
         for (long k = whole; k < steps; k++, x += xs, panel += XB * LANES_F32) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                *(vf32 *)(panel + j * LANES_F32) = (vf32)scale[j] * *(const vf32 *)(x + j * xj); \
+                *(vf32 *)(panel + j * LANES_F32) = scale[j] * *(const vf32 *)(x + j * xj); \
     } \
     for (long r = 0; r < p->rows; r += SWEEP_ROWS) { \
         const float *row = p->w + r * p->wr, *w = row + 2 * SWEEP_ROWS, *x = p->panel; \
@@ -126,7 +137,111 @@ PAIRED_SWEEP(2)
 PAIRED_SWEEP(3)
 #undef PAIRED_SWEEP
 static void (*const paired_sweeps[4])(const Sweep *) = {0, paired_sweep_1, paired_sweep_2, paired_sweep_3};
+
+/* The gradient for the kernel: sums over n pixels and their first `valid` lanes. Pairs are those of two pixels, each
+ * lane's, of every three; a panel of a few vectors has what goes together side by side, [three pixels][lane][3], then
+ * the other pixels. Where all of a row or a column is zero the inverse of its scale is, too. */
+#define PIXELS_PAIRED 32
+#define ROW_PAIRED ((PIXELS_PAIRED + 1) * LANES_F32)    /* elements: the rows lie in different lines of a cache */
+
+INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 23) & (most != 0)); }
+
+/* Scales a panel's vector of columns in place; inverse: of the scales; sums: of the pairs. */
+static void paired_columns(float *panel, long step, long n, long valid, float *inverse, float *sums) {
+    vi32 most = {0};
+    vf32 sum = {0};
+    const long whole = n / 3 * 3, line = LANES_F32 * step;
+    for (long k = 0; k < whole; k += 3)
+        for (long l = 0; l < 3 * valid; l++) most = larger(most, panel + k * line + l * step);
+    for (long k = whole; k < n; k++)
+        for (long l = 0; l < valid; l++) most = larger(most, panel + k * line + l * step);
+    const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
+    for (long k = 0; k < whole; k += 3)
+        for (long l = 0; l < valid; l++) {
+            float *x = panel + k * line + 3 * l * step;
+            const vf32 a = *(vf32 *)x * scale, b = *(vf32 *)(x + step) * scale;
+            *(vf32 *)x = a, *(vf32 *)(x + step) = b, *(vf32 *)(x + 2 * step) *= scale, sum += a * b; }
+    for (long k = whole; k < n; k++)
+        for (long l = 0; l < valid; l++) *(vf32 *)(panel + k * line + l * step) *= scale;
+    *(vf32 *)inverse = scale_inverses(most), *(vf32 *)sums = sum;
+}
+
+/* A scaled copy of up to SWEEP_ROWS rows; copy: those, then the inverses of the scales, then the sums of the pairs. */
+static void paired_rows(const float *g, long plane, long rows, long n, long valid, float *copy) {
+    float *inverse = copy + SWEEP_ROWS * ROW_PAIRED, *sums = inverse + LANES_F32;
+    const __mmask16 lanes = (1u << valid) - 1;
+    for (long c = 0; c < SWEEP_ROWS; c++, copy += ROW_PAIRED) {
+        const float *row = g + (c < rows ? c : rows - 1) * plane;
+        vi32 most = {0};
+        for (long k = 0; k < n; k++) most = larger(most, row + k * LANES_F32);
+        const int32_t all = _mm512_mask_reduce_max_epi32(lanes, (__m512i)most), e = CLAMPED(EXPONENT(all));
+        const vf32 scale = (vf32)((vi32){0} + ((254 - e) << 23));
+        vf32 sum = {0};
+        long k = 0;
+        for (; k + 3 <= n; k += 3) {
+            const vf32 *from = (const vf32 *)(row + k * LANES_F32);
+            vf32 *to = (vf32 *)(copy + k * LANES_F32);
+            const vf32 a = from[0] * scale, b = from[1] * scale;
+            to[0] = a, to[1] = b, to[2] = from[2] * scale, sum += a * b; }
+        for (; k < n; k++) *(vf32 *)(copy + k * LANES_F32) = *(const vf32 *)(row + k * LANES_F32) * scale;
+        ((int32_t *)inverse)[c] = all ? e << 23 : 0;
+        sums[c] = sum_lanes_f32(sum, valid);
+    }
+}
+
+/* Adds the products of such rows with a panel of XB vectors to `out`, whose rows are `wide` elements apart, and asks
+ * for `asked` rows of the next ones, `plane` elements apart. */
+#define PAIRED_DOT(XB) \
+static void paired_dot_##XB(const float *rows, long count, const float *panel, const float *inverse, \
+                            const float *sums, long n, long valid, float *out, long wide, \
+                            const float *ahead, long plane, long asked) { \
+    vf32 acc[SWEEP_ROWS][XB]; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (vf32){0}; \
+    const float *w = rows; \
+    long k = 0; \
+    for (; k + 3 <= n; k += 3, w += 3 * LANES_F32, panel += 3 * XB * LANES_F32 * LANES_F32) { \
+        const float *x = panel, *s = w; \
+        for (long i = 0; i < asked; i++) \
+            for (long j = 0; j < 3; j++) __builtin_prefetch(ahead + i * plane + (k + j) * LANES_F32, 0, 2); \
+        for (long l = 0; l < valid; l++, s++, x += 3 * XB * LANES_F32) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+                const vf32 a = *(const vf32 *)(x + j * LANES_F32), b = *(const vf32 *)(x + (XB + j) * LANES_F32); \
+                const vf32 d = *(const vf32 *)(x + (2 * XB + j) * LANES_F32); \
+                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
+                    const vf32 t = PLUS(a, s + LANES_F32 + c * ROW_PAIRED), u = PLUS(b, s + c * ROW_PAIRED); \
+                    TIMES(acc[c][j], d, s + 2 * LANES_F32 + c * ROW_PAIRED); \
+                    acc[c][j] += t * u; } } } \
+    for (; k < n; k++, w += LANES_F32, panel += XB * LANES_F32 * LANES_F32) { \
+        const float *x = panel, *s = w; \
+        for (long i = 0; i < asked; i++) __builtin_prefetch(ahead + i * plane + k * LANES_F32, 0, 2); \
+        for (long l = 0; l < valid; l++, s++, x += XB * LANES_F32) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+                const vf32 d = *(const vf32 *)(x + j * LANES_F32); \
+                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                    TIMES(acc[c][j], d, s + c * ROW_PAIRED); } } \
+    const float *inverses = rows + SWEEP_ROWS * ROW_PAIRED, *pairs = inverses + LANES_F32; \
+    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+        if (c < count) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                *(vf32 *)(out + c * wide + j * LANES_F32) += \
+                    (acc[c][j] - *(const vf32 *)(sums + j * LANES_F32) - pairs[c]) \
+                    * *(const vf32 *)(inverse + j * LANES_F32) * inverses[c]; \
+}
+PAIRED_DOT(1)
+PAIRED_DOT(2)
+PAIRED_DOT(3)
+#undef PAIRED_DOT
+#define ROWS_PAIRED (SWEEP_ROWS * ROW_PAIRED + 2 * LANES_F32)    /* elements of the copy */
+static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
+                                    float *, long, const float *, long, long) = {
+    0, paired_dot_1, paired_dot_2, paired_dot_3};
 #else
+#define ROWS_PAIRED 0
 static void (*const paired_sweeps[4])(const Sweep *) = {0};
+static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
+                                    float *, long, const float *, long, long) = {0};
+static void paired_columns(float *panel, long step, long n, long valid, float *inverse, float *sums) {}
+static void paired_rows(const float *g, long plane, long rows, long n, long valid, float *copy) {}
 #endif
 #endif

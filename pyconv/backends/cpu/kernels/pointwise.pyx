@@ -32,9 +32,14 @@ cdef extern from "pointwise.h" nogil:
     void (*sweeps[4])(const Sweep *)
 
 cdef extern from "paired.h" nogil:
+    const int ROWS_PAIRED
     int pairs_pay()
     void pair_rows(const float *, long, long, long, float *)
     void (*paired_sweeps[4])(const Sweep *)
+    void paired_columns(float *, long, long, long, float *, float *)
+    void paired_rows(const float *, long, long, long, long, float *)
+    void (*paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long, float *, long,
+                             const float *, long, long)
 
 cdef extern from "winograd_f32_f64.h" nogil:
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
@@ -158,6 +163,7 @@ cdef struct PointwiseGradient:
     long channels, rows, samples, blocks
     long parts, row_groups, groups, width       # tasks: ranges of chunks, of rows, and of `width` channels
     long chunks, most                   # of pixels, in a block; pixels of the largest
+    int paired
 
 cdef void pointwise_gradient_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const PointwiseGradient *p = <const PointwiseGradient *>params
@@ -166,19 +172,25 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
     cdef long r0 = p.rows * row_group // p.row_groups, rows = p.rows * (row_group + 1) // p.row_groups - r0
     cdef long c0 = p.width * group, channels = min(p.width, p.channels - c0), vectors = ceil_div(channels, LANES_F32)
     cdef long wide = vectors * LANES_F32, panels = ceil_div(vectors, MOST_VECTORS)
+    cdef long asked = ceil_div(GRADIENT_ROWS, panels)
     cdef long chunk, block, a, n, i, v, v0, v1, k, valid, full, step, line, column, ahead
     cdef float *sums = <float *>context.scratch
     cdef float *q = sums + rows * wide
+    cdef float *copy = q + p.most * LANES_F32 * wide        # by pairs: rows, and of columns inverse scales and sums
+    cdef float *inverse = copy + ROWS_PAIRED
     cdef float *panel
     cdef float *out = <float *>address(&p.out, part, context)
     cdef const float *x
     cdef const float *g
     cdef const float *at = NULL
+    cdef const float *later = NULL
+    cdef long unit = 3 if p.paired else 1
     memset(sums, 0, rows * wide * sizeof(float))
     for chunk in range(p.blocks * p.chunks * part // p.parts, p.blocks * p.chunks * (part + 1) // p.parts):
         block, i = chunk // p.chunks, chunk % p.chunks
-        a = pixels * i // p.chunks
-        n = pixels * (i + 1) // p.chunks - a
+        # By pairs, all but the last of a block have whole threes of pixels.
+        a = ceil_div(pixels, unit) * i // p.chunks * unit
+        n = min(pixels, ceil_div(pixels, unit) * (i + 1) // p.chunks * unit) - a
         x = <const float *>address(&p.x, block, context) + c0 * p.x_plane
         g = <const float *>address(&p.g, block, context) + r0 * p.g_plane + a * LANES_F32
         valid = min(LANES_F32, p.samples - block * LANES_F32)
@@ -195,13 +207,29 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
                         line, column = (a + k) // p.n[2], (a + k) % p.n[2]
                         at = x + v * LANES_F32 * p.x_plane + line // p.n[1] * p.xs[0] + line % p.n[1] * p.xs[1] \
                             + column * p.xs[2]
-                    transposed_f32(at, p.x_plane, channels - v * LANES_F32,
-                                   panel + k * LANES_F32 * step + (v - v0) * LANES_F32, step, ahead)
+                    if p.paired and k < n // 3 * 3:
+                        transposed_f32(at, p.x_plane, channels - v * LANES_F32,
+                                       panel + (k // 3 * 3 * LANES_F32 + k % 3) * step + (v - v0) * LANES_F32,
+                                       3 * step, ahead)
+                    else:
+                        transposed_f32(at, p.x_plane, channels - v * LANES_F32,
+                                       panel + k * LANES_F32 * step + (v - v0) * LANES_F32, step, ahead)
                     at, column = at + p.xs[2], column + 1
+                if p.paired:
+                    paired_columns(panel + (v - v0) * LANES_F32, step, n, valid, inverse + v * LANES_F32,
+                                   inverse + wide + v * LANES_F32)
         for a from 0 <= a < rows by GRADIENT_ROWS:
+            if p.paired:
+                paired_rows(g + a * p.g_plane, p.g_plane, rows - a, n, valid, copy)
+                later = g + (a + GRADIENT_ROWS) * p.g_plane if a + GRADIENT_ROWS < rows else g + n * LANES_F32
             for i in range(panels):
                 v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
                 panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
+                if p.paired:
+                    paired_dots[v1 - v0](copy, rows - a, panel, inverse + v0 * LANES_F32,
+                                         inverse + wide + v0 * LANES_F32, n, valid, sums + a * wide + v0 * LANES_F32,
+                                         wide, later + i * asked * p.g_plane, p.g_plane, asked)
+                    continue
                 for k from 0 <= k < n by full:
                     strided_product_f32(g + a * p.g_plane + k * LANES_F32, p.g_plane, panel + k * LANES_F32 * step,
                                         step, full * valid, sums + a * wide + v0 * LANES_F32, wide, 1,
@@ -211,11 +239,11 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
 
 
 def pointwise_gradient(x, g, out, *, samples, blocks, parts, row_groups, width, most, pixels, steps, x_plane, channels,
-                       rows):
+                       rows, paired=False):
     """Partial sums [row][channel] over samples and pixels of g[row] * x[channel], per range of chunks of pixels.
 
     pixels: of g, along each axis; steps: elements of x from one to the next; x_plane: from channel to channel. most:
-    pixels at a time. parts, row_groups: ranges of chunks and of rows; width: channels of a task.
+    pixels at a time (by pairs 32 at most). parts, row_groups: ranges of chunks and of rows; width: channels of a task.
     """
     cdef PointwiseGradient p
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
@@ -224,7 +252,8 @@ def pointwise_gradient(x, g, out, *, samples, blocks, parts, row_groups, width, 
     p.x_plane, p.g_plane = x_plane, pixels[0] * pixels[1] * pixels[2] * LANES_F32
     p.channels, p.rows, p.samples, p.blocks = channels, rows, samples, blocks
     p.parts, p.row_groups, p.groups, p.width = parts, row_groups, ceil_div(channels, width), width
-    p.chunks, p.most = ceil_div(pixels[0] * pixels[1] * pixels[2], most), most
+    p.paired, p.most = paired, most // 3 * 3 if paired else most
+    p.chunks = ceil_div(pixels[0] * pixels[1] * pixels[2], p.most)
     cdef long wide = ceil_div(min(width, channels), LANES_F32) * LANES_F32
     return instruction(pointwise_gradient_task, &p, sizeof(p), parts * row_groups * p.groups,
-                       (ceil_div(rows, row_groups) + most * LANES_F32) * wide * 4, None)
+                       (ceil_div(rows, row_groups) + most * LANES_F32 + 2) * wide * 4 + ROWS_PAIRED * 4, None)
