@@ -114,6 +114,30 @@ def test_gradients_of_convolutions(case, algorithm, dtype, prepared):
     compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad, rtol=1e-4)
 
 
+@settings(max_examples=60)
+@given(st.integers(1, 3), st.sampled_from([(3,), (5,), (3, 3), (1, 3), (2, 2), (5, 2), (2, 3, 3)]), st.integers(1, 3),
+       st.integers(1, 2), st.integers(2, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.booleans(),
+       st.data())
+def test_groups_of_few_channels(batch, window, stride, dilation, groups, channels, filters, summed, relu, data):
+    """Several groups side by side in a vector, in all three directions; with a bias, and what else may be fused."""
+    sizes = [dilation * (k - 1) + data.draw(st.integers(1, 20 if len(window) < 3 else 5)) for k in window]
+    attrs = dict(strides=(stride,) * len(window), padding=tuple((k // 2, k // 2) for k in window),
+                 dilation=(dilation,) * len(window), groups=groups, channels_last=True)
+    rng = np.random.default_rng(len(window))
+    x = rng.normal(size=(batch, *sizes, channels * groups)).astype("float32")
+    kernel = rng.normal(size=(*window, channels, filters * groups)).astype("float32")
+    bias = rng.normal(size=filters * groups).astype("float32")
+    grad = rng.normal(size=backends.get("reference").execute("conv", [x, kernel], attrs).shape).astype("float32")
+
+    def forward(x, kernel, bias, other):
+        y = ops.base.apply("conv", x, kernel, **attrs) + bias
+        y = other + y if summed else y
+        return ops.relu(y) if relu else y
+    compare(forward, x, kernel, bias, grad)
+    compare(lambda g, k: ops.base.apply("conv_input_gradient", g, k, shape=x.shape, **attrs), grad, kernel)
+    compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=kernel.shape, **attrs), x, grad)
+
+
 @pytest.mark.parametrize("strides", [1, 2])
 def test_a_transposed_convolution_takes_bias_and_relu(strides):
     rng = np.random.default_rng(0)
@@ -125,12 +149,13 @@ def test_a_transposed_convolution_takes_bias_and_relu(strides):
 
 
 @pytest.mark.parametrize("window", [(1, 1), (3, 2)])
-@pytest.mark.parametrize("channels, filters", [(16, 16), (32, 21), (48, 100), (8, 3)])
-def test_kernels_are_turned_in_squares(window, channels, filters):
+@pytest.mark.parametrize("groups, channels, filters", [(1, 16, 16), (1, 32, 21), (1, 48, 100), (1, 8, 3), (3, 32, 16),
+                                                       (5, 16, 7)])
+def test_kernels_are_turned_in_squares(window, groups, channels, filters):
     rng = np.random.default_rng(0)
-    shape, attrs = (1, 6, 7, channels), dict(strides=(2, 1), padding=((0, 0),) * 2, dilation=(1, 1), groups=1,
-                                             channels_last=True)
-    kernel = rng.normal(size=(*window, channels, filters)).astype("float32")
+    shape = (1, 6, 7, channels * groups)
+    attrs = dict(strides=(2, 1), padding=((0, 0),) * 2, dilation=(1, 1), groups=groups, channels_last=True)
+    kernel = rng.normal(size=(*window, channels, filters * groups)).astype("float32")
     out = backends.get("reference").execute("conv", [np.zeros(shape, "float32"), kernel], attrs).shape
     compare(lambda g, k: ops.base.apply("conv_input_gradient", g, k, shape=shape, **attrs),
             rng.normal(size=out).astype("float32"), kernel, rtol=1e-4)

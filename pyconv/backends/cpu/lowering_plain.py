@@ -10,6 +10,7 @@ import numpy as np
 from . import buffers as memory
 from . import lowering_depthwise as depthwise
 from . import lowering_dilated as dilated
+from . import lowering_grouped as grouped
 from .buffers import NOWHERE, Buffer
 from .geometry import border, tap_number
 from .lowering_pooled import pooling_of
@@ -61,8 +62,10 @@ def input_gradient(planner, node, g) -> bool:
     """
     grad, kernel = node.inputs
     dtype, channels_last, item = grad.dtype, node.attrs["channels_last"], np.dtype(grad.dtype).itemsize
-    turned, depth = g.turned(), depthwise.applies(g)
+    turned, depth, lanes = g.turned(), depthwise.applies(g), planner.kernels.lanes[dtype]
     inside = min(map(min, turned.padding)) >= 0
+    if depth and g.filters > 1:
+        depth = not grouped.side_by_side(g.groups, g.filters, g.channels, dtype, lanes)
     if math.prod(g.strides) > MOST_PHASES or depth and not (inside and g.filters == 1):
         return False
     tensor, bias, relu = planner.epilogue(node, len(grad.shape) - 1 if channels_last else 1)
@@ -76,8 +79,8 @@ def input_gradient(planner, node, g) -> bool:
                          source_start=(math.prod(g.window) - 1) * line)
             depthwise.run_plain(planner, turned, source=_spread(planner, g, source, turned.sizes, item), target=target,
                                 weights=flipped, **common)
-        elif inside and g.strides == (1, 1, 1) and use_plain(dilated.undilated(turned), dtype,
-                                                             planner.kernels.lanes[dtype], planner.settled(kernel)):
+        elif inside and g.strides == (1, 1, 1) and use_plain(dilated.undilated(turned), dtype, lanes,
+                                                             planner.settled(kernel)):
             _run_winograd(planner, turned, dilated.undilated(turned), source=source, target=target, weights=weights,
                           other=None, turned=True, **common)
         else:
@@ -121,8 +124,9 @@ def _run_phases(planner, g, *, dtype, source, target, weights, bias, relu):
         each, first = np.arange(g.filters), sum(phase[0] * s for phase, s in zip(phases, places[1:4], strict=True))
         _add_direct(planner, dtype=dtype, source=source, weights=weights, bias=bias, other=None, relu=relu,
                     target=target, origin=first * item,
-                    taps_x=planner.table(np.add.outer(np.array(taps_x, np.int64), each).ravel()),
-                    taps_w=planner.table(np.add.outer(np.array(taps_w, np.int64), each * all_channels).ravel()),
+                    taps_x=np.add.outer(np.array(taps_x, np.int64), each).ravel(),
+                    taps_w=np.add.outer(np.array(taps_w, np.int64), each * all_channels).ravel(),
+                    wc=all_channels,
                     batch=g.batch, groups=g.groups, channels=g.filters, filters=g.channels,
                     outputs=tuple(phase[1] for phase in phases), steps=[*steps[1:4], steps[0]],
                     places=[*(phase[2] * s for phase, s in zip(phases, places[1:4], strict=True)), places[0]])
@@ -146,6 +150,16 @@ def kernel_gradient(planner, node, g):
     source, padded, low = _with_border(planner, source, g.forward(), g.sizes, g.batch, all_channels * item)
     row, depth = padded[2] * all_channels, padded[1] * padded[2] * all_channels
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels]
+    offsets = [(low[i] - g.padding[i][0] + np.arange(g.window[i]) * g.dilation[i]) * step
+               for i, step in enumerate((depth, row, all_channels))]
+    side = grouped.side_by_side(g.groups, g.channels, g.filters, dtype, planner.kernels.lanes[dtype])
+    if side:
+        lines = [np.arange(n) * step for n, step in zip((g.batch, *g.outputs[:2]), (padded[0] * depth, *steps[:2]),
+                                                        strict=True)]
+        return grouped.run_kernel_gradient(
+            planner, g, side, source=source, gradient=gradient, target=planner.define(node.output),
+            rows=np.add.outer(np.add.outer(*lines[:2]), lines[2]).ravel(),
+            taps=np.add.outer(np.add.outer(*offsets[:2]), offsets[2]).ravel())
     rows = max(n for n in range(1, g.outputs[1] + 1) if g.outputs[1] % n == 0 and (n * g.outputs[2] <= 512 or n == 1))
     pixels = rows * g.outputs[2]
     sections = planner.table(np.add.outer(np.add.outer(
@@ -155,8 +169,6 @@ def kernel_gradient(planner, node, g):
     b_taps = planner.table(np.arange(pixels) * all_filters)
     # Columns and channels are one axis if they lie side by side.
     together = g.groups == 1 and g.dilation[2] == 1
-    offsets = [(low[i] - g.padding[i][0] + np.arange(g.window[i]) * g.dilation[i]) * step
-               for i, step in enumerate((depth, row, all_channels))]
     columns = offsets[2][:1] if together else offsets[2]
     taps = np.add.outer(np.add.outer(*offsets[:2]), columns).ravel()
     a_batch = planner.table(np.add.outer(np.arange(g.groups) * g.channels, taps).ravel(), np.int64)
@@ -186,19 +198,20 @@ def _exchanged(planner, g, weights, dtype):
     line = g.channels * g.filters * g.groups
     target = Buffer((taps * line + lanes) * item)           # the last ones are read as a whole vector
     planner.fill_idle(weights, target, item, [lanes], [1], taps * line)
-    if g.groups > 1 or g.channels % lanes or g.filters < lanes or taps > 9:
+    if g.channels % lanes or g.filters * g.groups < lanes or taps > 9:
         planner.copy(weights, target, item, [taps, g.groups, g.channels, g.filters],
                      [line, g.filters, g.filters * g.groups, 1],
                      [g.filters * g.channels * g.groups, g.channels, 1, g.channels * g.groups])
         return target
     # A tap's matrix is turned in squares, as samples are brought into the lanes.
-    order = planner.table(np.arange(g.filters) * (g.channels // lanes))
+    order = np.arange(g.filters * g.groups).reshape(g.filters, g.groups).T.ravel() * (g.channels // lanes)
+    order = planner.table(order)
     for k in range(taps):
         def make(k=k):
             (x, _, x_place), (y, _, y_place) = weights.whole(), target.whole()
             return planner.kernels.layout.to_lanes(
                 item, (x + k * line * item, 0, x_place), (y + k * line * item, lanes * item, y_place),
-                samples=g.channels, features=g.filters, lanes=lanes, order=order)
+                samples=g.channels, features=g.filters * g.groups, lanes=lanes, order=order)
         planner.add(make, [weights], [target], cost=line * item / 8)
     return target
 
@@ -263,20 +276,31 @@ def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu
         for c in range(g.channels):
             taps_x.append(q[0] * depth + q[1] * row + q[2] * all_channels + c)
             taps_w.append((tap_number(k, g.window) * g.channels + c) * all_filters)
-    taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
+    taps_x, taps_w = np.array(taps_x, np.int64), np.array(taps_w, np.int64)
     outputs = (1, g.outputs[1] // 2, g.outputs[2] // 2) if pooled else g.outputs
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
     if _in_pairs(g, dtype, lanes) and other is None:
         return _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias, outputs=outputs,
-                          steps=steps, taps_x=taps_x, relu=relu, pooled=pooled, lanes=lanes)
+                          steps=steps, taps_x=planner.table(taps_x), relu=relu, pooled=pooled, lanes=lanes)
     _add_direct(planner, dtype=dtype, source=source, target=target, weights=weights, bias=bias, other=other, relu=relu,
-                taps_x=taps_x, taps_w=taps_w, batch=g.batch, groups=g.groups, channels=g.channels, filters=g.filters,
-                outputs=outputs, steps=steps, pooled=pooled, settled=settled)
+                taps_x=taps_x, taps_w=taps_w, wc=all_filters, batch=g.batch, groups=g.groups, channels=g.channels,
+                filters=g.filters, outputs=outputs, steps=steps, pooled=pooled, settled=settled)
 
 
-def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, taps_x, taps_w, batch, groups, channels,
-                filters, outputs, steps, pooled=False, places=None, origin=0, settled=False):
-    """Add the work of one convolution, arguments as the kernel has them; origin: where in target its results begin."""
+def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, taps_x, taps_w, wc, batch, groups,
+                channels, filters, outputs, steps, pooled=False, places=None, origin=0, settled=False):
+    """Add the work of one convolution, arguments as the kernel has them; origin: where in target its results begin.
+
+    wc: elements of the weights from channel to channel.
+    """
+    side = 0 if pooled else grouped.side_by_side(groups, channels, filters, dtype, planner.kernels.lanes[dtype])
+    if side:
+        ys = memory.strides((batch, *outputs, groups * filters), None)
+        return grouped.run(planner, side, source=source, target=target, origin=origin, weights=weights, bias=bias,
+                           other=other, relu=relu, taps_x=taps_x[::channels], taps_w=taps_w[::channels], wc=wc,
+                           batch=batch, groups=groups, channels=channels, filters=filters, outputs=outputs,
+                           steps=steps, places=places or [*ys[1:4], ys[0]])
+    taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
     vectors, sums = -(-filters // planner.kernels.lanes[dtype]), 4 if pooled else 1
     macs = batch * math.prod(outputs) * sums * len(taps_x) * groups * vectors
     cb, xb = plain_tile(planner.kernels.windows if pooled else planner.kernels.strided, outputs[2], vectors, sums)
