@@ -6,7 +6,7 @@ from convolutions import CPU, REFERENCE, check, three
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyconv import Variable, config, layers
+from pyconv import Variable, config, layers, ops
 from pyconv.backends.cpu import lowering_pointwise
 from pyconv.graph import simplify, trace
 from pyconv.ops.base import apply
@@ -120,6 +120,41 @@ def test_kernel_gradient_by_pairs(channels, filters, size, strides, wide, batch,
                               {"shape": (1, 1, channels, filters), **attrs})
     bound = abs(x).max((0, 1, 2))[:, None] * abs(g).max((0, 1, 2))
     assert (abs(found - right) <= 1e-6 * g[..., 0].size * bound).all()
+
+
+@pytest.mark.skipif(CPU.variant != "v4", reason="products by pairs are made for AVX-512")
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 9), st.integers(1, 4), st.sampled_from([(1, 1), (2, 4), (4, 4), (7, 9), (8, 15)]),
+       st.sampled_from([1, 2, 5]), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_small_batches_by_pairs(channels, filters, sizes, batch, biased, summed, relu, seed):
+    """Whatever the magnitudes of pixels and filters, each result is exact to its own; zeros stay zeros."""
+    rng = np.random.default_rng(seed)
+    shape, filters = (batch, *sizes, 16 * channels), 32 * filters
+    kernel = rng.standard_normal((1, 1, shape[-1], filters)) * 10.0 ** rng.integers(-9, 9, filters)
+    x = np.maximum(rng.standard_normal(shape), -0.5) * 10.0 ** rng.integers(-9, 9, (*shape[:3], 1))
+    x[rng.random(shape[:3]) < 0.1] = 0
+    kernel[..., rng.random(filters) < 0.1] = 0
+    x, kernel, bias = (a.astype("f4") for a in (x, kernel, rng.standard_normal(filters)))
+    other = rng.standard_normal((*shape[:3], filters)).astype("f4")
+    variables = Variable(kernel), Variable(bias)
+
+    def run(t, u):
+        y = apply("conv", t, variables[0].read(), **attributes(2))
+        y = y + variables[1].read() if biased else y
+        y = y + u if summed else y
+        return [ops.relu(y) if relu else y]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lowering_pointwise, "by_pairs", lambda *_: True)
+        graph, _ = trace(run, [(shape, "float32"), (other.shape, "float32")])
+        program = CPU.compile(simplify(graph))
+        found, = program([x, other])
+    pixels = batch * sizes[0] * sizes[1]
+    paired = shape[-1] >= lowering_pointwise.LEAST_PAIRED_PLAIN and -(-pixels // 8) * 8 <= 1.15 * pixels
+    assert any(r.products == 4 * pixels * shape[-1] * filters // 3 for r in program.profile([x, other])) == paired
+    right = x.astype("f8") @ kernel[0, 0].astype("f8") + biased * bias + summed * other
+    bound = abs(x).max(-1, keepdims=True) * abs(kernel[0, 0]).max(0) * shape[-1] + biased * abs(bias) \
+        + summed * abs(other)
+    assert (abs(found - (np.maximum(right, 0) if relu else right)) <= 1e-6 * bound).all()
 
 
 @pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),

@@ -11,6 +11,7 @@ from . import buffers as memory
 from . import lowering_depthwise as depthwise
 from . import lowering_dilated as dilated
 from . import lowering_grouped as grouped
+from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, Buffer
 from .geometry import border, tap_number
 from .lowering_pooled import pooling_of
@@ -266,6 +267,9 @@ def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu
     """Add the work of a convolution by its definition; settled: the weights change between runs only."""
     if math.prod(g.window) == math.prod(g.strides) == 1 and not any(map(any, g.padding)) and not pooled:
         g = g.in_a_row()
+        if settled and pointwise.applies_to_plain(planner, g, dtype):
+            return pointwise.run_plain(planner, g, source=source, target=target, weights=weights, bias=bias,
+                                       other=other, relu=relu)
     lanes, item, axes = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.forward()
     all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
     source, padded, low = _with_border(planner, source, axes, g.sizes, g.batch, all_channels * item)

@@ -9,12 +9,13 @@ import numpy as np
 from ... import config
 from .buffers import NOWHERE, Buffer
 from .geometry import pack_rows
-from .lowering_winograd import CACHE, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
+from .lowering_winograd import CACHE, FINE, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
 
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows
 TASK = 200_000                  # vector operations of a task, if a block is several
 LEAST_PAIRED = 32               # channels and filters of a product by pairs
+LEAST_PAIRED_PLAIN = 32         # ... channels of small batches
 MOST_PAIRED = 1024              # channels
 
 
@@ -72,6 +73,33 @@ def by_pairs(planner, g, channels, filters, rows) -> bool:
     is read often enough to be worth its preparation. Errors grow with the number of channels."""
     return planner.kernels.pointwise.pairs() and config.conv_algorithm() != "direct" and g.groups == 1 \
         and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0 and channels <= MOST_PAIRED
+
+
+def applies_to_plain(planner, g, dtype) -> bool:
+    """Whether a convolution of a small batch, all of whose pixels are a row, goes by pairs."""
+    lanes, rows, pixels = planner.kernels.lanes["float32"], planner.kernels.pointwise.sweep_rows(), g.outputs[2]
+    return dtype == "float32" and g.channels % lanes == g.filters % (2 * lanes) == 0 \
+        and g.channels >= LEAST_PAIRED_PLAIN and -(-pixels // rows) * rows <= 1.15 * pixels \
+        and by_pairs(planner, g, g.channels, g.filters, rows)
+
+
+def run_plain(planner, g, *, source, target, weights, bias, other, relu):
+    """Add the work of such a convolution, whose weights change between runs only."""
+    pixels, rows = g.outputs[2], planner.kernels.pointwise.sweep_rows()
+    packed, macs = Buffer((g.channels + 2) * g.filters * 4), pixels * g.channels * g.filters
+    planner.add(lambda: planner.kernels.pointwise.paired_weights(weights.whole(), packed.whole(), channels=g.channels,
+                                                                 filters=g.filters),
+                [weights], [packed], cost=g.channels * g.filters / 8)
+    planner.products[id(planner.nodes[planner.now])] = 4 * macs // 3
+    vectors = macs // planner.kernels.lanes["float32"]
+    parts = max(1, min(64, vectors // FINE, -(-pixels // rows) // 4))
+
+    def make():
+        return planner.kernels.pointwise.pointwise_plain(
+            source.whole(), packed.whole(), target.whole(), bias.whole() if bias else NOWHERE,
+            other.whole() if other else NOWHERE, pixels=pixels, channels=g.channels, filters=g.filters, parts=parts,
+            relu=relu)
+    planner.add(make, [source, packed, *(b for b in (bias, other) if b)], [target], cost=vectors * 0.25)
 
 
 def _pixels(g, lanes):

@@ -236,6 +236,88 @@ PAIRED_DOT(3)
 static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
                                     float *, long, const float *, long, long) = {
     0, paired_dot_1, paired_dot_2, paired_dot_3};
+
+/* Small batches, channels last: w has the filters in the lanes, a tile of PLAIN_PAIRED vectors as the inverses of their
+ * scales, the sums of pairs, then w, scaled, [channel][filter]. */
+#define PLAIN_PAIRED 2
+#define MATRIX_PAIRED(steps) (((steps) + 2) * PLAIN_PAIRED * LANES_F32)   /* elements of such a tile */
+#define PIXEL_PAIRED 1280       /* elements of a copy: 1024 at most, in a fourth of the first-level cache's sets */
+#define PIXELS_COPIED (SWEEP_ROWS * PIXEL_PAIRED + 2 * LANES_F32)         /* ... of a tile of pixels */
+
+static void paired_matrix(const float *w, long ws, long steps, float *out) {
+    for (long j = 0; j < PLAIN_PAIRED; j++, w += LANES_F32, out += LANES_F32) {
+        const long step = PLAIN_PAIRED * LANES_F32;
+        vi32 most = {0};
+        vf32 sum = {0};
+        for (long k = 0; k < steps; k++) most = larger(most, w + k * ws);
+        const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
+        for (long k = 0; k < steps; k++) *(vf32 *)(out + (k + 2) * step) = *(const vf32 *)(w + k * ws) * scale;
+        for (long k = 0; k + 3 <= steps; k += 3)
+            sum += *(vf32 *)(out + (k + 2) * step) * *(vf32 *)(out + (k + 3) * step);
+        *(vf32 *)out = scale_inverses(most), *(vf32 *)(out + step) = sum;
+    }
+}
+
+/* A scaled copy of up to SWEEP_ROWS pixels, of a multiple of a vector of channels each; then as paired_rows has it.
+ * All at a time, as each of their sums over lanes takes long, but not longer together. */
+static void paired_pixels(const float *x, long rows, long steps, float *copy) {
+    static const __mmask16 first[3] = {0x9249, 0x4924, 0x2492};     /* those of every three */
+    const float *row[SWEEP_ROWS];
+    int32_t *inverse = (int32_t *)(copy + SWEEP_ROWS * PIXEL_PAIRED);
+    float *sums = copy + SWEEP_ROWS * PIXEL_PAIRED + LANES_F32;
+    vi32 most[SWEEP_ROWS];
+    vf32 scale[SWEEP_ROWS];
+    __m512 sum[SWEEP_ROWS];
+    _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
+        row[c] = x + (c < rows ? c : rows - 1) * steps, most[c] = (vi32){0}, sum[c] = _mm512_setzero_ps();
+    for (long k = 0; k < steps; k += LANES_F32)
+        _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) most[c] = larger(most[c], row[c] + k);
+    _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
+        const int32_t all = _mm512_reduce_max_epi32((__m512i)most[c]), e = CLAMPED(EXPONENT(all));
+        inverse[c] = all ? e << 23 : 0, scale[c] = (vf32)((vi32){0} + ((254 - e) << 23)); }
+    for (long k = 0, third = 0; k < steps; k += LANES_F32, third = third == 2 ? 0 : third + 1) {
+        const long left = steps / 3 * 3 - k;
+        const __mmask16 kept = first[third] & (left < LANES_F32 ? (1u << (left < 0 ? 0 : left)) - 1 : 0xffff);
+        _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
+            const vf32 v = *(const vf32 *)(row[c] + k) * scale[c];
+            /* The next channel; past the last none is kept. */
+            const vf32 next = (vf32)_mm512_maskz_loadu_ps(kept, row[c] + k + 1) * scale[c];
+            *(vf32 *)(copy + c * PIXEL_PAIRED + k) = v;
+            sum[c] = _mm512_mask3_fmadd_ps((__m512)v, (__m512)next, sum[c], kept); } }
+    _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) sums[c] = _mm512_reduce_add_ps(sum[c]);
+}
+
+/* Their products with such a tile of w; y and other: from pixel to pixel `apart` elements. */
+static void paired_plain(const float *rows, long count, const float *w, long steps, const float *bias,
+                         const float *other, float *y, long apart, int relu) {
+    vf32 acc[SWEEP_ROWS][PLAIN_PAIRED];
+    const long step = PLAIN_PAIRED * LANES_F32;
+    const float *x = w + 2 * step, *s = rows;
+    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
+        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) acc[c][j] = (vf32){0};
+    long k = 0;
+    for (; k + 3 <= steps; k += 3, s += 3, x += 3 * step)
+        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
+            const vf32 a = *(const vf32 *)(x + j * LANES_F32), b = *(const vf32 *)(x + step + j * LANES_F32);
+            const vf32 d = *(const vf32 *)(x + 2 * step + j * LANES_F32);
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) {
+                const vf32 t = PLUS(a, s + 1 + c * PIXEL_PAIRED), u = PLUS(b, s + c * PIXEL_PAIRED);
+                TIMES(acc[c][j], d, s + 2 + c * PIXEL_PAIRED);
+                acc[c][j] += t * u; } }
+    for (; k < steps; k++, s++, x += step)
+        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
+            const vf32 d = *(const vf32 *)(x + j * LANES_F32);
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) TIMES(acc[c][j], d, s + c * PIXEL_PAIRED); }
+    const float *inverses = rows + SWEEP_ROWS * PIXEL_PAIRED, *pairs = inverses + LANES_F32;
+    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
+        if (c < count)
+            _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
+                vf32 v = (acc[c][j] - *(const vf32 *)(w + step + j * LANES_F32) - pairs[c])
+                    * *(const vf32 *)(w + j * LANES_F32) * inverses[c];
+                if (bias) v += *(const vf32 *)(bias + j * LANES_F32);
+                if (other) v += *(const vf32 *)(other + c * apart + j * LANES_F32);
+                *(vf32 *)(y + c * apart + j * LANES_F32) = relu ? relu_f32(v) : v; }
+}
 #else
 #define ROWS_PAIRED 0
 static void (*const paired_sweeps[4])(const Sweep *) = {0};
@@ -243,5 +325,12 @@ static void (*const paired_dots[4])(const float *, long, const float *, const fl
                                     float *, long, const float *, long, long) = {0};
 static void paired_columns(float *panel, long step, long n, long valid, float *inverse, float *sums) {}
 static void paired_rows(const float *g, long plane, long rows, long n, long valid, float *copy) {}
+#define PLAIN_PAIRED 2
+#define MATRIX_PAIRED(steps) 0
+#define PIXELS_COPIED 0
+static void paired_matrix(const float *w, long ws, long steps, float *out) {}
+static void paired_pixels(const float *x, long rows, long steps, float *copy) {}
+static void paired_plain(const float *rows, long count, const float *w, long steps, const float *bias,
+                         const float *other, float *y, long apart, int relu) {}
 #endif
 #endif

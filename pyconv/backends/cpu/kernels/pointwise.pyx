@@ -32,7 +32,11 @@ cdef extern from "pointwise.h" nogil:
     void (*sweeps[4])(const Sweep *)
 
 cdef extern from "paired.h" nogil:
-    const int ROWS_PAIRED
+    const int ROWS_PAIRED, PLAIN_PAIRED, PIXELS_COPIED
+    long MATRIX_PAIRED(long)
+    void paired_matrix(const float *, long, long, float *)
+    void paired_pixels(const float *, long, long, float *)
+    void paired_plain(const float *, long, const float *, long, const float *, const float *, float *, long, int)
     int pairs_pay()
     void pair_rows(const float *, long, long, long, float *)
     void (*paired_sweeps[4])(const Sweep *)
@@ -151,6 +155,64 @@ def pair_weights(w, out, *, channels, filters, ws, wc):
     cdef PairWeights p
     p.w, p.out, p.ws, p.wc, p.channels = operand(w), operand(out), ws, wc, channels
     return instruction(pair_weights_task, &p, sizeof(p), filters // SWEEP_ROWS, 0, None)
+
+
+# Small batches, by pairs ---------------------------------------------------------------------------------------------
+
+cdef struct PairedPlain:
+    Operand x, w, y, bias, other
+    long pixels, channels, filters, parts
+    int relu
+
+cdef enum:
+    PIXEL_TILES = 4                     # that a tile of weights meets while it is in the cache
+
+cdef void matrix_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PairedPlain *p = <const PairedPlain *>params
+    paired_matrix(<const float *>address(&p.w, 0, context) + task * PLAIN_PAIRED * LANES_F32, p.filters, p.channels,
+                  <float *>address(&p.y, 0, context) + task * MATRIX_PAIRED(p.channels))
+
+
+def paired_weights(w, out, *, channels, filters):
+    """The weights of `pointwise_plain`."""
+    cdef PairedPlain p
+    memset(&p, 0, sizeof(p))
+    p.w, p.y, p.channels, p.filters = operand(w), operand(out), channels, filters
+    return instruction(matrix_task, &p, sizeof(p), filters // (PLAIN_PAIRED * LANES_F32), 0, None)
+
+
+cdef void plain_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const PairedPlain *p = <const PairedPlain *>params
+    cdef const float *w = <const float *>address(&p.w, 0, context)
+    cdef const float *x = <const float *>address(&p.x, 0, context)
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    cdef const float *other = <const float *>address(&p.other, 0, context)
+    cdef float *y = <float *>address(&p.y, 0, context)
+    cdef float *copy = <float *>context.scratch
+    cdef long tiles = ceil_div(p.pixels, SWEEP_ROWS), end = tiles * (task + 1) // p.parts, a, f, i, n, at
+    cdef long wide = PLAIN_PAIRED * LANES_F32
+    for a from tiles * task // p.parts <= a < end by PIXEL_TILES:
+        n = min(PIXEL_TILES, end - a)
+        for i in range(n):
+            at = (a + i) * SWEEP_ROWS
+            paired_pixels(x + at * p.channels, p.pixels - at, p.channels, copy + i * PIXELS_COPIED)
+        for f from 0 <= f < p.filters by wide:
+            for i in range(n):
+                at = (a + i) * SWEEP_ROWS
+                paired_plain(copy + i * PIXELS_COPIED, p.pixels - at, w + f // wide * MATRIX_PAIRED(p.channels),
+                             p.channels, bias + f if bias else NULL,
+                             other + at * p.filters + f if other else NULL, y + at * p.filters + f, p.filters, p.relu)
+
+
+def pointwise_plain(x, w, y, bias, other, *, pixels, channels, filters, parts, relu):
+    """y = x * w (+ bias, other, relu), channels last, by pairs; a task is some of the pixels.
+
+    channels, filters: multiples of one and of two vectors. w: from `paired_weights`.
+    """
+    cdef PairedPlain p
+    p.x, p.w, p.y, p.bias, p.other = operand(x), operand(w), operand(y), operand(bias), operand(other)
+    p.pixels, p.channels, p.filters, p.parts, p.relu = pixels, channels, filters, parts, relu
+    return instruction(plain_task, &p, sizeof(p), parts, PIXEL_TILES * PIXELS_COPIED * 4, None)
 
 
 # Gradient for the kernel --------------------------------------------------------------------------------------------
