@@ -174,3 +174,40 @@ def test_two_poolings_of_one_map():
         a, b, c = (ops.max_pool(y, 2, **options) for options in ({}, {"strides": 1}, {"padding": "same"}))
         return [a, b, c, *gradients(ops.sum(a * a) + ops.sum(b * 2.0) + ops.sum(c), [x, kernel])]
     compare(function, x, kernel)
+
+
+@settings(max_examples=40)
+@given(st.sampled_from([8, 16, 40]), st.tuples(st.integers(2, 40), st.integers(2, 60)),
+       st.sampled_from([(3, 1), (5, 1), (5, 2)]), st.integers(0, 2), st.integers(2, 5), st.integers(1, 20),
+       st.booleans(), st.booleans(), st.booleans())
+def test_tiles_of_winograd_are_pooled_where_they_are_computed(batch, sizes, kernel, padding, channels, filters, biased,
+                                                              relu, last):
+    window, strides = kernel
+    sizes = [max(n, window + strides - 2 * padding) for n in sizes]
+    options = dict(padding=[(padding, padding)] * 2, strides=strides,
+                   data_format="channels_last" if last else "channels_first")
+    rng = np.random.default_rng(batch)
+    shape = (batch, *sizes, channels) if last else (batch, channels, *sizes)
+    x, kernel, bias = (rng.normal(size=s).astype("float32") * 0.05 for s in (
+        shape, (window, window, channels, filters), filters if last else (filters, 1, 1)))
+    # No two results of a window are close: whatever rounding does, the maximum is where it is in the reference.
+    levels = rng.permuted(np.tile(np.float32([-15, -5, 5, 15]), (batch, 1)), axis=1).reshape(batch, 2, 2)
+    rows, columns = (np.arange(n) // strides % 2 for n in sizes)
+    np.moveaxis(x, -1 if last else 1, -1)[..., 0] += levels[:, rows[:, None], columns]
+    kernel[window // 2, window // 2, 0] = rng.choice([-1, 1], filters)
+
+    def top(x, kernel, bias):
+        y = pooled(x, kernel, bias if biased else None, options, relu)
+        return ops.max_pool(y, 2, data_format=options["data_format"])
+
+    def with_gradients(x, kernel, bias):
+        y = top(x, kernel, bias)
+        return [y, *gradients(ops.sum(y * y), [x, kernel])]
+    before = config.conv_algorithm()
+    config.set_conv_algorithm("winograd")
+    try:
+        program = compare(lambda *tensors: [top(*tensors)], x, kernel, bias)
+        assert any(row.products for row in program.profile([x, kernel, bias]))
+        compare(with_gradients, x, kernel, bias)
+    finally:
+        config.set_conv_algorithm(before)

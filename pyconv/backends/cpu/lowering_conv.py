@@ -14,8 +14,8 @@ from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_plain import parts_of, permuted
-from .lowering_pooled import alone, fits, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
-from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, run_kernel_gradient, run_winograd,
+from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
+from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, pools, run_kernel_gradient, run_winograd,
                                 split_kernel_gradient, transposed_sizes, use_depth, use_for_kernel, use_winograd)
 
 LOWERING: dict = {}
@@ -136,11 +136,21 @@ def conv(planner, node):
                                                          winograd and g.dilation == (1, 1, 1), layout)
     bias_buffer = None if bias is None else planner.rep(bias, None)
     other = None if other is None else planner.rep(other, layout)
+    pooled = None if other else pooling_of(planner, tensor)
+    pooled = pooled if pooled and alone(planner, tensor, pooled[0]) else None
     if depthwise.applies(g):
         depthwise.run(planner, g, dtype=x.dtype, source=source, target=planner.define(tensor, layout), weights=weights,
                       axes=g.forward(), sizes=g.sizes, outputs=g.outputs, results=all_filters, sharing=g.filters,
                       summed=1, bias=bias_buffer, relu=relu)
         return
+    if winograd and pooled and pools(g):
+        planner.done.add(id(pooled[0]))
+        target = planner.define(pooled[0].output, layout)
+        return run_winograd(planner, g, dtype=x.dtype, source=source, target=target, weights=weights,
+                            channels=g.channels, filters=g.filters, in_sizes=g.sizes, out_sizes=g.outputs,
+                            low=[p for p, _ in g.padding], across_filters=True, w_other=all_filters,
+                            w_tap=g.channels * all_filters, origin=0, bias=bias_buffer, relu=relu, pooled=True,
+                            spots=new_spots(planner, tensor, target) if pooled[1] else None)
     if winograd:
         source = dilated.apart(planner, g, w, source, x.dtype, g.channels * g.groups, lanes)
         target, join = dilated.whole(planner, g, w, planner.define(tensor, layout), x.dtype, all_filters, lanes)
@@ -157,8 +167,7 @@ def conv(planner, node):
     if pointwise.applies(planner, g, x.dtype, g.filters):
         return pointwise.run(planner, g, source=source, target=planner.define(tensor, layout), weights=weights,
                              channels=g.channels, filters=g.filters, ws=all_filters, wc=1, bias=bias_buffer, relu=relu)
-    pooled = pooling_of(planner, tensor)
-    if pooled and fits(g) and alone(planner, tensor, pooled[0]):
+    if pooled and fits(g):
         planner.done.add(id(pooled[0]))
         return run_conv_pool(planner, g, tensor, *pooled, layout=layout, source=source, weights=weights,
                              bias=bias_buffer, relu=relu)

@@ -116,6 +116,11 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     return chosen(dtype, fast, slow)
 
 
+def pools(g) -> bool:
+    """Whether the results of a tile can be pooled, two by two, where they are computed."""
+    return g.groups == 1 and g.dilation == (1, 1, 1) and g.window[1] > 1 and _side(g) == 4
+
+
 def _forward_cost(g, tiled, blocks, channels, filters, deep):
     rows, around = _rows(g, channels, deep), 2 if deep else 1
     per_value = filters * (rows * 1.1 + 3) + INPUT * around * rows + OUTPUT * around * filters
@@ -150,7 +155,7 @@ def idle(tasks, threads=(2, 4, 8)):
 
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
-                 transposed=None, deep=False):
+                 pooled=False, spots=None, transposed=None, deep=False):
     """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, values, taps = _rows(g, channels, deep), _values(g, deep), g.window[1] * g.window[2]
@@ -189,13 +194,13 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     most = -(-tiles // parts)
     chunk = max(1, min(chunk + (most == chunk + 1) if rows < DEEP_ROWS else MANY, most))
 
-    def make(weights, packed, blocks, source=NOWHERE, target=NOWHERE, bias=NOWHERE, other=NOWHERE):
+    def make(weights, packed, blocks, source=NOWHERE, target=NOWHERE, spots=NOWHERE, bias=NOWHERE, other=NOWHERE):
         return planner.kernels.winograd.winograd(
-            dtype, source, weights, packed, target, bias, other, blocks=blocks, parts=parts, groups=groups, group=group,
-            chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes, out_sizes=out_sizes,
-            low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
+            dtype, source, weights, packed, target, spots, bias, other, blocks=blocks, parts=parts, groups=groups,
+            group=group, chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes,
+            out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
             w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
-            transposed=bool(transposed), each=points)
+            pooled=pooled, transposed=bool(transposed), each=points)
 
     def whole(buffer):
         return buffer.whole() if buffer else NOWHERE
@@ -204,8 +209,8 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
         planner.add(lambda: make(weights.whole(), packed.whole(), 0), [weights], [packed],
                     cost=once * 0.3).lazy = not settled
     planner.add(lambda: make(NOWHERE if ahead else weights.whole(), whole(packed), blocks, source.at(), target.at(),
-                             whole(bias), other.at() if other else NOWHERE),
-                [source, packed or weights, *(b for b in (bias, other) if b)], [target],
+                             spots.at() if spots else NOWHERE, whole(bias), other.at() if other else NOWHERE),
+                [source, packed or weights, *(b for b in (bias, other) if b)], [target, *([spots] if spots else [])],
                 blocks=blocks if chained else 0, cost=total * 0.3)
 
 

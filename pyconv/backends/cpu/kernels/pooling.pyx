@@ -69,7 +69,7 @@ cdef extern from "pooled.h" nogil:
         long tap, lanes
     void (*pooled_tiles[3][4])(const Pooled *)
     void spotted(Spotted, long, long)
-    void pool_with_spots(const float *, long, long, long, float *, uint8_t *)
+    void pool_with_spots(const float *, long, long, long, float *, uint8_t *, long, long)
     void spread_to_spots(const float *, const uint8_t *, long, long, float *, long, long)
 
 cdef extern from "gathered.h" nogil:
@@ -240,7 +240,7 @@ cdef void with_spots_task(const void *params, long task, const Context *context)
     cdef long c, plane = p.rows * p.cols * LANES_F32
     for c in range(p.channels):
         pool_with_spots(x + c * p.height * p.width * LANES_F32, p.width, p.rows, p.cols, y + c * plane,
-                        spots + c * plane)
+                        spots + c * plane, p.cols, 0)
 
 cdef void spread_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const WithSpots *p = <const WithSpots *>params

@@ -1,12 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The tiles of winograd.pyx, how they are transformed and transformed back, and what it takes from its headers."""
 
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 from pyconv.backends.cpu.executor cimport LOCAL, Context, Operand, address, ceil_div
 
 cdef extern from *:
     "#define PRODUCTS_HERE"
+
+cdef extern from "spots.h" nogil:
+    void pool_with_spots(const float *, long, long, long, float *, uint8_t *, long, long)
 
 cdef extern from "winograd_f32_f64.h" nogil:
     ctypedef struct Planes:
@@ -183,15 +187,17 @@ cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Contex
 
 cdef struct Winograd:
     Operand x, w, u, y, bias, other        # u: a null pointer if each task is to make U
+    Operand spots                          # a null pointer if nobody asks for them
     Tiles tiles
     Weights weights
     long channels, filters
     long depth                             # slices of the kernel whose products are added
     long groups, group                     # ranges of filters; filters that are multiplied together
-    int relu, transposed                   # transposed: tiles are of the input, and what they give is added up
+    int relu, pooled                       # pooled: y is the max pooling of the results
+    int transposed                         # tiles are of the input, and what they give is added up
     long v_step, u_step, m_step            # elements from one of the values to the next
     long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
-    long planes                            # elements of room for planes of points along the depth
+    long planes                            # elements of room for planes of points along the depth, or for a strip
 
 cdef inline void spread_gradients(const Winograd *p, const Context *context, const Tile *at, long n, long slice,
                                   long channel, real *out, real *v) noexcept nogil:
@@ -283,4 +289,25 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
                 unfold_f64(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
                            at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
                            other, b, p.relu and last, 1)
+        i += run
+
+cdef inline void pool_results(const Winograd *p, const Context *context, const Tile *at, long n, long filter,
+                              const float *m, float *strip) noexcept nogil:
+    """What n tiles, for which M has been computed, are in the pooled results of a filter."""
+    cdef const Tiles *t = &p.tiles
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    cdef float *y
+    cdef uint8_t *spots
+    cdef long i = 0, run, rows, columns, width = t.out_sizes[2] // 2, plane = t.out_sizes[1] // 2 * width, to
+    cdef long ahead = ahead_of(&p.y, p.filters * plane * LANES_F32 * sizeof(float), 2 * plane * LANES_F32)
+    while i < n:
+        run = same_row(t, at, i, n)
+        rows, columns = min(t.height, t.out_sizes[1] - at[i].y), min(run * t.side, t.out_sizes[2] - at[i].x)
+        output_tiles_f32(t.taps, t.lines, m + i * LANES_F32, p.m_step, bias[filter] if bias else 0, NULL, p.relu,
+                         strip, run * t.side * LANES_F32, rows, columns, run, 0)
+        to = (filter * plane + at[i].y // 2 * width + at[i].x // 2) * LANES_F32
+        y = <float *>address(&p.y, at[i].block, context) + to
+        spots = <uint8_t *>address(&p.spots, at[i].block, context)
+        pool_with_spots(strip, run * t.side, rows // 2, columns // 2, y, spots + to if spots else NULL, width,
+                        ahead)
         i += run

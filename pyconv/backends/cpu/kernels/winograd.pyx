@@ -35,6 +35,9 @@ same weights write partial sums, which are added in their order.
 Plain layout, for batches too small to fill the lanes: [sample][row][column][channel], channels and then filters in the
 lanes. V[N][tile][channel] is read as scalars, and multiplied with U[N][channel][filter] into M[N][tile][filter].
 
+Before max pooling with windows of two by two (float32), results go to a strip of one row of tiles in the nearest cache,
+from which they are pooled; see spots.h.
+
 Rows of 5 taps on few channels, with max pooling behind them: see lines.h.
 """
 
@@ -171,6 +174,10 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         packed_product_f64(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
                                            n_channels, m + k * p.m_step, line, s > 0, rows, n)
             for f in range(rows):
+                if real is float and p.pooled:
+                    pool_results(p, context, at, n, g * p.group + f, <float *>m + f * line,
+                                 <float *>zeros + width * lanes)
+                    continue
                 transform_results(p, context, at, n, point, g * p.group + f, m + f * line, zeros + width * lanes)
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
@@ -178,10 +185,11 @@ cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogi
 cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, u, y, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
+def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
-             transposed, each):
-    """y = x * w (+ bias, + other, relu); three sizes each for depth, rows and columns; the steps w_* may be negative.
+             pooled, transposed, each):
+    """y = x * w (+ bias, + other, relu); pooled: the max pooling of that (without other), with spots unless these are
+    a null pointer. Three sizes each for depth, rows and columns; the steps w_* may be negative.
 
     transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low (and
     the depth, if it has points) are those of that convolution. each: how many of the 6 points along the depth are taken
@@ -194,12 +202,14 @@ def winograd(dtype, x, w, u, y, bias, other, *, blocks, parts, groups, group, ch
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.u, p.y = operand(x), operand(w), operand(u), operand(y)
-    p.bias, p.other = operand(bias), operand(other)
+    p.bias, p.other, p.spots, p.pooled = operand(bias), operand(other), operand(spots), pooled
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each, transposed)
     cdef long depth = 1 if each else window[0] * p.tiles.phases
     p.channels, p.filters, p.depth = channels, filters, depth
     p.groups, p.group, p.relu, p.transposed = groups, group, relu, transposed
     p.planes = each * 6 * max(p.tiles.in_sizes[2], p.tiles.out_sizes[2]) * lanes
+    if pooled:
+        p.planes = chunk * p.tiles.height * p.tiles.side * lanes
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
     p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group), groups), 0
