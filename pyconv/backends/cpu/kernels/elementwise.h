@@ -212,11 +212,29 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             HELD(OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, ONE(b); ONE(c); ONE(e), const V x = (AT(a) - b_) * c_ + e_, RELU)
             HELD(OP_SUBTRACT_MULTIPLY_ADD_HH, ONE(b); ONE(c), , (AT(a) - b_) * c_ + AT(e))
             HELD(OP_SUBTRACT_MULTIPLY_HH, ONE(b); ONE(c), , (AT(a) - b_) * c_)
+            HELD(OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV, ONE(b); ONE(c), , (AT(a) - b_) * (c_ * AT(e)))
             HELD(OP_MULTIPLY_ADD_HH, ONE(b); ONE(c), , AT(a) * b_ + c_)
             LONG(OP_MULTIPLY_ADD_EE, , AT(a) * EVERY(b) + EVERY(c))
             LONG(OP_MULTIPLY_E, , AT(a) * EVERY(b))
             HELD(OP_MULTIPLY_MULTIPLY_ADD_EHH, ONE(c); ONE(e), , AT(a) * EVERY(b) * c_ + e_)
             LONG(OP_ADD_RELU, const V x = AT(a) + AT(b), RELU)
+            case OP_GRADIENT_SUMS: {
+                V s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
+                const V b_ = *(const V *)b;
+                long i = 0;
+#define ADD(k, at) { \
+                    const V x = *(const V *)(a + (at)), y = *(const V *)(c + (at)); \
+                    s[k] += (x - b_) * y; \
+                    t[k] += y; \
+                }
+                for (; i + 4 * LANES <= n; i += 4 * LANES)
+                    _Pragma("GCC unroll 4") for (int k = 0; k < 4; k++) ADD(k, i + k * LANES)
+                for (; i < n; i += LANES) ADD(0, i)
+#undef ADD
+                *(V *)d += (s[0] + s[1]) + (s[2] + s[3]);
+                *(V *)r[code[5]] += (t[0] + t[1]) + (t[2] + t[3]);
+                break;
+            }
             EACH(OP_DIVIDE, x / y)
             EACH(OP_SIGMOID, NAME(sigmoid_times)(x, one))
             EACH(OP_SIGMOID_MULTIPLY, NAME(sigmoid_times)(x, y))

@@ -13,7 +13,8 @@ block or a slice of one.
 Where the last axis is long, a strip never goes over its end (`aligned`): then an operand that is broadcast along it is
 spread once per row, and one that is contiguous along it is used in place. A last axis that the lanes are joined to may
 have operands that repeat one vector, or that have one number for all lanes of a vector (a layer normalization's scale).
-The instructions that normalizations consist of keep the former in registers, and read the latter where they lie.
+The instructions that normalizations consist of keep the former in registers, and read the latter where they lie; the
+two sums of their gradients are one instruction, which stores nothing else.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -55,7 +56,7 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_MULTIPLY_NEGATIVE, OP_MULTIPLY_NEGATIVE_EXP
     const int OP_SUBTRACT_MULTIPLY_ADD_HHH, OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, OP_SUBTRACT_MULTIPLY_ADD_HH
     const int OP_SUBTRACT_MULTIPLY_HH, OP_MULTIPLY_ADD_HH, OP_MULTIPLY_ADD_EE, OP_MULTIPLY_E
-    const int OP_MULTIPLY_MULTIPLY_ADD_EHH
+    const int OP_MULTIPLY_MULTIPLY_ADD_EHH, OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV, OP_GRADIENT_SUMS
 
 ctypedef fused number:
     float
@@ -109,6 +110,7 @@ KINDS = {
     OP_SUBTRACT_MULTIPLY: {"VHH": OP_SUBTRACT_MULTIPLY_HH},
     OP_MULTIPLY_ADD: {"VHH": OP_MULTIPLY_ADD_HH, "VEE": OP_MULTIPLY_ADD_EE},
     OP_MULTIPLY: {"VE": OP_MULTIPLY_E},
+    OP_SUBTRACT_MULTIPLY_MULTIPLY: {"VHHV": OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV},
     OP_MULTIPLY_MULTIPLY_ADD: {"VEHH": OP_MULTIPLY_MULTIPLY_ADD_EHH},
 }
 SYMMETRIC = {OP_MULTIPLY, OP_MULTIPLY_ADD, OP_MULTIPLY_MULTIPLY_ADD}       # in the first two operands
@@ -132,6 +134,8 @@ cdef struct Sum:
     Operand at
     int register
     int each                 # each vector has a result of its own: its lanes' sum
+    int inside               # an instruction adds it up, whose register it is
+    int like                 # the first sum of the same numbers, which are added up once
     long count               # results of a task; 0 if they need no place in between
     int64_t strides[DIMS]    # results from one index to the next; 0 along what is summed
     long samples             # if the lanes are summed too: how many there are; else 0
@@ -206,6 +210,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     cdef const char *rows[LOADS]
     cdef char *outputs[LOADS]
     cdef number *sums[SUMS]
+    cdef number *row_sums[SUMS]
     cdef number *results
     cdef int own = 0 if number is float else 1 if number is double else 9
     cdef long lanes = LANES_F32 if number is float else LANES_F64
@@ -231,6 +236,9 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
     results = buffers + p.registers * STRIP
     for i in range(p.sums):
         sums[i] = results
+        if p.sum[i].like < i:
+            sums[i] = sums[p.sum[i].like]
+            continue
         k = p.sum[i].count // context.slices * lanes
         memset(results + context.slice * k, 0, k * sizeof(number))
         results += p.sum[i].count * lanes
@@ -239,6 +247,11 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
         if p.aligned:
             if at >= row_end:
                 row_end = (at // last + 1) * last
+                for i in range(p.sums):
+                    t = &p.sum[i]
+                    row_sums[i] = sums[i] + offset_at(p, t.strides, at) * lanes
+                    if t.inside and t.like == i:
+                        registers[t.register] = row_sums[i]
                 for i in range(p.loads):
                     l = &p.load[i]
                     if l.kind == 2:
@@ -309,12 +322,20 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
             # Strips of unaligned chains go on into further rows.
             t = &p.sum[i]
             k = 0
+            if t.inside or t.like < i:
+                continue
             if t.each:
                 results = <number *>address(&t.at, block, context) + at // lanes
                 if number is float:
                     totals_f32(results, registers[t.register], n // lanes, min(lanes, t.samples - task * lanes))
                 elif number is double:
                     totals_f64(results, registers[t.register], n // lanes, min(lanes, t.samples - task * lanes))
+                continue
+            if p.aligned:
+                if number is float:
+                    accumulate_f32(row_sums[i], registers[t.register], n)
+                elif number is double:
+                    accumulate_f64(row_sums[i], registers[t.register], n)
                 continue
             while k < n:
                 results = sums[i] + offset_at(p, t.strides, at + k) * lanes
@@ -386,6 +407,23 @@ def few_at(op, i):
                for kinds in KINDS.values() for pattern, code in kinds.items())
 
 
+def with_sums(code, held, sums, like, registers):
+    """The code with products and their factors added up in one instruction, as normalizations' gradients need them.
+
+    sums: (register, whether each vector has a result); like: the first of the same numbers, for each. Adds to the code
+    in place, and returns the registers of those sums that it then has, which are new ones, from `registers` on.
+    """
+    lines, inside = code.reshape(-1, 6), {}
+    for k, (op, to, a, b, c, _) in enumerate(lines.tolist()):
+        product, factor = ([i for i, (r, each) in enumerate(sums) if r == register and (not each or r == to)
+                            and like[i] == i] for register in (to, c))
+        if op == OP_SUBTRACT_MULTIPLY and b in held and len(product) == len(factor) == 1 and not sums[product[0]][1] \
+                and not {*product, *factor} & set(inside) and to not in lines[k + 1:, 2:]:
+            inside[product[0]], inside[factor[0]] = registers + len(inside), registers + len(inside) + 1
+            lines[k] = OP_GRADIENT_SUMS, inside[product[0]], a, b, c, inside[factor[0]]
+    return inside
+
+
 def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, rest=0, failure=0, sums=()):
     """A fused chain over positions of `shape`.
 
@@ -403,7 +441,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
     vector has one, the sum of its lanes.
     """
     cdef Chain p
-    cdef int i, d
+    cdef int i, d, lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef bint periodic, apart
     items = {"float32": 4, "float64": 8, "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4,
              "int32": 4, "int64": 8}
@@ -441,7 +479,7 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
         results += count
         for d in range(p.dims):
             p.sum[i].strides[d] = strides[d]
-    held, few = set(), set()
+    held, few, inside, like = set(), set(), {}, []
     for i in range(p.loads if dtype != "int64" else 0):
         d = p.load[i].strides[p.dims - 1] if p.dims else 0
         if p.load[i].kind == 0 or p.aligned and p.load[i].kind == 2 and d in (0, -1):
@@ -450,6 +488,16 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
             few.add(p.load[i].register)
     if held or few:
         code, few = of_kinds(code, held, few - {register for _, register, *_ in sums})
+    for i, one in enumerate(sums):
+        like.append(next((j for j in range(i) if one[2] is not None and sums[j][1] == one[1]
+                          and sums[j][2:4] == one[2:4]), i))
+    if p.aligned and held and registers + len(sums) <= REGISTERS:
+        inside = with_sums(code, held, [(s[1], s[2] is None) for s in sums], like, registers)
+        registers += len(inside)
+        p.registers = registers
+    for i in range(p.sums):
+        p.sum[i].like, p.sum[i].inside = like[i], i in inside
+        p.sum[i].register = inside.get(i, p.sum[i].register)
     p.few = 0
     for i in range(p.loads):
         p.load[i].few = p.load[i].register in few
@@ -457,7 +505,10 @@ def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, re
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 6
     p.chunk, p.rest = chunk, rest
     cdef long tasks = blocks
-    if p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4:
+    # With the widest vectors the processor itself asks in time for what is only added up, and for a single stream.
+    streams = sum([1 for i in range(p.loads) if p.load[i].kind and p.load[i].strides[p.dims - 1] == 1])
+    alone = lanes == 16 and (not stores or streams == 1 and all(how == AT_ONCE for *_, how in stores))
+    if p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4 and not alone:
         p.far = p.loads + p.stores
     if not tasks:
         tasks = ceil_div(p.total, p.chunk) if p.total else 0

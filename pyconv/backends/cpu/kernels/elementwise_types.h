@@ -22,7 +22,10 @@ enum { OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, O
        OP_MULTIPLY_NEGATIVE_EXP,
        /* operands after the first: H, held: the same vector throughout a strip; E: each vector has one number */
        OP_SUBTRACT_MULTIPLY_ADD_HHH, OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, OP_SUBTRACT_MULTIPLY_ADD_HH,
-       OP_SUBTRACT_MULTIPLY_HH, OP_MULTIPLY_ADD_HH, OP_MULTIPLY_ADD_EE, OP_MULTIPLY_E, OP_MULTIPLY_MULTIPLY_ADD_EHH };
+       OP_SUBTRACT_MULTIPLY_HH, OP_MULTIPLY_ADD_HH, OP_MULTIPLY_ADD_EE, OP_MULTIPLY_E, OP_MULTIPLY_MULTIPLY_ADD_EHH,
+       OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV,
+       /* adds (a - b) c to the first result and c to the last operand; b held */
+       OP_GRADIENT_SUMS };
 
 #define PAIRS(P) P(sqrt) P(floor) P(rint)
 #define F32(name) static inline float m_##name##_f32(float x) { return name##f(x); }
