@@ -61,7 +61,7 @@ def test_weights_that_fill_a_cache(channels, filters, last):
           attributes(1, last=last))
 
 
-@pytest.mark.skipif(CPU.variant != "v4", reason="products by pairs are made for AVX-512")
+@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 12), st.integers(1, 7), st.sampled_from([(1, 1), (1, 2), (2, 2)]),
        st.booleans(), st.integers(0, 2**32 - 1))
@@ -94,7 +94,7 @@ def test_products_by_pairs(channels, tiles, size, strides, backward, seed):
     assert (abs(found - right) <= 1e-6 * channels * bound).all()
 
 
-@pytest.mark.skipif(CPU.variant != "v4", reason="products by pairs are made for AVX-512")
+@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(4, 70), st.integers(4, 70), st.integers(2, 40), st.sampled_from([(1, 1), (1, 2), (2, 2)]),
        st.booleans(), st.sampled_from([1, 15, 16, 21, 32]), st.integers(0, 2**32 - 1))
@@ -122,7 +122,7 @@ def test_kernel_gradient_by_pairs(channels, filters, size, strides, wide, batch,
     assert (abs(found - right) <= 1e-6 * g[..., 0].size * bound).all()
 
 
-@pytest.mark.skipif(CPU.variant != "v4", reason="products by pairs are made for AVX-512")
+@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 4), st.sampled_from([(1, 1), (2, 4), (4, 4), (7, 9), (8, 15)]),
        st.sampled_from([1, 2, 5]), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))

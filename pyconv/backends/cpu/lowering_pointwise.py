@@ -71,7 +71,7 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
 def by_pairs(planner, g, channels, filters, rows) -> bool:
     """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and what is read
     is read often enough to be worth its preparation. Errors grow with the number of channels."""
-    return planner.kernels.pointwise.pairs() and config.conv_algorithm() != "direct" and g.groups == 1 \
+    return planner.kernels.pairs and config.conv_algorithm() != "direct" and g.groups == 1 \
         and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0 and channels <= MOST_PAIRED
 
 

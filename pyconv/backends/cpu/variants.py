@@ -11,21 +11,35 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 MODULES = ("convolution", "convolution_plain", "depthwise", "elementwise", "grouped", "layout", "matmul", "pointwise",
            "pooling", "reduction", "sampling", "special", "winograd")
 
-# Variant -> what the processor must have, as /proc/cpuinfo names it; the best first.
+# Variant -> what the processor must have, as /proc/cpuinfo names it; the best first. "zen4" is v4's library with
+# products by pairs (kernels/paired.h): all processors with AVX-512 run it, to the same bits, but few gain.
 _NEEDS = {
+    "zen4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
     "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
     "v3": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"},
     "v2": {"sse4_2", "popcnt", "ssse3"},
 }
 
 
-def _flags() -> set:
-    """What this processor has; everything but v2 is unknown where it cannot be read."""
+def _processor() -> dict[str, str]:
+    """What /proc/cpuinfo tells of the first processor; {} where there is none."""
+    found: dict[str, str] = {}
     try:
         with open("/proc/cpuinfo") as f:
-            return next((set(line.split(":", 1)[1].split()) for line in f if line.startswith("flags")), set())
+            for line in f:
+                name, colon, value = line.partition(":")
+                if not colon:
+                    break
+                found[name.strip()] = value.strip()
     except OSError:
         pass
+    return found
+
+
+def _flags(processor) -> set:
+    """What this processor has; everything but v2 is unknown where it cannot be read."""
+    if processor:
+        return set(processor.get("flags", "").split())
     if platform.system() == "Darwin":
         import subprocess
         names = subprocess.run(["sysctl", "-n", "machdep.cpu.features", "machdep.cpu.leaf7_features"],
@@ -34,9 +48,13 @@ def _flags() -> set:
     return _NEEDS["v2"]
 
 
+def _folder(variant: str) -> str:
+    return "v4" if variant == "zen4" else variant
+
+
 def _library(variant: str) -> str | None:
     """The path of the shared library that holds the variant's modules; None if it is not built."""
-    stem = os.path.join(os.path.dirname(__file__), variant, "kernels")
+    stem = os.path.join(os.path.dirname(__file__), _folder(variant), "kernels")
     return next((stem + suffix for suffix in EXTENSION_SUFFIXES if os.path.exists(stem + suffix)), None)
 
 
@@ -44,8 +62,17 @@ def available() -> list[str]:
     """The variants that are built and that this processor runs, the best first."""
     if _library("generic"):
         return ["generic"]
-    flags = _flags()
-    return [v for v, needs in _NEEDS.items() if _library(v) and needs <= flags]
+    processor = _processor()
+    flags = _flags(processor)
+    found = [v for v, needs in _NEEDS.items() if _library(v) and needs <= flags]
+    if "zen4" in found and not _adds_beside_products(processor):
+        found[:2] = found[1::-1]
+    return found
+
+
+def _adds_beside_products(processor) -> bool:
+    """Whether it begins an addition of 512 bits in each cycle beside a multiplication: AMD's family 25, Zen 4."""
+    return processor.get("vendor_id") == "AuthenticAMD" and processor.get("cpu family") == "25"
 
 
 def choose() -> str:
@@ -83,10 +110,10 @@ class Kernels:
     """The modules of one variant as attributes: kernels.convolution, kernels.elementwise, ..."""
 
     def __init__(self, variant: str):
-        self.variant = variant
+        self.variant, self.pairs = variant, variant == "zen4"
         path = _library(variant)
         for name in MODULES:
-            setattr(self, name, _module(f"{__package__}.{variant}.{name}", path))
+            setattr(self, name, _module(f"{__package__}.{_folder(variant)}.{name}", path))
         self.lanes = dict(zip(("float32", "float64"), self.convolution.lanes(), strict=True))
         self.packed, self.dot = self.convolution.tiles()
         self.strided, self.windows = self.convolution_plain.tiles()

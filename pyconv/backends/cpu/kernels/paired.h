@@ -1,5 +1,5 @@
 /* Products of matrices with two thirds of the multiplications, in single precision, for processors with AVX-512 whose
- * additions take none of the multiplications' time (Zen 4: each cycle one of both).
+ * additions take none of the multiplications' time (Zen 4: each cycle one of both; the variant zen4).
  *
  * S. Winograd, A new algorithm for inner products (1968):
  *
@@ -17,19 +17,6 @@
 #ifndef PYCONV_PAIRED_H
 #define PYCONV_PAIRED_H
 #include "pointwise.h"
-
-/* Whether this processor gains by it: AMD's family 25 with AVX-512, which is Zen 4. */
-static int pairs_pay(void) {
-#if VECTOR_BYTES == 64 && defined(__GNUC__)
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "0"(0), "2"(0));
-    if (b != 0x68747541) return 0;                          /* "Auth" of AuthenticAMD */
-    __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "0"(1), "2"(0));
-    return (a >> 8 & 15) == 15 && (a >> 20 & 255) == 10;
-#else
-    return 0;
-#endif
-}
 
 /* The power of two that brings a largest absolute value to 1 or more and less than 2, and its inverse; both finite. */
 #define EXPONENT(v) ((v) >> 23 & 255)

@@ -37,7 +37,6 @@ cdef extern from "paired.h" nogil:
     void paired_matrix(const float *, long, long, float *)
     void paired_pixels(const float *, long, long, float *)
     void paired_plain(const float *, long, const float *, long, const float *, const float *, float *, long, int)
-    int pairs_pay()
     void pair_rows(const float *, long, long, long, float *)
     void (*paired_sweeps[4])(const Sweep *)
     void paired_columns(float *, long, long, long, float *, float *)
@@ -133,11 +132,6 @@ def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_
     p.groups, p.channels, p.filters, p.ws, p.wc, p.wr, p.group = groups, channels, filters, ws, wc, wr, group
     p.parts, p.relu, p.past, p.paired = parts, relu, past, paired
     return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * SWEEP_PIXELS * LANES_F32 * 4, None)
-
-
-def pairs():
-    """Whether products by pairs pay on this processor."""
-    return bool(pairs_pay())
 
 
 cdef struct PairWeights:
