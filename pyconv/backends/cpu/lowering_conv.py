@@ -15,8 +15,9 @@ from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_plain import parts_of, permuted
 from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
-from .lowering_winograd import (CACHE, add_partial_sums, fits_chain, pools, run_kernel_gradient, run_winograd,
-                                split_kernel_gradient, transposed_sizes, use_depth, use_for_kernel, use_winograd)
+from .lowering_winograd import (CACHE, TASK, add_partial_sums, fits_chain, pools, run_kernel_gradient, run_winograd,
+                                split_kernel_gradient, tasks_of, transposed_sizes, use_depth, use_for_kernel,
+                                use_winograd)
 
 LOWERING: dict = {}
 GROUPS = 16                     # of so many at most, each is a Winograd convolution of its own
@@ -102,7 +103,7 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     table = planner.table(np.concatenate(offsets) if total else np.zeros(1))
     phases, lines, spots = planner.table(phases, np.int64), planner.table(lines), phases
     macs = sum(p[1] * p[3] * p[4] * p[5] for p in spots[:-1]) * -(-filters // cb) * cb * groups * source.blocks
-    parts = 1 if fits_chain(source, target) else max(1, min(-(-rows // band), macs // source.blocks // 200_000, 16))
+    parts = 1 if fits_chain(source, target) else tasks_of(min(-(-rows // band), macs // source.blocks // TASK))
 
     def make():
         return planner.kernels.convolution.conv(

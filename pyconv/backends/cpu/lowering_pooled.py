@@ -13,7 +13,7 @@ import numpy as np
 
 from .buffers import NOWHERE, Buffer
 from .geometry import Geometry, lines_of, pack_rows, tap_number
-from .lowering_winograd import CACHE, add_partial_sums, chosen, fits_chain, kernel_cost
+from .lowering_winograd import CACHE, TASK, add_partial_sums, chosen, fits_chain, kernel_cost, tasks_of
 
 
 L1 = 32 << 10                   # bytes of the smallest first-level cache
@@ -125,7 +125,7 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
     target = planner.define(pool.output, layout)
     spots = new_spots(planner, tensor, target) if wanted else None
     macs = 4 * rows * cols * len(xo) * packed.nbytes // (4 * len(xo)) * source.blocks
-    parts = 1 if fits_chain(source, target) else max(1, min(bands, macs // source.blocks // 200_000, 16))
+    parts = 1 if fits_chain(source, target) else tasks_of(min(bands, macs // source.blocks // TASK))
 
     numbers = planner.table([*g.sizes, *low, *padded, copy, g.channels, g.filters, len(xo), rows, cols, source.blocks,
                              parts, bands, band_rows, copy, relu], np.int64)

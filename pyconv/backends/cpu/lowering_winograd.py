@@ -14,6 +14,7 @@ from .buffers import LOCAL, NOWHERE, Buffer
 
 # Vector operations per value of a tile: of a channel, of a filter, per weight, of a filter in the kernel's gradient.
 INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
+TASK = 50_000                   # vector operations of a task, if a block is several
 FINE = 8_000                    # vector operations of a task of a small batch
 LARGE = 8 << 20                 # bytes of results that no cache keeps until whoever comes next
 AHEAD = 4 << 20                 # bytes of transformed weights that are kept, for all tasks to read
@@ -153,6 +154,11 @@ def idle(tasks, threads=(2, 4, 8)):
     return sum(-(-tasks // n) * n / tasks for n in threads) / len(threads)
 
 
+def tasks_of(most) -> int:
+    """How many tasks a block should be where it may be up to so many."""
+    return min(range(1, max(1, min(16, most)) + 1), key=lambda n: idle(n) + 0.3 / n)
+
+
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
                  pooled=False, spots=None, transposed=None, deep=False):
@@ -235,7 +241,7 @@ def _whole_rows(g, outputs, most, otherwise):
     return most // columns * columns if 1 < columns <= most else otherwise
 
 
-def _split(tiles, groups, total, weights, inputs, least=200_000, threads=(2, 4, 8), fewest=1):
+def _split(tiles, groups, total, weights, inputs, least=TASK, threads=(2, 4, 8), fewest=1):
     """(parts of the tiles, parts of the groups of filters): little done twice, and enough tasks for several threads.
 
     weights, inputs: what it costs to transform (or read) them all. least: the work of a task. threads: how many there
@@ -364,7 +370,7 @@ def split_kernel_gradient(source, gradient, cost, *, rows, most, filters, lanes,
         tasks = parts * row_groups * groups
         return cost(parts, row_groups, groups, wide * groups) * (idle(tasks) + 0.3 / tasks) \
             * (1 + spill * max(0, -(-rows // row_groups) * wide * sums / CACHE - 0.5))
-    tasks = max(1, min(64, cost(1, 1, 1, wide) // 200_000))
+    tasks = max(1, min(64, cost(1, 1, 1, wide) // TASK))
     bound = max(1, (64 << 20) // (weights * item))       # partial sums take no more than 64 MB
     counts = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
     parts, row_groups, groups = min(((p, r, n) for p in counts if p <= min(most, bound, tasks)
