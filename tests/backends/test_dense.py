@@ -1,8 +1,10 @@
-"""Dense layers whose weights are too large to be packed for each step: tasks copy what they need, and update some rows
-of weights at a time, just after their gradients."""
+"""Matrix products of any form and size. Dense layers whose weights are too large to be packed for each step: tasks
+copy what they need, and update some rows of weights at a time, just after their gradients."""
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pyconv
 from pyconv import backends, config, layers, losses, ops, optimizers
@@ -69,6 +71,39 @@ def test_a_row_of_a_gradient_lives_until_its_update(m, n, samples, alone, monkey
     np.testing.assert_allclose(weights.numpy(), start - moved * 0.25, rtol=1e-9, atol=1e-9)
     last = max(step for step, *_ in program.listing)
     assert ("matmul" in {node.op for step, node, _ in program.listing if step == last}) == alone
+
+
+SIZES = st.one_of(st.integers(1, 40), st.sampled_from([64, 77, 128, 130, 256]))
+
+
+@given(SIZES, st.one_of(SIZES, st.sampled_from([512, 513, 1100])), SIZES, st.booleans(), st.booleans(), st.booleans(),
+       st.sampled_from([(), (2,)]), st.sampled_from(["float32", "float64"]))
+def test_products(m, k, n, transpose_a, transpose_b, settled, batch, dtype):
+    """Also with a right side that changes, which tasks pack for themselves, and one that does not, packed ahead."""
+    rng = np.random.default_rng(m * n + k)
+    a = rng.normal(size=(*batch, *((k, m) if transpose_a else (m, k)))).astype(dtype)
+    b = rng.normal(size=(*batch, *((n, k) if transpose_b else (k, n)))).astype(dtype)
+    bias, weights = rng.normal(size=n).astype(dtype), Variable(b)
+
+    def function(a, b):
+        product = ops.base.apply("matmul", a, weights.read() if settled else b, transpose_a=transpose_a,
+                                 transpose_b=transpose_b)
+        return ops.relu(product + bias)
+    program = backends.get("cpu").compile(simplify(trace(function, [(x.shape, dtype) for x in (a, b)],
+                                                         training=False)[0]))
+    threads, found = config.num_threads(), []
+    try:
+        for number in (1, 3):
+            config.set_num_threads(number)
+            found.append(program([a, b])[0])
+    finally:
+        config.set_num_threads(threads)
+    left, right = (x.astype("float64") for x in (a, b))
+    expected = np.maximum((left.swapaxes(-1, -2) if transpose_a else left)
+                          @ (right.swapaxes(-1, -2) if transpose_b else right) + bias, 0)
+    assert found[0].tobytes() == found[1].tobytes()
+    np.testing.assert_allclose(found[0], expected, rtol=0, atol=(1e-6 if dtype == "float32" else 1e-14) * 4 * k ** 0.5
+                               * max(1, np.log2(k)))
 
 
 def check_step(shape, units, batch, dtype, *optimizer):

@@ -10,7 +10,7 @@ import numpy as np
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer, Lanes, Rows
 from .lowering_conv import LOWERING, lowers, pack_rows
-from .lowering_plain import gemm_tile, packed_columns
+from .lowering_plain import gemm_tile, packed_columns, plain_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
 from .lowering_sampling import resized
 from .lowering_winograd import CACHE, idle
@@ -18,6 +18,7 @@ from .lowering_winograd import CACHE, idle
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
 LARGE_GRADIENT = 1 << 20        # bytes of weights' gradients; above, some rows at a time, just before their update
+PACKED_ROWS = 64                # rows of a product for which it is worth packing what they are multiplied with
 BIG_PAD = 1 << 16               # bytes; above, only what is around is filled
 
 
@@ -203,6 +204,25 @@ def _dense_tile(tiles, outputs, blocks):
     return min(sorted(usable, reverse=True), key=cost)
 
 
+def _task_of(m, k, vectors, batch, cb, xb, vector, packing):
+    """(rows, vectors) of a task of a product with B packed: what takes least, with enough tasks for some threads.
+
+    vector: its bytes; packing: operations for each vector that a task packs. Besides, a task reads its part of B, and
+    of A.
+    """
+    taps = min(k, 512)
+
+    def cost(task):
+        rows, cols = task
+        return (idle(batch * -(-m // rows) * -(-vectors // cols))
+                * (1 + (packing + 3) / rows + 0.25 / cols + 500 / (rows * k * cols)))
+    tiles = -(-m // cb)
+    rows = {-(-tiles // n) * cb for n in (1, 2, 4, 8, *range(16, tiles + 1, 8))}
+    rows = {r for r in rows if r * taps * 4 <= CACHE // 2} or {cb}
+    cols = [c for c in range(xb, vectors + xb, xb) if c == xb or taps * c * vector <= CACHE // 3]
+    return min(((r, c) for r in sorted(rows) for c in cols), key=cost)
+
+
 def product(planner, node, lanes_of_a=0):
     """The general matrix product; with `lanes_of_a`, a is (samples, k) in lanes and used transposed."""
     a, b, kernels = *node.inputs, planner.kernels
@@ -214,19 +234,17 @@ def product(planner, node, lanes_of_a=0):
     tensor, bias, relu = planner.epilogue(node, len(node.output.shape) - 1)
     bias_buffer = None if bias is None else planner.rep(bias, None)
     right, item = planner.rep(b, None), np.dtype(dtype).itemsize
-    # For few rows B is packed: ahead if it stays the same, or while it is turned (in squares, which short rows lack).
-    few, settled = m < lanes and len(b.shape) == 2, planner.settled(b)
-    turned_at_once = few and tb and not settled and k >= 64
-    if turned_at_once:
-        plain, right = right, Buffer(lanes * k * item, -(-n // lanes))
-        planner.add(lambda: kernels.layout.to_lanes(item, plain.whole(), right.at(), samples=n, features=k,
-                                                    lanes=lanes), [plain], [right], cost=right.nbytes / 8)
-    elif tb:
+    settled, pack = planner.settled(b) and len(b.shape) == 2, ""
+    by_rows = ta and not (tb or settled or batch) and m * n * item >= LARGE_GRADIENT and k * n * item <= CACHE // 2
+    if settled and tb:
         turned = Buffer(right.nbytes)
-        step = memory.strides(b.shape, None)
-        sizes = b.shape[:-2] + (b.shape[-1], b.shape[-2])
-        planner.copy(right, turned, item, sizes, [*step[:-2], step[-1], step[-2]], memory.strides(sizes, None))
+        planner.copy(right, turned, item, [k, n], [1, k], [n, 1])
         right = turned
+    elif tb:
+        pack = "turned"
+    elif not (settled or by_rows) and m >= PACKED_ROWS \
+            and (n * item % 4096 == 0 or n % lanes and k * n * item <= CACHE):
+        pack = "copied"
     if lanes_of_a:
         left = planner.rep(a, Lanes((0,), lanes))
         samples = np.arange(k)
@@ -244,22 +262,28 @@ def product(planner, node, lanes_of_a=0):
         return planner.table(np.broadcast_to(grid, batch).ravel(), np.int64)
     a_batch, b_batch = starts(a.shape, m * k), starts(b.shape, k * n)
     vectors = -(-n // lanes)
-    cb, xb = gemm_tile(kernels.strided, m, vectors)
-    rows = min(m, max(cb, 64 // cb * cb))
-    cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb else max(xb, -(-vectors // 8))
-    packed = few and settled or turned_at_once
-    if packed:
-        most = max(1, min(4, vectors // 2)) if settled else 1
+    if settled and m < lanes:
+        most = max(1, min(4, vectors // 2))
         cb, xb = gemm_tile({t for t in kernels.strided if t[1] <= most}, m, vectors)
-        cols, wide = xb, xb * lanes
-        rows, b_taps = cb, planner.table(np.arange(k) * wide)
-        if settled:
-            right = packed_columns(planner, right, k, n, wide, item)
-    target, by_rows = planner.define(tensor), None
+        rows, cols = cb, xb
+    elif settled or pack:
+        cb, xb = plain_tile(kernels.strided, m, vectors, 1)
+        rows, cols = _task_of(m, k, vectors, math.prod(batch), cb, xb, lanes * item, 8 if pack else 0)
+    else:
+        cb, xb = gemm_tile(kernels.strided, m, vectors)
+        rows = min(m, max(cb, 64 // cb * cb))
+        cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb \
+            else max(xb, -(-vectors // 8))
+    if settled or pack:
+        b_taps = planner.table(np.arange(k if settled else min(k, 512)) * xb * lanes)
+    if settled:
+        right = packed_columns(planner, right, k, n, xb * lanes, item)
+    target = planner.define(tensor)
     most = min(16, (96 << 10) // (n * item * cb))        # tiles of rows that stay in the cache beside the right side
-    if ta and not packed and not batch and target.nbytes >= LARGE_GRADIENT and k * n * item <= CACHE // 2 and most >= 3:
-        rows = min(range(min(6, most) * cb, most * cb + 1, cb), key=lambda r: idle(-(-m // r)))
-        cols, by_rows = vectors, Rows(m, rows)
+    by_rows = Rows(m, min(range(min(6, most) * cb, most * cb + 1, cb), key=lambda r: idle(-(-m // r)))) \
+        if by_rows and most >= 3 else None
+    if by_rows:
+        rows, cols = by_rows.each, vectors
         target.in_rows(by_rows)
 
     def read_next():
@@ -270,8 +294,8 @@ def product(planner, node, lanes_of_a=0):
         return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
                                    bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
                                    a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
-                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=packed,
-                                   row=packed and m == 1 and not lanes_of_a, ahead=read_next())
+                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=settled, pack=pack,
+                                   row=settled and m == 1 and not lanes_of_a, ahead=read_next())
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
                 rows=by_rows, cost=math.prod(batch) * m * k * vectors * 0.35)
 

@@ -45,6 +45,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f64(const double *, long, long, double *, long, long)
     void copy_rows_f32(const float *, long, long, long, float *, long, long)
     void copy_rows_f64(const double *, long, long, long, double *, long, long)
+    void copy_columns_f32(const float *, long, long, long, long, float *)
+    void copy_columns_f64(const double *, long, long, long, long, double *)
 
 cdef extern from "row.h" nogil:
     void (*row_products[5])(const float *, const float *, long, long, const float *, int, float *, long)
@@ -56,6 +58,7 @@ ctypedef fused real:
 cdef enum:
     DEPTH = 512          # taps of a chunk
     AHEAD = 4            # arrays that are asked for while a product is computed
+    FAR = 1 << 18        # bytes; of larger matrices the next columns are asked for
 
 
 cdef struct Dense:
@@ -180,10 +183,51 @@ cdef struct Gemm:
     long period, b_section           # elements from one to the next in b
     long rows, cols                  # of a task; cols are vectors
     long b_col                       # vectors from one column's part of B to the next: 1, or k where it is packed
+    int pack                         # how tasks pack their part of B: see Packing
     long cb, xb
     int relu
     Operand ahead[AHEAD]
-    int aheads
+    int aheads, asks                 # asks: for what comes next of B
+
+cdef enum Packing:
+    NOT, COPIED, TURNED              # TURNED: B is given as [n][k]
+
+cdef void pack_columns(const Gemm *p, const real *b, long k, long taps, long v0, long v1, real *out) noexcept nogil:
+    """The columns' parts [columns / (xb vectors)][tap][xb vectors], from tap k on. What squares have beyond the taps
+    goes where the next columns' part comes."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long wide = p.xb * lanes, v, i, t
+    if p.pack == COPIED:
+        if real is float:
+            copy_columns_f32(b + k * p.n + v0 * lanes, p.n, taps, v1 - v0, p.xb, out)
+        else:
+            copy_columns_f64(b + k * p.n + v0 * lanes, p.n, taps, v1 - v0, p.xb, out)
+        return
+    for i in range(v0, v1):
+        v = (i - v0) // p.xb * p.xb
+        for t from 0 <= t < taps by lanes:
+            if real is float:
+                transposed_f32(b + i * lanes * p.k + k + t, p.k, p.n - i * lanes,
+                               out + v * lanes * taps + t * wide + (i - v0 - v) * lanes, wide, 4 * lanes)
+            else:
+                transposed_f64(b + i * lanes * p.k + k + t, p.k, p.n - i * lanes,
+                               out + v * lanes * taps + t * wide + (i - v0 - v) * lanes, wide, 4 * lanes)
+
+cdef inline void ask_columns(const Gemm *p, const real *b, long k, long taps, long first, long last, long end,
+                             long call, Outer *t) noexcept nogil:
+    """With each call of a tile, a line of the cache in every row of what comes after the vectors from `first` to
+    `last`: as many vectors of the same taps up to `end`, else of the next taps, or the next task's."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64
+    cdef long next = last
+    if last == end:
+        k += taps
+        if k < p.k:
+            next = first
+        else:
+            k = 0
+    t.ahead, t.ahead_step = NULL, 0
+    if call < last - first and (next + call) * lanes < p.n:
+        t.ahead, t.ahead_step = b + k * p.n + (next + call) * lanes, p.n * sizeof(real)
 
 cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -210,17 +254,28 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
         t.taps = min(DEPTH, p.period - within)
         t.accumulate = k > 0
         t.relu = p.relu and k + t.taps == p.k
-        t.xo, t.wo = p.b_taps + within, p.a_taps + within
+        t.xo, t.wo = p.b_taps + (0 if p.pack else within), p.a_taps + within
+        if p.pack:
+            pack_columns(p, b, k, t.taps, v0, v1, <real *>context.scratch)
         for j in range(nv):
             j0, j1 = v0 + (v1 - v0) * j // nv, v0 + (v1 - v0) * (j + 1) // nv
+            if p.pack or p.b_col > 1:
+                j0 = v0 + j * p.xb
+                j1 = min(v1, j0 + p.xb)
             t.last = min(lanes, p.n - (j1 - 1) * lanes)
             t.x = b_part + j0 * lanes * p.b_col
+            if p.pack:
+                t.x = <real *>context.scratch + (j0 - v0) * lanes * t.taps
             t.bias = NULL if bias == NULL or k > 0 else bias + j0 * lanes
             # Tiles of two sizes, first the larger ones; all that are equal at once, but for what is asked for.
             i, i0 = 0, r0
             while i < nr:
                 i1 = i0 + few + (i < more)
-                t.tiles = 1 if p.aheads else more if i < more else nr - more
+                t.tiles = 1 if p.aheads or p.asks else more if i < more else nr - more
+                if p.asks and p.pack:
+                    ask_columns(p, b, k, t.taps, v0, v1, v1, j * nr + i, &t)
+                elif p.asks:
+                    ask_columns(p, b, k, t.taps, j0, j1, v1, i, &t)
                 t.w = a_part + i0 * p.a_row
                 t.y = c + (i0 - r0) * p.n + j0 * lanes
                 if p.aheads and k + t.taps == p.k:
@@ -260,16 +315,17 @@ cdef void row_f32(const void *params, long task, const Context *context) noexcep
 cdef int64_t START = 0
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
-         b_batch, rows, cols, cb, xb, relu, packed=False, row=False, sections=None, b_section=0,
+         b_batch, rows, cols, cb, xb, relu, packed=False, pack="", row=False, sections=None, b_section=0,
          ahead=()):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
 
     Of a c in the thread's own memory there are only a task's rows. ahead: arrays like c of which what follows reads the
     same rows; a task has all columns then.
 
-    packed: b is [n / (cols vectors)][k][cols vectors], so that a task reads it in its order. row: besides, a is a
-    single row that lies side by side, and cols at most 4. sections: the taps repeat; a's begin at these places, b's
-    b_section apart.
+    packed: b is [n / (xb vectors)][k][xb vectors], so that a task reads it in its order; cols is a multiple of xb then.
+    pack: "copied" or "turned" if tasks do that themselves, with their part of b, which is [n][k] if it is to be turned;
+    b_taps are those of the copy. row: b is packed, a is a single row that lies side by side, and xb at most 4.
+    sections: the taps repeat; a's begin at these places, b's b_section apart.
     """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -279,9 +335,14 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     p.a_taps, p.b_taps = <const int32_t *>elements(a_taps, 4), <const int32_t *>elements(b_taps, 4)
     p.a_batch, p.b_batch = <const int64_t *>elements(a_batch, 8), <const int64_t *>elements(b_batch, 8)
     p.rows, p.cols, p.cb, p.xb, p.relu, p.b_col = rows, cols, cb, xb, relu, k if packed else 1
+    p.pack = {"": NOT, "copied": COPIED, "turned": TURNED}[pack]
+    cdef size_t scratch = 0
+    if p.pack:
+        scratch = (ceil_div(cols, xb) * min(DEPTH, k) + lanes) * xb * lanes * (4 if dtype == "float32" else 8)
     p.aheads = min(len(ahead), AHEAD)
     for i in range(p.aheads):
         p.ahead[i] = operand(ahead[i])
+    p.asks = not (ahead or packed or pack == "turned" or sections is not None) and k * n * sizeof(float) > FAR
     p.sections, p.period, p.b_section = &START, k, b_section
     if sections is not None:
         p.sections, p.period = <const int64_t *>elements(sections, 8), k // sections.shape[0]
@@ -289,4 +350,5 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     cdef Kernel kernel = gemm_f32 if dtype == "float32" else gemm_f64
     if row and dtype == "float32":
         kernel = row_f32
-    return instruction(kernel, &p, sizeof(p), tasks, 0, (a_taps, b_taps, a_batch, b_batch, sections))
+    return instruction(kernel, &p, sizeof(p), tasks, scratch,
+                       (a_taps, b_taps, a_batch, b_batch, sections))

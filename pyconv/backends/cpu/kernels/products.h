@@ -21,6 +21,9 @@ SHARED void NAME(transposed)(const T *x, long from, long rows, T *y, long to, lo
  * out of a cache.) */
 SHARED void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y, long to, long ahead);
 
+/* Of rows of `vectors` vectors, n apart, `size` vectors at a time: [vectors / size][row][size]. */
+SHARED void NAME(copy_columns)(const T *x, long n, long rows, long vectors, long size, T *y);
+
 #ifdef PRODUCTS_HERE
 
 /* kind: packed or strided; a step's scalars are at w, the next one's `next` elements further, those of rows `apart`.
@@ -199,4 +202,20 @@ void NAME(copy_rows)(const T *x, long from, long rows, long vectors, T *y, long 
             __builtin_prefetch(x + i * from + j * LANES + ahead);
         }
 }
+
+#define COPY_COLUMNS(SIZE) \
+    for (; size == SIZE && vectors >= SIZE; vectors -= SIZE, x += SIZE * LANES, y += rows * SIZE * LANES) \
+        for (long i = 0; i < rows; i++) \
+            _Pragma("GCC unroll 8") for (long j = 0; j < SIZE; j++) \
+                *(V *)(y + (i * SIZE + j) * LANES) = *(const V *)(x + i * n + j * LANES);
+
+void NAME(copy_columns)(const T *x, long n, long rows, long vectors, long size, T *y) {
+    COPY_COLUMNS(3) COPY_COLUMNS(4)
+    for (long v = 0, k; v < vectors; v += k, x += k * LANES, y += rows * size * LANES) {
+        k = vectors - v < size ? vectors - v : size;
+        for (long i = 0; i < rows; i++)
+            for (long j = 0; j < k; j++) *(V *)(y + (i * size + j) * LANES) = *(const V *)(x + i * n + j * LANES);
+    }
+}
+#undef COPY_COLUMNS
 #endif
