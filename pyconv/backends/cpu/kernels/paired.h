@@ -10,8 +10,7 @@
  *
  * What is subtracted is as large as the squares of x and w. So both are brought to the same magnitude first, by powers
  * of two, for each pixel and sample, and each row of w: their largest is then from 1 to 2. The error is two to four
- * times that of plain sums. Where x or w is zero so is the result, as sums of pairs of the other are then subtracted
- * from themselves, summed in the same order.
+ * times that of plain sums. Where all of a row or a pixel is zero so is the result, as the inverse of its scale is.
  *
  * The scalars come from memory with each operation, as no other way leaves both kinds of arithmetic free. */
 #ifndef PYCONV_PAIRED_H
@@ -38,13 +37,14 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
         const M v = *(const M *)(to + k * SWEEP_ROWS) & 0x7fffffff, more = v > most;
         most = (v & more) | (most & ~more);
     }
+    const M some = most != 0;
     for (int c = 0; c < SWEEP_ROWS; c++) most[c] = CLAMPED(EXPONENT(most[c]));
     const R scale = (R)((254 - most) << 23);
     R sum = {0};
     for (long k = 0; k < steps; k++) *(R *)(to + k * SWEEP_ROWS) *= scale;
     for (long k = 0; k + 3 <= steps; k += 3)
         sum += *(const R *)(to + k * SWEEP_ROWS) * *(const R *)(to + (k + 1) * SWEEP_ROWS);
-    *(R *)out = (R)(most << 23);
+    *(R *)out = (R)(most << 23 & some);
     *(R *)(out + SWEEP_ROWS) = sum;
 }
 
@@ -61,6 +61,7 @@ INLINE vi32 scale_exponents(vi32 most) {
     const vi32 e = EXPONENT(most), high = e > 253, low = e < 1;
     return (e & ~(high | low)) | (253 & high) | (1 & low);
 }
+INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 23) & (most != 0)); }
 
 #define PAIRED_SWEEP(XB) \
 static void paired_sweep_##XB(const Sweep *p) { \
@@ -76,15 +77,15 @@ static void paired_sweep_##XB(const Sweep *p) { \
         for (long k = 0; k < steps; k++, x += xs) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = larger(most[j], x + j * xj); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-            const vi32 e = scale_exponents(most[j]); \
-            scale[j] = (vf32)((254 - e) << 23), inverse[j] = (vf32)(e << 23), sums[j] = (vf32){0}; } \
+            scale[j] = (vf32)((254 - scale_exponents(most[j])) << 23); \
+            inverse[j] = scale_inverses(most[j]), sums[j] = (vf32){0}; } \
         x = p->x; \
         for (long k = 0; k < whole; k += 3, x += 3 * xs, panel += 3 * XB * LANES_F32) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
                 const vf32 a = scale[j] * *(const vf32 *)(x + j * xj); \
                 const vf32 b = scale[j] * *(const vf32 *)(x + xs + j * xj); \
                 vf32 *to = (vf32 *)(panel + 3 * j * LANES_F32); \
-                sums[j] += a * b; \
+                sums[j] -= a * b; \
                 to[0] = a, to[1] = b, to[2] = scale[j] * *(const vf32 *)(x + 2 * xs + j * xj); } \
         for (long k = whole; k < steps; k++, x += xs, panel += XB * LANES_F32) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
@@ -95,7 +96,7 @@ static void paired_sweep_##XB(const Sweep *p) { \
         float *y = p->y + r * yc; \
         vf32 acc[SWEEP_ROWS][XB]; \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = (vf32){0}; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = sums[j] - row[SWEEP_ROWS + c]; \
         for (const long all = steps * (r + SWEEP_ROWS) / p->rows; asked < all; asked++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 __builtin_prefetch(p->ahead + asked * xs + j * xj, 0, 2); \
@@ -114,7 +115,7 @@ static void paired_sweep_##XB(const Sweep *p) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const float bias = p->bias ? p->bias[r + c] : 0; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                vf32 v = (acc[c][j] - sums[j] - row[SWEEP_ROWS + c]) * inverse[j] * row[c] + bias; \
+                vf32 v = acc[c][j] * row[c] * inverse[j] + bias; \
                 if (p->relu) v = relu_f32(v); \
                 if (p->past) STREAM(y + c * yc + j * yj, v); else *(vf32 *)(y + c * yc + j * yj) = v; } } } \
 }
@@ -127,11 +128,10 @@ static void (*const paired_sweeps[4])(const Sweep *) = {0, paired_sweep_1, paire
 
 /* The gradient for the kernel: sums over n pixels and their first `valid` lanes. Pairs are those of two pixels, each
  * lane's, of every three; a panel of a few vectors has what goes together side by side, [three pixels][lane][3], then
- * the other pixels. Where all of a row or a column is zero the inverse of its scale is, too. */
+ * the other pixels. */
 #define PIXELS_PAIRED 32
 #define ROW_PAIRED ((PIXELS_PAIRED + 1) * LANES_F32)    /* elements: the rows lie in different lines of a cache */
 
-INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 23) & (most != 0)); }
 
 /* Scales a panel's vector of columns in place; inverse: of the scales; sums: of the pairs. */
 static void paired_columns(float *panel, long step, long n, long valid, float *inverse, float *sums) {
