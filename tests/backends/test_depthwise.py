@@ -43,7 +43,7 @@ def test_any_geometry(problem, dtype):
     check(rng.standard_normal(x).astype(dtype), rng.standard_normal(kernel).astype(dtype), attrs)
 
 
-@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("size", [2, 3, 5, 7])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("batch", [2, 19])
 def test_kernels_with_tiles_of_their_own(size, stride, batch):

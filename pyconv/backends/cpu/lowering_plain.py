@@ -65,7 +65,7 @@ def input_gradient(planner, node, g) -> bool:
     dtype, channels_last, item = grad.dtype, node.attrs["channels_last"], np.dtype(grad.dtype).itemsize
     turned, depth, lanes = g.turned(), depthwise.applies(g), planner.kernels.lanes[dtype]
     inside = min(map(min, turned.padding)) >= 0
-    if depth and g.filters > 1:
+    if depth and (g.filters > 1 or math.prod(g.strides) > 1):
         depth = not grouped.side_by_side(g.groups, g.filters, g.channels, dtype, lanes)
     if math.prod(g.strides) > MOST_PHASES or depth and not (inside and g.filters == 1):
         return False

@@ -215,6 +215,10 @@ DEPTHWISE_ROW(PLAIN, plain, 3, 1)
 DEPTHWISE_ROW(PLAIN, plain, 3, 2)
 DEPTHWISE_ROW(PLAIN, plain, 5, 1)
 DEPTHWISE_ROW(PLAIN, plain, 5, 2)
+#if ACCUMULATORS >= 24                  /* enough for seven taps beside the sums */
+DEPTHWISE_ROW(BLOCKED, lanes, 7, 1)
+DEPTHWISE_ROW(PLAIN, plain, 7, 1)
+#endif
 #endif
 
 /* The function for rows of `taps` taps, `apart` from each other, and this stride. */
@@ -224,50 +228,20 @@ static DepthwiseRow NAME(depthwise_row)(int plain, long taps, long apart, long s
         {{NAME(lanes_3_1), NAME(lanes_3_2)}, {NAME(lanes_5_1), NAME(lanes_5_2)}},
         {{NAME(plain_3_1), NAME(plain_3_2)}, {NAME(plain_5_1), NAME(plain_5_2)}}};
     if (apart == 1 && stride <= 2 && (taps == 3 || taps == 5)) return rows[plain][taps == 5][stride - 1];
+#if ACCUMULATORS >= 24
+    if (apart == 1 && stride == 1 && taps == 7) return plain ? NAME(plain_7_1) : NAME(lanes_7_1);
+#endif
 #endif
     return plain ? NAME(plain_any) : NAME(lanes_any);
 }
 
 /* Column by column, as the windows: a column is multiplied with the last gradients, which are in registers. Each sum
  * gets one product in turn, so that none waits for the one before. */
-#define DOT_STEP(KY, KX, S, LAST, MET) { \
-    now[0] = LAST; \
-    _Pragma("GCC unroll 2") for (int s = 0; s < S; s++, column++) \
-        if (MET) { \
-            _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) { \
-                const V v = *(const V *)x[k]; \
-                x[k] += LANES; \
-                _Pragma("GCC unroll 8") for (int i = s; i < KX; i += S) acc[k][i] += now[i / S] * v; } } \
-    _Pragma("GCC unroll 8") for (int i = (KX - 1) / S; i > 0; i--) now[i] = now[i - 1]; }
-
-#define DEPTHWISE_DOT(KY, KX, S) \
-static void NAME(depthwise_dot_##KY##_##KX##_##S)(const DepthwiseDot *p) { \
-    V acc[KY][KX]; \
-    const long columns = p->columns, count = p->outputs[2], steps = count + (KX - 1) / S, low = p->low; \
-    const long first = low > 0 ? (low + S - 1) / S : 0, before = first < count ? first : count; \
-    const long reach = (columns + low) / S, whole = reach < count ? reach : count; \
-    _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) \
-        _Pragma("GCC unroll 8") for (int i = 0; i < KX; i++) acc[k][i] = (V){0}; \
-    for (long z = p->first; z < p->end; z++) for (long r = 0; r < p->outputs[1]; r++) { \
-        const T *g = (const T *)p->g + (z * p->outputs[1] + r) * count * LANES; \
-        const T *x[KY]; \
-        int met = 0; \
-        _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) { \
-            const long at = r * p->ystep + p->y + k * p->yapart; \
-            const int inside = at >= 0 && at < p->rows; \
-            met |= inside; \
-            x[k] = (inside ? (const T *)p->x + (z * p->zs + at) * columns * LANES : (const T *)p->zeros) \
-                + (low < 0 ? -low : 0) * LANES; } \
-        if (!met) continue; \
-        V now[(KX - 1) / S + 1]; \
-        _Pragma("GCC unroll 8") for (int i = 0; i <= (KX - 1) / S; i++) now[i] = (V){0}; \
-        long o = 0, column = -low; \
-        for (; o < before; o++) \
-            DOT_STEP(KY, KX, S, *(const V *)(g + o * LANES), (unsigned long)column < (unsigned long)columns) \
-        for (; o < whole; o++) DOT_STEP(KY, KX, S, *(const V *)(g + o * LANES), 1) \
-        for (; o < steps; o++) \
-            DOT_STEP(KY, KX, S, o < count ? (V)*(const V *)(g + o * LANES) : (V){0}, \
-                     (unsigned long)column < (unsigned long)columns) } \
+#define ZEROS_BLOCKED (const T *)p->zeros
+#define ZEROS_PLAIN (const T *)&zeros
+#define STEP_BLOCKED(inside) LANES
+#define STEP_PLAIN(inside) ((inside) ? pixel : 0)
+#define DOT_DONE_BLOCKED(KY, KX) \
     V number, sums[KY][KX]; \
     for (int i = 0; i < LANES; i++) number[i] = i; \
     const __typeof__(number < 0) kept = number < (T)p->lanes; \
@@ -276,7 +250,55 @@ static void NAME(depthwise_dot_##KY##_##KX##_##S)(const DepthwiseDot *p) { \
             sums[k][i] = (V)((__typeof__(number < 0))acc[k][i] & kept); \
     _Pragma("GCC unroll 1") for (int k = 0; k < KY; k++) \
         _Pragma("GCC unroll 1") for (int i = 0; i < KX; i++) \
-            ((T *)p->out)[(k * KX + i) * p->os] = SUM(sums[k][i], LANES); \
+            ((T *)p->out)[(k * KX + i) * p->os] = SUM(sums[k][i], LANES);
+
+#define DOT_DONE_PLAIN(KY, KX) \
+    _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) \
+        _Pragma("GCC unroll 8") for (int i = 0; i < KX; i++) *(V *)((T *)p->out + (k * KX + i) * p->os) = acc[k][i];
+
+#define DOT_STEP(KY, KX, S, LAST, MET) { \
+    now[0] = LAST; \
+    _Pragma("GCC unroll 2") for (int s = 0; s < S; s++, column++) \
+        if (MET) { \
+            _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) { \
+                const V v = *(const V *)x[k]; \
+                x[k] += step[k]; \
+                _Pragma("GCC unroll 8") for (int i = s; i < KX; i += S) acc[k][i] += now[i / S] * v; } } \
+    _Pragma("GCC unroll 8") for (int i = (KX - 1) / S; i > 0; i--) now[i] = now[i - 1]; }
+
+#define DEPTHWISE_DOT(LAYOUT, layout, KY, KX, S) \
+static void NAME(layout##_dot_##KY##_##KX##_##S)(const DepthwiseDot *p) { \
+    V acc[KY][KX]; \
+    const long pixel = PIXEL_##LAYOUT; \
+    const V zeros __attribute__((unused)) = (V){0}; \
+    const long columns = p->columns, count = p->outputs[2], steps = count + (KX - 1) / S, low = p->low; \
+    const long first = low > 0 ? (low + S - 1) / S : 0, before = first < count ? first : count; \
+    const long reach = (columns + low) / S, whole = reach < count ? reach : count; \
+    _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) \
+        _Pragma("GCC unroll 8") for (int i = 0; i < KX; i++) acc[k][i] = (V){0}; \
+    for (long z = p->first; z < p->end; z++) for (long r = 0; r < p->outputs[1]; r++) { \
+        const T *g = (const T *)p->g + (z * p->outputs[1] + r) * count * pixel; \
+        const T *x[KY]; \
+        long step[KY]; \
+        int met = 0; \
+        _Pragma("GCC unroll 8") for (int k = 0; k < KY; k++) { \
+            const long at = r * p->ystep + p->y + k * p->yapart; \
+            const int inside = at >= 0 && at < p->rows; \
+            met |= inside; \
+            step[k] = STEP_##LAYOUT(inside); \
+            x[k] = (inside ? (const T *)p->x + (z * p->zs + at) * columns * pixel : ZEROS_##LAYOUT) \
+                + (low < 0 ? -low : 0) * step[k]; } \
+        if (!met) continue; \
+        V now[(KX - 1) / S + 1]; \
+        _Pragma("GCC unroll 8") for (int i = 0; i <= (KX - 1) / S; i++) now[i] = (V){0}; \
+        long o = 0, column = -low; \
+        for (; o < before; o++) \
+            DOT_STEP(KY, KX, S, *(const V *)(g + o * pixel), (unsigned long)column < (unsigned long)columns) \
+        for (; o < whole; o++) DOT_STEP(KY, KX, S, *(const V *)(g + o * pixel), 1) \
+        for (; o < steps; o++) \
+            DOT_STEP(KY, KX, S, o < count ? (V)*(const V *)(g + o * pixel) : (V){0}, \
+                     (unsigned long)column < (unsigned long)columns) } \
+    DOT_DONE_##LAYOUT(KY, KX) \
 }
 
 /* One tap: the results that meet the input, and no others. */
@@ -296,24 +318,32 @@ static void NAME(depthwise_dot_any)(const DepthwiseDot *p) {
 }
 
 #ifdef SPECIALISED
-DEPTHWISE_DOT(1, 3, 1) DEPTHWISE_DOT(1, 3, 2) DEPTHWISE_DOT(3, 3, 1) DEPTHWISE_DOT(3, 3, 2)
-DEPTHWISE_DOT(1, 5, 1) DEPTHWISE_DOT(1, 5, 2)
+#define DEPTHWISE_DOTS(LAYOUT, layout) \
+    DEPTHWISE_DOT(LAYOUT, layout, 1, 3, 1) DEPTHWISE_DOT(LAYOUT, layout, 1, 3, 2) \
+    DEPTHWISE_DOT(LAYOUT, layout, 3, 3, 1) DEPTHWISE_DOT(LAYOUT, layout, 3, 3, 2) \
+    DEPTHWISE_DOT(LAYOUT, layout, 1, 5, 1) DEPTHWISE_DOT(LAYOUT, layout, 1, 5, 2)
+DEPTHWISE_DOTS(BLOCKED, lanes) DEPTHWISE_DOTS(PLAIN, plain)
+#undef DEPTHWISE_DOTS
 #endif
 
-/* The dot for a kernel whose rows have `taps` taps, `apart` from each other; *ky, *kx: rows and taps that it takes. */
-static DepthwiseDotTile NAME(depthwise_dot)(long rows, long taps, long apart, long stride, long *ky, long *kx) {
+/* The dot for a kernel whose rows have `taps` taps, `apart` from each other; *ky, *kx: rows and taps that it takes. In
+ * the plain layout NULL if there is none, else it leaves its sums, as vectors of channels, `os` apart. */
+static DepthwiseDotTile NAME(depthwise_dot)(int plain, long rows, long taps, long apart, long stride, long *ky,
+                                            long *kx) {
 #ifdef SPECIALISED
-    static const DepthwiseDotTile tiles[3][2] = {{NAME(depthwise_dot_1_3_1), NAME(depthwise_dot_1_3_2)},
-                                                 {NAME(depthwise_dot_3_3_1), NAME(depthwise_dot_3_3_2)},
-                                                 {NAME(depthwise_dot_1_5_1), NAME(depthwise_dot_1_5_2)}};
+#  define TILES(layout) {{NAME(layout##_dot_1_3_1), NAME(layout##_dot_1_3_2)}, \
+                         {NAME(layout##_dot_3_3_1), NAME(layout##_dot_3_3_2)}, \
+                         {NAME(layout##_dot_1_5_1), NAME(layout##_dot_1_5_2)}}
+    static const DepthwiseDotTile tiles[2][3][2] = {TILES(lanes), TILES(plain)};
+#  undef TILES
     if (apart == 1 && stride <= 2 && (taps == 3 || taps == 5)) {
         *ky = taps == 3 && rows % 3 == 0 ? 3 : 1;
         *kx = taps;
-        return tiles[taps == 5 ? 2 : *ky == 3][stride - 1];
+        return tiles[plain][taps == 5 ? 2 : *ky == 3][stride - 1];
     }
 #endif
     *ky = *kx = 1;
-    return NAME(depthwise_dot_any);
+    return plain ? 0 : NAME(depthwise_dot_any);
 }
 
 #undef WINDOW_STEP
@@ -326,6 +356,12 @@ static DepthwiseDotTile NAME(depthwise_dot)(long rows, long taps, long apart, lo
 #undef ANY_TAPS
 #undef DEPTHWISE_DOT
 #undef DOT_STEP
+#undef ZEROS_BLOCKED
+#undef ZEROS_PLAIN
+#undef STEP_BLOCKED
+#undef STEP_PLAIN
+#undef DOT_DONE_BLOCKED
+#undef DOT_DONE_PLAIN
 #undef EACH_ROW
 #undef INSIDE
 #undef PIXEL_BLOCKED

@@ -65,10 +65,12 @@ cdef extern from "depthwise_f32_f64.h" nogil:
         long outputs[3]
         long first, end, zs, rows, columns, y, ystep, yapart, low, stride, lo, hi
         void *out
-        long os, lanes
+        long os, lanes, xp
     ctypedef void (*DepthwiseDotTile)(const DepthwiseDot *)
-    DepthwiseDotTile depthwise_dot_f32(long rows, long taps, long apart, long stride, long *ky, long *kx)
-    DepthwiseDotTile depthwise_dot_f64(long rows, long taps, long apart, long stride, long *ky, long *kx)
+    DepthwiseDotTile depthwise_dot_f32(int plain, long rows, long taps, long apart, long stride, long *ky,
+                                       long *kx)
+    DepthwiseDotTile depthwise_dot_f64(int plain, long rows, long taps, long apart, long stride, long *ky,
+                                       long *kx)
     void depthwise_sums_f32(const float *, long, const float *, long, long, float *)
     void depthwise_sums_f64(const double *, long, const double *, long, long, double *)
 
@@ -348,6 +350,7 @@ cdef struct KernelGradient:
     int64_t dilation[3]
     int64_t low[3]
     long filters, multiplier, samples
+    long run                        # taps of a task, in the plain layout
 
 cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
@@ -360,9 +363,9 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef DepthwiseDotTile tile
     cdef DepthwiseDot t
     if real is float:
-        tile = depthwise_dot_f32(p.window[1], p.window[2], p.dilation[2], p.strides[2], &ky, &kx)
+        tile = depthwise_dot_f32(0, p.window[1], p.window[2], p.dilation[2], p.strides[2], &ky, &kx)
     else:
-        tile = depthwise_dot_f64(p.window[1], p.window[2], p.dilation[2], p.strides[2], &ky, &kx)
+        tile = depthwise_dot_f64(0, p.window[1], p.window[2], p.dilation[2], p.strides[2], &ky, &kx)
     memset(context.scratch, 0, line * sizeof(real))
     t.zeros = context.scratch
     for i in range(3):
@@ -415,30 +418,53 @@ cdef void meeting(const KernelGradient *p, int axis, long k, long *first, long *
 
 cdef void plain_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64, channels = p.filters
-    cdef long vectors = ceil_div(channels, lanes), v = task % vectors * lanes, tap = task // vectors
+    cdef long vectors = ceil_div(channels, lanes), v = task % vectors * lanes, tap = task // vectors * p.run
     cdef long kx = tap % p.window[2], ky = tap // p.window[2] % p.window[1], kz = tap // (p.window[2] * p.window[1])
     cdef const real *x = <const real *>address(&p.x, 0, context) + v
     cdef const real *g = <const real *>address(&p.g, 0, context) + v
-    cdef real sums[16]
-    cdef long z0, z1, y0, y1, x0, x1, sample, z, y, row, at
+    cdef real *out = <real *>address(&p.out, 0, context) + tap * channels + v
+    cdef real sums[9 * 16]
+    cdef real more[9 * 16]
+    cdef long z0, z1, y0, y1, x0, x1, sample, z, y, row, at, i, columns, rows
+    cdef DepthwiseDotTile tile
+    cdef DepthwiseDot t
     meeting(p, 0, kz, &z0, &z1)
-    meeting(p, 1, ky, &y0, &y1)
-    meeting(p, 2, kx, &x0, &x1)
     memset(sums, 0, sizeof(sums))
-    for sample in range(p.samples):
-        for z in range(z0, z1):
-            for y in range(y0, y1):
-                row = (sample * p.n[0] + z * p.strides[0] + kz * p.dilation[0] - p.low[0]) * p.n[1] \
-                    + y * p.strides[1] + ky * p.dilation[1] - p.low[1]
-                row = row * p.n[2] + x0 * p.strides[2] + kx * p.dilation[2] - p.low[2]
-                at = ((sample * p.outputs[0] + z) * p.outputs[1] + y) * p.outputs[2] + x0
-                if real is float:
-                    depthwise_sums_f32(x + row * channels, p.strides[2] * channels, g + at * channels, channels,
-                                       x1 - x0, sums)
-                else:
-                    depthwise_sums_f64(x + row * channels, p.strides[2] * channels, g + at * channels, channels,
-                                       x1 - x0, sums)
-    memcpy(<real *>address(&p.out, 0, context) + tap * channels + v, sums, min(lanes, channels - v) * sizeof(real))
+    if real is float:
+        tile = depthwise_dot_f32(1, p.window[1], p.window[2], p.dilation[2], p.strides[2], &rows, &columns)
+    else:
+        tile = depthwise_dot_f64(1, p.window[1], p.window[2], p.dilation[2], p.strides[2], &rows, &columns)
+    if p.run > 1:
+        # All columns of the kernel, and up to three rows.
+        for i in range(3):
+            t.outputs[i] = <long>p.outputs[i]
+        t.rows, t.columns, t.zs, t.ystep, t.yapart = p.n[1], p.n[2], p.strides[0] * p.n[1], p.strides[1], p.dilation[1]
+        t.y, t.low, t.first, t.end = ky * p.dilation[1] - p.low[1], p.low[2], z0, z1
+        t.stride, t.xp, t.out, t.os = p.strides[2], channels, more, lanes
+        for sample in range(p.samples):
+            t.x = x + (sample * p.n[0] + kz * p.dilation[0] - p.low[0]) * p.n[1] * p.n[2] * channels
+            t.g = g + sample * p.outputs[0] * p.outputs[1] * p.outputs[2] * channels
+            tile(&t)
+            for i in range(p.run * lanes):
+                sums[i] += more[i]
+    else:
+        meeting(p, 1, ky, &y0, &y1)
+        meeting(p, 2, kx, &x0, &x1)
+        for sample in range(p.samples):
+            for z in range(z0, z1):
+                for y in range(y0, y1):
+                    row = (sample * p.n[0] + z * p.strides[0] + kz * p.dilation[0] - p.low[0]) * p.n[1] \
+                        + y * p.strides[1] + ky * p.dilation[1] - p.low[1]
+                    row = row * p.n[2] + x0 * p.strides[2] + kx * p.dilation[2] - p.low[2]
+                    at = ((sample * p.outputs[0] + z) * p.outputs[1] + y) * p.outputs[2] + x0
+                    if real is float:
+                        depthwise_sums_f32(x + row * channels, p.strides[2] * channels, g + at * channels, channels,
+                                           x1 - x0, sums)
+                    else:
+                        depthwise_sums_f64(x + row * channels, p.strides[2] * channels, g + at * channels, channels,
+                                           x1 - x0, sums)
+    for i in range(p.run):
+        memcpy(out + i * channels, sums + i * lanes, min(lanes, channels - v) * sizeof(real))
 
 cdef void plain_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
     plain_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
@@ -448,11 +474,18 @@ cdef void plain_gradient_f64(const void *p, long task, const Context *c) noexcep
 
 
 def kernel_gradient_plain(dtype, x, g, out, sizes, *, long samples, long channels, long taps):
-    """The kernel's gradient [tap][channel] in the plain layout, channels last, one filter a channel."""
+    """The kernel's gradient [tap][channel] in the plain layout, channels last, one filter a channel. A task is some
+    taps of a vector of channels."""
     cdef KernelGradient p
+    cdef long rows, columns
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
     memcpy(p.n, elements(sizes, 8), 18 * sizeof(int64_t))
     p.filters, p.multiplier, p.samples = channels, 1, samples
+    if dtype == "float32":
+        depthwise_dot_f32(1, p.window[1], p.window[2], p.dilation[2], p.strides[2], &rows, &columns)
+    else:
+        depthwise_dot_f64(1, p.window[1], p.window[2], p.dilation[2], p.strides[2], &rows, &columns)
+    p.run = rows * columns
     return instruction(plain_gradient_f32 if dtype == "float32" else plain_gradient_f64, &p, sizeof(p),
-                       taps * ceil_div(channels, lanes), 0, None)
+                       taps // p.run * ceil_div(channels, lanes), 0, None)

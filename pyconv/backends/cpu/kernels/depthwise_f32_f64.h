@@ -45,7 +45,7 @@ typedef struct {
 
 /* Arguments of the dots: planes x [depth][row][column][lane] and g of the results. */
 typedef struct {
-    const void *x, *g, *zeros;          /* zeros: a row */
+    const void *x, *g, *zeros;          /* zeros: a row, in the lanes layout */
     long outputs[3];
     long first, end, zs;                /* depths of the results, rows of x from one to the next */
     long rows, columns;                 /* of x */
@@ -53,6 +53,7 @@ typedef struct {
     long low, stride, lo, hi;           /* columns: zeros before, steps, results whose taps lie inside of the row */
     void *out; long os;                 /* tap after tap */
     long lanes;                         /* that hold samples */
+    long xp;                            /* plain layout: from pixel to pixel, in both */
 } DepthwiseDot;
 
 typedef void (*DepthwiseDotTile)(const DepthwiseDot *);
