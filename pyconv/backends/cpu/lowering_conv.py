@@ -9,6 +9,7 @@ import numpy as np
 
 from . import lowering_depthwise as depthwise
 from . import lowering_dilated as dilated
+from . import lowering_dots as dots
 from . import lowering_plain as plain
 from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
@@ -249,6 +250,8 @@ def kernel_gradient(planner, node):
         depthwise.run_kernel_gradient(planner, g, dtype=dtype, source=source, gradient=gradient,
                                       target=planner.define(node.output))
         return
+    if dots.applies(g, dtype, lanes, source, gradient):
+        return dots.run(planner, g, source=source, gradient=gradient, target=planner.define(node.output))
     w = dilated.undilated(g, lanes)
     if g.groups <= GROUPS and use_for_kernel(w.alone(), dtype, lanes):
         source = dilated.apart(planner, g, w, source, dtype, g.channels * g.groups, lanes)
