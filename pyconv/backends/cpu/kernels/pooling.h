@@ -48,6 +48,40 @@ INLINE void NAME(clip)(const Pool *p, int axis, long o, long *first, long *last)
         FEW(r, 0, 2) FEW(c, 0, 2) __builtin_prefetch(w + (p->strides[1] + r) * rows + c * s, 0, 2);
 #define TAP (z * dz + r * dr + c * dc)
 
+/* Windows of 3 x 3 that overlap along a row, up to `most` columns apart: what three rows of a column give together is
+ * joined with its neighbours, and serves two or three windows. AHEAD fetches the rows below, where the processor, busy
+ * with maxima, does not by itself get that far. */
+#define SHARES_ANY 0
+#define SHARES_FEW 1
+#define SHARES(LOOP, nc, most) (SHARES_##LOOP && (nc) == 3 && p->dilation[2] == 1 && p->strides[2] <= most)
+#define COLUMN(JOIN, c) \
+    JOIN(JOIN(*(const V *)(w + (c) * s), *(const V *)(w + (c) * s + dr)), *(const V *)(w + (c) * s + 2 * dr))
+#define BELOW for (long r = 3; r < 3 + p->strides[1]; r++) \
+        __builtin_prefetch(w + r * dr, 0, 2), __builtin_prefetch(w + s + r * dr, 0, 2);
+#define LINE(JOIN, SCALE, AHEAD) { \
+        const T *w = x + o; \
+        V left = COLUMN(JOIN, 0); \
+        if (p->strides[2] == 2) for (long m = 0; m < run; m++, y += s, w += 2 * s) { \
+            const V middle = COLUMN(JOIN, 1), right = COLUMN(JOIN, 2); \
+            AHEAD \
+            *(V *)y = JOIN(JOIN(left, middle), right) SCALE; \
+            left = right; \
+        } else { \
+            V middle = COLUMN(JOIN, 1); \
+            for (long m = 0; m < run; m++, y += s, w += s) { \
+                const V right = COLUMN(JOIN, 2); \
+                *(V *)y = JOIN(JOIN(left, middle), right) SCALE; \
+                left = middle; \
+                middle = right; \
+            } \
+        } \
+    }
+#define ADD(a, b) ((a) + (b))
+INLINE V NAME(larger)(V a, V b) {
+    const M wins = WINS(b, a);
+    return PICK(wins, b, a);
+}
+
 /* The maximum of a window and the number of the first tap that equals it. Each row has its own first, so that not every
  * comparison waits for all before it. */
 #define TOP(LOOP, nz, nr, nc) \
@@ -84,7 +118,8 @@ INLINE void NAME(add_pixel)(T *dx, V v, long lanes, int apart) {
 /* x and y point at the lane group; `lanes` of the vector are stored. */
 static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const T *const end = y + p->out[0] * p->out[1] * p->out[2] * p->pixel;
-#define ROW(LOOP, nz, nr, nc, lanes, apart) for (long m = 0; m < run; m++, y += s) { \
+#define ROW(LOOP, nz, nr, nc, lanes, apart) if (SHARES(LOOP, nc, 2)) LINE(NAME(larger), , BELOW) \
+    else for (long m = 0; m < run; m++, y += s) { \
         const T *w = x + o + m * step; \
         NEXT_##LOOP \
         TOP(LOOP, nz, nr, nc) \
@@ -123,7 +158,8 @@ INLINE T NAME(share)(const Pool *p, long held) {
 static void NAME(avg_pool)(const Pool *p, const T *x, T *y, long lanes) {
     const T *const end = y + p->out[0] * p->out[1] * p->out[2] * p->pixel;
 #define ROW(LOOP, nz, nr, nc, lanes, apart) const T share = NAME(share)(p, (nz) * (nr) * (nc)); \
-    for (long m = 0; m < run; m++, y += s) { \
+    if (SHARES(LOOP, nc, 1)) LINE(ADD, * share, ) \
+    else for (long m = 0; m < run; m++, y += s) { \
         const T *w = x + o + m * step; \
         V sum = (V){0}; \
         TAPS(LOOP, nz, nr, nc) sum += *(const V *)(w + TAP); \
@@ -148,6 +184,13 @@ static void NAME(avg_pool_gradient)(const Pool *p, const T *g, T *dx, long lanes
 #undef ANY
 #undef FEW
 #undef TAPS
+#undef SHARES_ANY
+#undef SHARES_FEW
+#undef SHARES
+#undef COLUMN
+#undef BELOW
+#undef LINE
+#undef ADD
 #undef NEXT_ANY
 #undef NEXT_FEW
 #undef TAP
