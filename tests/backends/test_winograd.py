@@ -34,13 +34,14 @@ def execute(request):
 
 @st.composite
 def problems(draw):
-    """Shapes that Winograd's algorithm takes: rows of 3 to 5 taps, or of as many in the longest phase of a stride, as
-    many rows of taps or one, a few groups, any padding below the kernel. Some are cubes of 3 x 3 x 3, whose depth is
-    transformed, too."""
+    """Shapes that Winograd's algorithm takes: rows of 2 to 5 taps, or of as many in the longest phase of a stride, as
+    many rows of taps or, but for 2 taps, one, a few groups, any padding below the kernel. Some are cubes of 3 x 3 x 3,
+    whose depth is transformed, too."""
     rank = draw(st.integers(1, 3))
     cube = rank == 3 and draw(st.booleans())
     strides = (1,) * 3 if cube else tuple(draw(st.sampled_from([1, 1, 2, 3])) for _ in range(3))
-    taps, flat = (3, False) if cube else (draw(st.sampled_from([3, 4, 5])), draw(st.sampled_from([False, False, True])))
+    flat = rank == 1 or not cube and draw(st.sampled_from([False, False, True]))
+    taps = 3 if cube else draw(st.sampled_from([3, 4, 5] if flat else [2, 3, 4, 5]))
     rows, size = (taps * s - draw(st.integers(0, s - 1)) for s in strides[1:])
     window = (3 if cube else draw(st.integers(1, 3)), 1 if flat else rows, size)[-rank:]
     strides = strides[-rank:]
@@ -84,7 +85,7 @@ def test_every_algorithm_agrees_with_the_reference(execute, problem, dtype):
     (64, 64, (3, 3), (28, 28), 1), (256, 128, (3, 3), (14, 14), 1), (20, 50, (5, 5), (14, 14), 1),
     (192, 160, (5, 5), (12, 12), 1), (256, 256, (5,), (60,), 1), (256, 256, (1, 3), (3, 40), 1),
     (256, 128, (4, 4), (13, 13), 1), (128, 64, (7, 7), (25, 25), 2), (64, 64, (5, 5), (25, 25), 2),
-    (64, 64, (3, 3, 3), (6, 9, 10), 1), (512, 16, (3, 3, 3), (4, 6, 6), 1)])
+    (256, 128, (3, 3), (25, 25), 2), (64, 64, (3, 3, 3), (6, 9, 10), 1), (512, 16, (3, 3, 3), (4, 6, 6), 1)])
 def test_winograd_stays_accurate_with_many_channels(channels, filters, window, sizes, stride):
     """Normwise, against double precision; 5 x 5 has the largest factors in its transforms. Inputs as after a relu."""
     backend, _ = _backend("winograd")
@@ -109,8 +110,8 @@ def test_winograd_stays_accurate_with_many_channels(channels, filters, window, s
 
 
 @pytest.mark.parametrize("batch", [1, 16, 130])
-@pytest.mark.parametrize("strides, size, pad", [((1, 1), 3, 1), ((1, 1), 3, 0), ((2, 2), 7, 3), ((1, 1), 1, 0),
-                                                ((1, 1, 1), 3, 1), ((1, 1, 1), 3, 0)])
+@pytest.mark.parametrize("strides, size, pad", [((1, 1), 3, 1), ((1, 1), 3, 0), ((2, 2), 3, 1), ((2, 2), 7, 3),
+                                                ((1, 1), 1, 0), ((1, 1, 1), 3, 1), ((1, 1, 1), 3, 0)])
 def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(execute, batch, strides, size, pad):
     """The three convolutions on 1 and on 3 threads; a NaN in one sample stays in that sample."""
     rng, rank = np.random.default_rng(3), len(strides)
@@ -243,14 +244,15 @@ def test_how_tiles_are_taken_together_does_not_change_the_bits(side, many, monke
 
 
 def test_profiles_tell_the_products_of_the_tiles():
-    """For a tile of 4×4 outputs, 36 products with kernels of 3×3 and 64 with 5×5; of 4×4×4, 216 with 3×3×3. Edges fill
-    up the tiles."""
+    """For a tile of 4×4 outputs, 36 products with kernels of 3×3, 81 with stride 2, and 64 with 5×5; of 4×4×4, 216 with
+    3×3×3. Edges fill up the tiles."""
     from pyconv.graph import trace
     cpu = backends.get("cpu")
-    for rank, size, outputs, values in ((2, 3, 14, 36), (2, 5, 13, 64), (3, 3, 15, 216)):
-        def convolve(x, w):
-            return ops.conv(x, w, padding="valid")
-        x, w = (33, *(outputs + size - 1,) * rank, 20), (*(size,) * rank, 20, 24)
+    for rank, size, stride, outputs, values in ((2, 3, 1, 14, 36), (2, 3, 2, 14, 81), (2, 5, 1, 13, 64),
+                                                (3, 3, 1, 15, 216)):
+        def convolve(x, w, stride=stride):
+            return ops.conv(x, w, strides=stride, padding="valid")
+        x, w = (33, *((outputs - 1) * stride + size,) * rank, 20), (*(size,) * rank, 20, 24)
         before = config.conv_algorithm()
         try:
             found = {}

@@ -43,7 +43,8 @@ def applies(g) -> bool:
     """Whether Winograd's algorithm can compute a convolution of this geometry."""
     rows, columns = (-(-k // s) for k, s in zip(g.window[1:], g.strides[1:], strict=True))
     return g.groups == 1 and g.dilation == (1, 1, 1) and (g.window[1] == 1 or rows == columns) \
-        and columns in (3, 4, 5) and all(p < k for k, pair in zip(g.window, g.padding, strict=True) for p in pair)
+        and (3 if g.window[1] == 1 else 2) <= columns <= 5 \
+        and all(p < k for k, pair in zip(g.window, g.padding, strict=True) for p in pair)
 
 
 def _taps(g) -> int:
@@ -53,7 +54,7 @@ def _taps(g) -> int:
 
 def _points(g) -> int:
     """Values of a transformed row of a tile."""
-    return 6 if _taps(g) == 3 and g.window[1] > 1 else 8
+    return 8 if g.window[1] == 1 or _taps(g) > 3 else _taps(g) + 3
 
 
 def _side(g) -> int:
@@ -64,6 +65,14 @@ def _side(g) -> int:
 def _rows(g, channels, deep=False) -> int:
     """What is summed over: channels in all phases of all slices of the kernel."""
     return channels if deep else channels * g.window[0] * g.strides[2] * (1 if g.window[1] == 1 else g.strides[1])
+
+
+def _products(g, channels, deep=False) -> int:
+    """Products of a tile for each filter: phases with fewer taps along an axis have no value at infinity there."""
+    if deep or g.window[0] > 1:
+        return _values(g, deep) * _rows(g, channels, deep)
+    axes = [(g.window[i], g.strides[i]) for i in ((2,) if g.window[1] == 1 else (1, 2))]
+    return channels * math.prod(_points(g) * s - (_taps(g) * s - k) for k, s in axes)
 
 
 def _values(g, deep=False) -> int:
@@ -81,7 +90,7 @@ def _tiles(g, outputs, count, deep=False):
 def _note(planner, g, outputs, deep=False):
     """Tell profiles how many operations the products of the tiles are."""
     planner.products[id(planner.nodes[planner.now])] = 2 * math.prod(
-        (_tiles(g, outputs, g.batch, deep), _values(g, deep), _rows(g, g.channels, deep), g.filters))
+        (_tiles(g, outputs, g.batch, deep), _products(g, g.channels, deep), g.filters))
 
 
 def use_depth(g, outputs, channels, filters) -> bool:
@@ -103,7 +112,7 @@ def transposed_sizes(g, deep):
     that takes no fewer."""
     sizes = g.outputs if deep else (g.sizes[0], *g.outputs[1:])
     fewer = _tiles(g, sizes, 1, deep) < 0.9 * _tiles(g, g.sizes, 1, deep)
-    return sizes if g.window[1] > 1 and _taps(g) != 4 and fewer else None
+    return sizes if g.window[1] > 1 and _taps(g) in (3, 5) and fewer else None
 
 
 def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
@@ -113,6 +122,8 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     deep = use_depth(g, outputs, channels, filters)
     tiled = outputs == g.sizes and transposed_sizes(g, deep) or outputs
     fast = _forward_cost(g, tiled, -(-g.batch // lanes), channels, filters, deep)
+    if _taps(g) == 2 and 3 * _values(g) * _rows(g, channels) * lanes * np.dtype(dtype).itemsize > CACHE:
+        fast *= 1.3                     # not even three tiles stay in the cache, for half the products at best
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
     return chosen(dtype, fast, slow)
 
@@ -124,8 +135,9 @@ def pools(g) -> bool:
 
 def _forward_cost(g, tiled, blocks, channels, filters, deep):
     rows, around = _rows(g, channels, deep), 2 if deep else 1
-    per_value = filters * (rows * 1.1 + 3) + INPUT * around * rows + OUTPUT * around * filters
-    return _tiles(g, tiled, blocks, deep) * _values(g, deep) * per_value + WEIGHTS * rows * filters
+    of_values = 3 * filters + INPUT * around * rows + OUTPUT * around * filters
+    return _tiles(g, tiled, blocks, deep) * (1.1 * filters * _products(g, channels, deep)
+                                             + _values(g, deep) * of_values) + WEIGHTS * rows * filters
 
 
 def use_for_kernel(g, dtype, lanes) -> bool:
@@ -141,8 +153,8 @@ def kernel_cost(g, dtype, lanes) -> float:
 def _kernel_cost(g, lanes):
     deep, wide = use_depth(g, g.outputs, g.channels, g.filters), -(-g.filters // lanes) * lanes
     rows = _rows(g, g.channels, deep)
-    return _tiles(g, g.outputs, -(-g.batch // lanes), deep) * _values(g, deep) \
-        * (rows * wide * 1.1 + INPUT * rows + GRADIENTS * wide) + 16 * rows * wide
+    return _tiles(g, g.outputs, -(-g.batch // lanes), deep) * (1.1 * wide * _products(g, g.channels, deep)
+        + _values(g, deep) * (INPUT * rows + GRADIENTS * wide)) + 16 * rows * wide
 
 
 def _direct_kernel_cost(g, lanes):
@@ -261,7 +273,7 @@ def use_plain(g, dtype, lanes, prepared) -> bool:
 
     prepared: whether the kernel is transformed ahead of the runs.
     """
-    if not applies(g) or g.strides != (1, 1, 1) or _taps(g) == 4:
+    if not applies(g) or g.strides != (1, 1, 1) or _taps(g) not in (3, 5):
         return False
     products, of_inputs, of_weights = _plain_costs(g, lanes)
     vectors, rows = -(-g.filters // lanes), g.channels * g.window[0]

@@ -2,18 +2,19 @@
  *
  * Y = A' [ (G g G') * (B' d B) ] A (Lavin and Gray, Fast algorithms for convolutional neural networks, 2016). A kernel
  * of 3 x 3 takes tiles of 6 x 6 inputs with the points 0, 1, -1, 2, -2 and infinity, those of 4 x 4 and 5 x 5 tiles of
- * 8 x 8 with 1/2 and -1/2 besides; a tile has 4 x 4 outputs, 5 x 5 with 4 taps. A and G are powers of the points, cut
- * to the sizes, G divided by the products of their differences. The gradient for the kernel is the same form read from
- * its end: G' [ (B' d B) * (A dY A') ] G. With one line, for kernels of 1 x 3 to 1 x 5, the rows are left as they are,
- * and all have 8 points: with 3 taps, 6 outputs take 8 products instead of 18.
+ * 8 x 8 with 1/2 and -1/2 besides, those of 2 x 2 tiles of 5 x 5 without -2; a tile has 4 x 4 outputs, 5 x 5 with 4
+ * taps. A and G are powers of the points, cut to the sizes, G divided by the products of their differences. The
+ * gradient for the kernel is the same form read from its end: G' [ (B' d B) * (A dY A') ] G. With one line, for kernels
+ * of 1 x 3 to 1 x 5, the rows are left as they are, and all have 8 points: with 3 taps, 6 outputs take 8 products
+ * instead of 18.
  *
- * `taps`: 3, 4 or 5; `points`: 6 or 8; `lines`: as many, or 1; `side`: outputs in a row of a tile. All are constants
+ * `taps`: 2 to 5; `points`: 5, 6 or 8; `lines`: as many, or 1; `side`: outputs in a row of a tile. All are constants
  * where functions are inlined, so that loops unroll. */
-/* Once for each line: what 6 points or one line have stays in registers; 8 x 8 do not anyway, in much more code. */
+/* Once for each line: what up to 6 points or one line have stays in registers; 8 x 8 do not, in much more code. */
 #define EACH(i, n, ...) \
-    if (points == 6 || lines == 1) { UNROLL for (int i = 0; i < (n); i++) { __VA_ARGS__ } } \
+    if (points < 8 || lines == 1) { UNROLL for (int i = 0; i < (n); i++) { __VA_ARGS__ } } \
     else { _Pragma("GCC unroll 1") for (int i = 0; i < (n); i++) { __VA_ARGS__ } }
-#define POINTS(taps, lines) (8 - 2 * ((taps) == 3 && (lines) > 1))
+#define POINTS(taps, lines) ((lines) == 1 || (taps) > 3 ? 8 : (taps) + 3)
 #define SIDE(taps, lines) (POINTS(taps, lines) + 1 - (taps))
 
 #define AT(p, i) (*(const V *)((p) + (i)))
@@ -25,14 +26,15 @@
 #  define UNROLL _Pragma("GCC unroll 8")
 #  define SIZED INLINE void
 #  define SQUARES(MAKE) MAKE(6, 3) MAKE(8, 5)
-#  define FEW(MAKE) MAKE(1, 3) MAKE(1, 5) SQUARES(MAKE)
+#  define FEW(MAKE) MAKE(1, 3) MAKE(1, 5) MAKE(5, 2) SQUARES(MAKE)
 #  define SIZES(MAKE) MAKE(1, 4) MAKE(8, 4) FEW(MAKE)
 #  define BY_SQUARE(name, taps, lines, ...) (taps == 3 ? NAME(name##_6_3) : NAME(name##_8_5))(__VA_ARGS__)
 #  define BY_FEW(name, taps, lines, ...) \
-    (lines > 1 ? taps == 3 ? NAME(name##_6_3) : NAME(name##_8_5) \
+    (lines > 1 ? taps == 2 ? NAME(name##_5_2) : taps == 3 ? NAME(name##_6_3) : NAME(name##_8_5) \
                : taps == 3 ? NAME(name##_1_3) : NAME(name##_1_5))(__VA_ARGS__)
 #  define BY_SIZE(name, taps, lines, ...) \
-    (lines > 1 ? taps == 3 ? NAME(name##_6_3) : taps == 4 ? NAME(name##_8_4) : NAME(name##_8_5) \
+    (lines > 1 ? taps == 2 ? NAME(name##_5_2) : taps == 3 ? NAME(name##_6_3) \
+               : taps == 4 ? NAME(name##_8_4) : NAME(name##_8_5) \
                : taps == 3 ? NAME(name##_1_3) : taps == 4 ? NAME(name##_1_4) : NAME(name##_1_5))(__VA_ARGS__)
 #else
 /* float64 goes this way only when it is asked to: one function for all sizes, and a tenth of the code. */
@@ -42,7 +44,7 @@
 #  define SIZES(MAKE)
 #  define BY_SIZE(name, taps, lines, ...) NAME(name)(taps, lines, __VA_ARGS__)
 #  define BY_SQUARE BY_SIZE
-#  define BY_FEW(name, taps, lines, ...) NAME(name)(taps == 3 ? 3 : 5, lines, __VA_ARGS__)
+#  define BY_FEW(name, taps, lines, ...) NAME(name)(taps == 4 ? 5 : taps, lines, __VA_ARGS__)
 #  define FEW(MAKE)
 #endif
 
@@ -64,10 +66,15 @@ INLINE T *NAME(write_line)(int points, const V *line, T *to, long step) {
 }
 
 /* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
- * negative. */
+ * negative; of 5 points, 2 and infinity are the last. */
 INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
     V a, b;
-    if (part == 0) *p = points == 6 ? d[4] - 5 * d[2] + 4 * d[0] : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
+    if (points == 5) {
+        const V u = d[3] - d[1];
+        if (part == 0) *p = u + 2 * (d[0] - d[2]);
+        else if (part == 1) *p = u - (d[1] + d[2]), *q = u + 3 * (d[1] - d[2]);
+        else *p = u, *q = d[4] - d[2] - 2 * u;
+    } else if (part == 0) *p = points == 6 ? d[4] - 5 * d[2] + 4 * d[0] : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
     else if (2 * part == points) *p = points == 6 ? d[5] - 5 * d[3] + 4 * d[1]
                                                   : d[7] - d[1] + (T)5.25 * (d[3] - d[5]);
     else {
@@ -198,7 +205,12 @@ static void NAME(input_tiles)(int taps, int lines, const T *plane, const T *zero
 
 /* A line of A' m. */
 INLINE void NAME(output_line)(int points, int side, const V *m, V *o) {
-    const V p = m[1] + m[2], q = m[1] - m[2], r = m[3] + m[4], u = m[3] - m[4];
+    const V p = m[1] + m[2], q = m[1] - m[2];
+    if (points == 5) {
+        o[0] = m[0] + p + m[3], o[1] = q + 2 * m[3], o[2] = p + 4 * m[3], o[3] = q + 8 * m[3] + m[4];
+        return;
+    }
+    const V r = m[3] + m[4], u = m[3] - m[4];
     o[0] = m[0] + p + r, o[1] = q + 2 * u, o[2] = p + 4 * r, o[3] = q + 8 * u;
     if (side > 4) o[4] = p + 16 * r;
     if (side > 5) o[5] = q + 32 * u;
@@ -301,6 +313,11 @@ static void NAME(output_tile_plain)(int taps, int lines, const T *m, long step, 
 
 /* A line of G g. */
 INLINE void NAME(weights_line)(int points, int taps, const V *g, V *o) {
+    if (points == 5) {
+        o[0] = (T)0.5 * g[0], o[1] = -(T)0.5 * (g[0] + g[1]), o[2] = (T)1 / 6 * (g[1] - g[0]);
+        o[3] = (T)1 / 6 * (g[0] + 2 * g[1]), o[4] = g[1];
+        return;
+    }
     DIVISORS;
     V even = g[0] + g[2], odd = g[1], wide = g[0] + 4 * g[2], tilt = 2 * g[1];
     if (points == 8) {
@@ -351,7 +368,8 @@ INLINE void NAME(gradient_line)(int points, int side, const V *g, V *o) {
     V even = g[0] + g[2], wide = g[0] + 4 * g[2], odd = g[1] + g[3], tilt = 2 * g[1] + 8 * g[3];
     if (side > 4) even += g[4], wide += 16 * g[4];
     if (side > 5) odd += g[5], tilt += 32 * g[5];
-    o[0] = g[0], o[1] = even + odd, o[2] = even - odd, o[3] = wide + tilt, o[4] = wide - tilt;
+    o[0] = g[0], o[1] = even + odd, o[2] = even - odd, o[3] = wide + tilt;
+    if (points > 5) o[4] = wide - tilt;
     o[points - 1] = g[side - 1];
     if (points == 8) {
         V near = g[0] + (T)0.25 * g[2], slope = (T)0.5 * g[1] + (T)0.125 * g[3];
@@ -485,6 +503,11 @@ static void NAME(gradient_tile)(int taps, int lines, const T *g, long plane, lon
 
 /* A line of G' p. */
 INLINE void NAME(back_line)(int points, int taps, const V *p, V *o) {
+    if (points == 5) {
+        const V b = (T)1 / 6 * p[2], c = (T)1 / 6 * p[3];
+        o[0] = (T)0.5 * (p[0] - p[1]) - b + c, o[1] = b - (T)0.5 * p[1] + 2 * c + p[4];
+        return;
+    }
     DIVISORS;
     const V a = c1 * (p[1] + p[2]), b = c1 * (p[1] - p[2]), c = c2 * (p[3] + p[4]), d = c2 * (p[3] - p[4]);
     o[0] = c0 * p[0] + a + c, o[1] = b + 2 * d, o[2] = a + 4 * c;

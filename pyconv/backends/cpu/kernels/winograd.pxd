@@ -15,9 +15,14 @@ cdef extern from "spots.h" nogil:
 cdef extern from "winograd_f32_f64.h" nogil:
     ctypedef struct Planes:
         long pixel, h, w, dy, dx
+    ctypedef struct Phases:
+        long rows, columns, full_rows, full_columns
+    void phase_at(const Phases *, long, long *, long *)
+    void phases_with(const Phases *, int, int, long *, long *)
     ctypedef struct Weights:
+        Phases phase
         int taps, lines, across_filters
-        long channels, group, step, thick, each, slices, phases, phase_columns, kernel_rows, kernel_columns, dy, dx
+        long channels, group, step, thick, each, slices, phases, kernel_rows, kernel_columns, dy, dx
         long origin, w_other, w_slice, w_line, w_tap
     const int LANES_F32, LANES_F64
     void fetch(const char *, long)
@@ -68,8 +73,9 @@ cdef struct Tiles:
     long out_sizes[3]
     long low[3]                            # zeros before the input along each axis
     Planes planes                          # of the input, and strides along rows and columns
-    long step, phases, phase_columns       # stride along the depth; phases of a slice, and of a row
-    int taps, lines                        # of a phase's row; of a transform: 6 or 8, or 1 without columns
+    Phases phase
+    long step, phases                      # stride along the depth; phases of a slice
+    int taps, points, lines                # of a phase's row; of a transform: 5, 6 or 8; as many, or 1 without columns
     long square, values                    # values of a plane's tile; of all the planes that are transformed together
     long deep, height, side                # results of a tile: 1, or 4 with points along the depth; 1 or 4; 4 to 6
     long each, passes                      # points along the depth that are taken together; times that this is done
@@ -93,6 +99,13 @@ cdef inline long slice_of(const Tiles *t, long z, long slice) noexcept nogil:
     cdef long d = z * t.step - t.low[0] + slice // t.phases
     return d if 0 <= d < t.in_sizes[0] else -1
 
+cdef inline void having(const Tiles *t, long k, long channels, long depth, long *begin, long *end) noexcept nogil:
+    """Which of the channels in all slices value k of a tile has."""
+    begin[0], end[0] = 0, depth
+    if t.deep == 1 and depth == t.phases:
+        phases_with(&t.phase, t.lines > 1 and k // t.lines == t.lines - 1, (k + 1) % t.points == 0, begin, end)
+    begin[0], end[0] = begin[0] * channels, end[0] * channels
+
 cdef inline long same_row(const Tiles *t, const Tile *at, long i, long n) noexcept nogil:
     """How many of n tiles follow each other from tile i on in its row."""
     return min(n - i, t.columns - at[i].x // t.side)
@@ -109,11 +122,13 @@ cdef inline Tiles tiles_of(window, strides, long each=0) except *:
     cdef Tiles t
     memset(&t, 0, sizeof(t))
     t.taps, t.step, t.planes.dy, t.planes.dx = ceil_div(window[2], strides[2]), strides[0], strides[1], strides[2]
-    cdef int points = 6 if t.taps == 3 and window[1] > 1 else 8
-    t.side, t.lines = points + 1 - t.taps, 1 if window[1] == 1 else points
+    cdef int points = 8 if window[1] == 1 or t.taps > 3 else t.taps + 3
+    t.points, t.side, t.lines = points, points + 1 - t.taps, 1 if window[1] == 1 else points
     t.height = 1 if t.lines == 1 else t.side
-    t.phase_columns = t.planes.dx
-    t.phases, t.square = t.phase_columns * (1 if t.lines == 1 else t.planes.dy), points * t.lines
+    t.phase = Phases(1 if t.lines == 1 else t.planes.dy, t.planes.dx, 1, window[2] - (t.taps - 1) * t.planes.dx)
+    if t.lines > 1:
+        t.phase.full_rows = window[1] - (t.taps - 1) * t.planes.dy
+    t.phases, t.square = t.phase.rows * t.phase.columns, points * t.lines
     t.deep, t.each, t.passes = (4, each, 6 // each) if each else (1, 1, 1)
     t.values = t.square * t.each
     return t
@@ -160,9 +175,10 @@ cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Contex
     room for planes behind it; step, tile: from value to value, and from tile to tile, of V.
     """
     cdef long i = 0, run, d, k
-    cdef long down = slice % t.phases // t.phase_columns - t.low[1]
-    cdef long right = slice % t.phase_columns - t.low[2]
+    cdef long down, right
     cdef const real *plane
+    phase_at(&t.phase, slice % t.phases, &down, &right)
+    down, right = down - t.low[1], right - t.low[2]
     while i < n:
         run, d, plane = same_row(t, at, i, n), slice_of(t, at[i].z, slice), NULL
         if t.deep > 1 or d >= 0:

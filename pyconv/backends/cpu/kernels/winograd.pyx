@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Convolution with rows of 3 to 5 taps, of as many or one, by Winograd's algorithm, samples in the lanes.
+"""Convolution with rows of 2 to 5 taps, of as many or one, by Winograd's algorithm, samples in the lanes.
 
 Layouts as in convolution.pyx. A tile of 4 x 4 results takes N = 36 values for kernels of 3 x 3, 64 for those of 5 x 5,
 and one of 5 x 5 results 64 for kernels of 4 x 4; a tile of one row, for kernels with one, takes 8, and has 6 results
-with 3 taps, 5 with 4, and 4 with 5. The tiles of all blocks are numbered: block, depth, row, column. A task takes a
-range of them and a range of filters, and goes through its tiles in chunks:
+with 3 taps, 5 with 4, and 4 with 5. Kernels of 2 x 2 take 25 for 4 x 4 results. The tiles of all blocks are numbered:
+block, depth, row, column. A task takes a range of them and a range of filters, and goes through its tiles in chunks:
 
 1. the tiles of all channels are transformed into V[N][channel][tile];
 2. for a group of filters at a time, N products with the transformed weights U[N][channel][filter] give
@@ -16,7 +16,8 @@ tiles. Where a task is a block, it can go on to other instructions.
 
 Kernels with depth are sums over their slices, whose channels follow each other. So are those with strides over their
 phases: with stride 2 even taps meet even pixels and odd ones odd pixels, and a kernel of 7 x 7 is four of at most 4 x 4
-taps and stride 1. All have the same tiles, and one transform back. Below, a slice means a phase of a slice.
+taps and stride 1. All have the same tiles, and one transform back; those with fewer taps lack the values at infinity:
+a kernel of 3 x 3 takes 81 products for 4 x 4 results. Below, a slice means a phase of a slice.
 
 The depth of kernels of 3 x 3 x 3 without strides has 6 points for 4 results, too, which takes half the products
 (winograd_depth.h). The rows of the input's planes that a chunk needs are folded to a plane for each point, which goes
@@ -85,7 +86,7 @@ cdef Weights weights_of(const Tiles *t, window, long channels, long group, long 
     memset(&w, 0, sizeof(w))
     w.taps, w.lines, w.channels, w.group, w.step = t.taps, t.lines, channels, group, step
     w.thick, w.each = 3 if t.deep > 1 else 1, t.each
-    w.slices, w.phases, w.phase_columns = 1 if t.deep > 1 else window[0], t.phases, t.phase_columns
+    w.slices, w.phases, w.phase = 1 if t.deep > 1 else window[0], t.phases, t.phase
     w.kernel_rows, w.kernel_columns, w.dy, w.dx = window[1], window[2], t.planes.dy, t.planes.dx
     return w
 
@@ -124,6 +125,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *whole = <real *>address(&p.u, 0, context)
     cdef bint far = whole and ahead_of(&p.u, all_groups * tiles.passes * tiles.values * p.u_step * sizeof(real), 1)
     cdef real *packed
+    cdef real *u_k
     cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, last, point
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
@@ -167,12 +169,16 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                 for k in range(tiles.values):
                     if far:
                         fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(real))
+                    if tiles.phases > 1:
+                        having(tiles, k, p.channels, p.depth, &c, &last)
+                        n_channels = last - c
+                    u_k = packed + k * p.u_step + (c * p.group if tiles.phases > 1 else 0)
                     if real is float:
-                        packed_product_f32(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
-                                           n_channels, m + k * p.m_step, line, s > 0, rows, n)
+                        packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                                           m + k * p.m_step, line, s > 0, rows, n)
                     else:
-                        packed_product_f64(packed + k * p.u_step, p.group, v + k * p.v_step + c * line, line,
-                                           n_channels, m + k * p.m_step, line, s > 0, rows, n)
+                        packed_product_f64(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                                           m + k * p.m_step, line, s > 0, rows, n)
             for f in range(rows):
                 if real is float and p.pooled:
                     pool_results(p, context, at, n, g * p.group + f, <float *>m + f * line,
@@ -392,6 +398,8 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef real *totals = sums + (tiles.values * p.p_step if tiles.deep > 1 else 0)
     cdef real *out = <real *>address(&p.out, part, context)
     cdef real *to
+    cdef real *v_k
+    cdef real *sums_k
     cdef const real *g
     cdef long k, t, n, r, s, c, f, i, j, full, first, valid, ahead_g
     cdef Tile at[MOST_TILES]
@@ -432,14 +440,19 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
         # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
         full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
         for k in range(tiles.values):
+            having(tiles, k, p.channels, p.depth, &r, &c)
+            r, c = max(0, r - r0), min(rows, c - r0)
+            if c <= r:
+                continue
+            v_k, sums_k = v + k * p.v_step + r * line, sums + k * p.p_step + r * wide
             for t from 0 <= t < n by full:
                 valid = min(lanes, p.samples - at[t].block * lanes) if full == 1 else full * lanes
                 if real is float:
-                    strided_product_f32(v + k * p.v_step + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide,
-                                        valid, sums + k * p.p_step, wide, i > 0 or t > 0, rows, wide // lanes)
+                    strided_product_f32(v_k + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide, valid, sums_k,
+                                        wide, i > 0 or t > 0, c - r, wide // lanes)
                 else:
-                    strided_product_f64(v + k * p.v_step + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide,
-                                        valid, sums + k * p.p_step, wide, i > 0 or t > 0, rows, wide // lanes)
+                    strided_product_f64(v_k + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide, valid, sums_k,
+                                        wide, i > 0 or t > 0, c - r, wide // lanes)
         if tiles.deep > 1 and i + 1 == chunks:
             if real is float:
                 unfold_f32(KERNELS, point, tiles.each, sums, thick, totals, thick, 0, 3, thick, 1, thick // lanes,
@@ -450,7 +463,7 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     for i in range((3 if tiles.deep > 1 else 1) * rows):
         r = i % rows
         s, c = (r0 + r) // p.channels + i // rows, (r0 + r) % p.channels
-        y, x = s % tiles.phases // tiles.phase_columns, s % tiles.phase_columns
+        phase_at(&tiles.phase, s % tiles.phases, &y, &x)
         to = out + ((s // tiles.phases * p.window[1] + y) * p.window[2] + x) * per_tap + c * p.filters + f0
         for f from 0 <= f < filters by lanes:
             if real is float:
