@@ -447,7 +447,9 @@ def sliced(chain, buffers):
 # Operations that become one with that which alone reads their result.
 MERGED = {("add", "relu"), ("subtract_multiply_add", "relu"), ("sigmoid", "multiply"), ("multiply", "erf"),
           ("multiply", "multiply"), ("multiply_multiply", "multiply"), ("subtract_multiply", "multiply"),
-          ("add_multiply", "multiply"), ("multiply", "negative"), ("multiply_negative", "exp")}
+          ("add_multiply", "multiply"), ("multiply", "negative"), ("multiply_negative", "exp"),
+          ("add", "maximum"), ("maximum", "minimum"), ("add_maximum", "minimum"), ("relu", "minimum"),
+          ("equal", "where")}
 
 
 def fused(chain) -> list:
@@ -533,6 +535,8 @@ def fused(chain) -> list:
             (k,) = readers[id(out)]
             user, result, others = lines[k]
             rest = [t for t in others if t is not out]
+            if user == "where" and others[0] is not out:
+                continue
             if (op, user) in MERGED or (op, user) == ("multiply", "multiply_add") and others[2] is not out:
                 lines[k] = (f"{op}_{user}", result, sources + rest)
             elif (op, user) == ("multiply", "add_multiply") and others[2] is out:

@@ -172,6 +172,9 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #define SCALAR(CODE, EXPR) case CODE: for (long i = 0; i < n; i++) { \
             const T x = a[i], y = b[i]; (void)y; d[i] = EXPR; } break;
 #define RELU NAME(pick)(x <= 0, zero, x)
+#define LARGER NAME(pick)((x > y) | (x != x), x, y)
+#define SMALLER NAME(pick)((x < y) | (x != x), x, y)
+#define CLIPPED(X, Y) const V t = X; const V u = Y; const V x = NAME(pick)((t > u) | (t != t), t, u); const V y
 #define TRUTH(MASK) NAME(pick)(MASK, one, zero)
         switch (code[0]) {
             EACH(OP_COPY, x)
@@ -184,8 +187,8 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             SHORT(OP_ADD, x + y)
             SHORT(OP_SUBTRACT, x - y)
             SHORT(OP_MULTIPLY, x * y)
-            SHORT(OP_MAXIMUM, NAME(pick)((x > y) | (x != x), x, y))
-            SHORT(OP_MINIMUM, NAME(pick)((x < y) | (x != x), x, y))
+            SHORT(OP_MAXIMUM, LARGER)
+            SHORT(OP_MINIMUM, SMALLER)
             EACH(OP_EQUAL, TRUTH(x == y))
             EACH(OP_NOT_EQUAL, TRUTH(x != y))
             EACH(OP_LESS, TRUTH(x < y))
@@ -217,6 +220,11 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
             LONG(OP_MULTIPLY_ADD_EE, , AT(a) * EVERY(b) + EVERY(c))
             LONG(OP_MULTIPLY_E, , AT(a) * EVERY(b))
             HELD(OP_MULTIPLY_MULTIPLY_ADD_EHH, ONE(c); ONE(e), , AT(a) * EVERY(b) * c_ + e_)
+            LONG(OP_ADD_MAXIMUM, const V x = AT(a) + AT(b); const V y = AT(c), LARGER)
+            LONG(OP_MAXIMUM_MINIMUM, CLIPPED(AT(a), AT(b)) = AT(c), SMALLER)
+            LONG(OP_ADD_MAXIMUM_MINIMUM, CLIPPED(AT(a) + AT(b), AT(c)) = AT(e), SMALLER)
+            LONG(OP_RELU_MINIMUM, CLIPPED(AT(a), zero) = AT(b), SMALLER)
+            LONG(OP_EQUAL_WHERE, , NAME(pick)(AT(a) == AT(b), AT(c), AT(e)))
             LONG(OP_ADD_RELU, const V x = AT(a) + AT(b), RELU)
             case OP_GRADIENT_SUMS: {
                 V s[4] = {zero, zero, zero, zero}, t[4] = {zero, zero, zero, zero};
@@ -287,6 +295,9 @@ static int NAME(execute)(const int32_t *code, long count, T *const *r, long n, c
 #undef HELD
 #undef ONE
 #undef RELU
+#undef LARGER
+#undef SMALLER
+#undef CLIPPED
 #undef SCALAR
 #undef TRUTH
     }

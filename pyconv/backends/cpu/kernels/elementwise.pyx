@@ -53,7 +53,8 @@ cdef extern from "elementwise_types.h" nogil:
     const int OP_SUBTRACT_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_ADD_RELU, OP_ADD_RELU, OP_ADD_MULTIPLY_MULTIPLY
     const int OP_SIGMOID_MULTIPLY, OP_MULTIPLY_ERF, OP_CHOOSE, OP_MULTIPLY_MULTIPLY, OP_MULTIPLY_MULTIPLY_MULTIPLY
     const int OP_MULTIPLY_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_MULTIPLY, OP_GELU, OP_ERF_ADD_MULTIPLY_MULTIPLY
-    const int OP_MULTIPLY_NEGATIVE, OP_MULTIPLY_NEGATIVE_EXP
+    const int OP_MULTIPLY_NEGATIVE, OP_MULTIPLY_NEGATIVE_EXP, OP_ADD_MAXIMUM, OP_MAXIMUM_MINIMUM
+    const int OP_ADD_MAXIMUM_MINIMUM, OP_RELU_MINIMUM, OP_EQUAL_WHERE
     const int OP_SUBTRACT_MULTIPLY_ADD_HHH, OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, OP_SUBTRACT_MULTIPLY_ADD_HH
     const int OP_SUBTRACT_MULTIPLY_HH, OP_MULTIPLY_ADD_HH, OP_MULTIPLY_ADD_EE, OP_MULTIPLY_E
     const int OP_MULTIPLY_MULTIPLY_ADD_EHH, OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV, OP_GRADIENT_SUMS
@@ -98,7 +99,9 @@ FUSED = {
     "multiply_multiply_multiply": OP_MULTIPLY_MULTIPLY_MULTIPLY, "multiply_multiply_add": OP_MULTIPLY_MULTIPLY_ADD,
     "subtract_multiply_multiply": OP_SUBTRACT_MULTIPLY_MULTIPLY, "gelu": OP_GELU,
     "erf_add_multiply_multiply": OP_ERF_ADD_MULTIPLY_MULTIPLY, "multiply_negative": OP_MULTIPLY_NEGATIVE,
-    "multiply_negative_exp": OP_MULTIPLY_NEGATIVE_EXP,
+    "multiply_negative_exp": OP_MULTIPLY_NEGATIVE_EXP, "add_maximum": OP_ADD_MAXIMUM,
+    "maximum_minimum": OP_MAXIMUM_MINIMUM, "add_maximum_minimum": OP_ADD_MAXIMUM_MINIMUM,
+    "relu_minimum": OP_RELU_MINIMUM, "equal_where": OP_EQUAL_WHERE,
 }
 TYPES = {name: code for code, name in enumerate(
     ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
