@@ -94,6 +94,10 @@ def set_conv_algorithm(name: str):
     to 8e-6 for 5 x 5 or 3 x 3 x 3 with 512 channels), and a NaN or an infinity in a pixel spreads over the tiles of 4 x
     4 (x 4) outputs (4 in a row; 5 for n over the stride of 4) that it reaches. Where the exact result is zero (a window
     of zeros) it is a small number.
+
+    Kernels of one tap take, unless "direct", two thirds of the multiplications on processors that add meanwhile (the
+    variant "zen4") if channels and filters are 32 or more, and those that are summed 512 at most: with an error of 2e-7
+    to 1e-6, or up to 5e-6 where all inputs are positive and much alike. An infinity in a pixel makes its results NaN.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")

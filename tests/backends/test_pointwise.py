@@ -157,6 +157,22 @@ def test_small_batches_by_pairs(channels, filters, sizes, batch, biased, summed,
     assert (abs(found - (np.maximum(right, 0) if relu else right)) <= 1e-6 * bound).all()
 
 
+@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
+@pytest.mark.parametrize("batch", [1, 16])
+def test_errors_by_pairs_where_all_inputs_are_positive(batch, monkeypatch):
+    """What is subtracted is then much larger than the result."""
+    monkeypatch.setattr(lowering_pointwise, "by_pairs", lambda *_: True)
+    rng, channels = np.random.default_rng(0), lowering_pointwise.MOST_PAIRED
+    x = 1 + rng.random((batch, 8, 9, channels)).astype("f4") / 50
+    kernel = rng.standard_normal((1, 1, channels, 96)).astype("f4")
+    variable = Variable(kernel)
+    graph, _ = trace(lambda t: [apply("conv", t, variable.read(), **attributes(2))], [(x.shape, "float32")])
+    program = CPU.compile(simplify(graph))
+    assert any(r.products for r in program.profile([x]))
+    right = x.astype("f8") @ kernel[0, 0].astype("f8")
+    assert np.linalg.norm(program([x])[0] - right) <= 1e-5 * np.linalg.norm(right)
+
+
 @pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),
                                                     ((16, 12, 10, 33), 64, 1), ((1, 17, 9, 40), 24, 1)])
 def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(shape, filters, stride):

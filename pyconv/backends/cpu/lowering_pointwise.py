@@ -16,7 +16,7 @@ PACKED = 16 << 10               # bytes of weights that are read in another orde
 TASK = 200_000                  # vector operations of a task, if a block is several
 LEAST_PAIRED = 32               # channels and filters of a product by pairs
 LEAST_PAIRED_PLAIN = 32         # ... channels of small batches
-MOST_PAIRED = 1024              # channels
+MOST_PAIRED = 512               # channels that are summed: errors grow with them where all are positive
 
 
 def applies(planner, g, dtype, results) -> bool:
@@ -40,7 +40,7 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
     parts = 1 if chained else max(1, min(macs // TASK, -(-count // 16), 16))
     results, apart = (sizes, strides) if backward else (pixels, (1, 1, 1))
     rows, wr = planner.kernels.pointwise.sweep_rows(), wc
-    paired = by_pairs(planner, g, channels, filters, rows)
+    paired = channels <= MOST_PAIRED and by_pairs(planner, g, channels, filters, rows)
     if paired:
         packed = Buffer((channels + 2) * filters * 4)
         def pack(weights=weights, ws=ws, wc=wc):
@@ -70,16 +70,16 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
 
 def by_pairs(planner, g, channels, filters, rows) -> bool:
     """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and what is read
-    is read often enough to be worth its preparation. Errors grow with the number of channels."""
+    is read often enough to be worth its preparation."""
     return planner.kernels.pairs and config.conv_algorithm() != "direct" and g.groups == 1 \
-        and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0 and channels <= MOST_PAIRED
+        and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0
 
 
 def applies_to_plain(planner, g, dtype) -> bool:
     """Whether a convolution of a small batch, all of whose pixels are a row, goes by pairs."""
     lanes, rows, pixels = planner.kernels.lanes["float32"], planner.kernels.pointwise.sweep_rows(), g.outputs[2]
     return dtype == "float32" and g.channels % lanes == g.filters % (2 * lanes) == 0 \
-        and g.channels >= LEAST_PAIRED_PLAIN and -(-pixels // rows) * rows <= 1.15 * pixels \
+        and LEAST_PAIRED_PLAIN <= g.channels <= MOST_PAIRED and -(-pixels // rows) * rows <= 1.15 * pixels \
         and by_pairs(planner, g, g.channels, g.filters, rows)
 
 
