@@ -6,10 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyconv import Input, Model, backends, config, layers, ops
+from pyconv.graph import simplify, trace
 
 from .test_small_batches import compare
 
 pytest.importorskip("pyconv.backends.cpu.executor", reason="the CPU kernels are not built")
+from pyconv.backends.cpu import lowering_winograd  # noqa: E402
+CPU = backends.get("cpu")
 
 
 def _backend(algorithm):
@@ -264,3 +267,32 @@ def test_profiles_tell_the_products_of_the_tiles():
         finally:
             config.set_conv_algorithm(before)
         assert found == {"winograd": 2 * values * 33 * 4**rank * 20 * 24, "direct": 0}
+
+
+@settings(max_examples=30)
+@given(st.sampled_from([8, 16, 40]), st.tuples(st.integers(1, 30), st.integers(1, 30)), st.sampled_from(
+    [(3, 3), (5, 5), (4, 4), (1, 3)]), st.integers(1, 5), st.integers(1, 20), st.booleans(), st.booleans())
+def test_results_past_the_caches_have_the_same_bits(batch, sizes, window, channels, filters, summed, pooled):
+    def function(x, kernel, other):
+        y = ops.conv(x, kernel, padding=[(k // 2, (k - 1) // 2) for k in window])
+        y = ops.relu(y + other) if summed else y
+        return ops.max_pool(y, 2) if pooled else y
+    sizes = [max(n, 2) for n in sizes]
+    x, kernel, other = (np.random.default_rng(0).normal(size=s).astype("float32") for s in (
+        (batch, *sizes, channels), (*window, channels, filters), (batch, *sizes, filters)))
+    config_before = config.conv_algorithm()
+    config.set_conv_algorithm("winograd")
+    names = "fits_chain", "goes_past", "LARGE"
+    before = [getattr(lowering_winograd, name) for name in names]
+    try:
+        lowering_winograd.fits_chain, lowering_winograd.LARGE = lambda *_: False, 0
+        results = []
+        for past in (False, True):
+            lowering_winograd.goes_past = lambda target, past=past: past
+            graph, _ = trace(function, [(a.shape, "float32") for a in (x, kernel, other)], training=False)
+            results.append(CPU.compile(simplify(graph))([x, kernel, other])[0].copy())
+    finally:
+        for name, value in zip(names, before, strict=True):
+            setattr(lowering_winograd, name, value)
+        config.set_conv_algorithm(config_before)
+    assert results[0].tobytes() == results[1].tobytes()

@@ -212,12 +212,16 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     most = -(-tiles // parts)
     chunk = max(1, min(chunk + (most == chunk + 1) if rows < DEEP_ROWS else MANY, most))
 
+    # What is read at once, or is a quarter of what was computed, may well be in the third-level cache yet.
+    results, past = target, wide and not (chained or transposed or deep) and (not pooled or target.nbytes >= 2 * LARGE)
+
     def make(weights, packed, blocks, source=NOWHERE, target=NOWHERE, spots=NOWHERE, bias=NOWHERE, other=NOWHERE):
         return planner.kernels.winograd.winograd(
             dtype, source, weights, packed, target, spots, bias, other, blocks=blocks, parts=parts, groups=groups,
             group=group, chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes,
             out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
             w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
+            past=past and goes_past(results),
             pooled=pooled, transposed=bool(transposed), each=points)
 
     def whole(buffer):

@@ -66,7 +66,8 @@ INLINE vf32 window_top(vf32 a, vf32 b, vf32 c, vf32 d, Spots *spots) {
 }
 
 /* Max pooling into rows x cols pixels, with spots unless these are NULL. Rows of x are `width` pixels apart, those of
- * the results `pitch`. ahead: elements to where later results go, whose places are asked for; 0: none. */
+ * the results `pitch`. ahead: elements to where later results go, whose places are asked for; 0: none; less: they go
+ * past the caches. */
 static void pool_with_spots(const float *x, long width, long rows, long cols, float *y, uint8_t *spots, long pitch,
                             long ahead) {
     for (long i = 0; i < rows; i++, x += 2 * width * LANES_F32, y += pitch * LANES_F32)
@@ -74,12 +75,15 @@ static void pool_with_spots(const float *x, long width, long rows, long cols, fl
             const float *at = x + 2 * j * LANES_F32, *below = at + width * LANES_F32;
             const vf32 a = *(const vf32 *)at, b = *(const vf32 *)(at + LANES_F32);
             const vf32 c = *(const vf32 *)below, d = *(const vf32 *)(below + LANES_F32);
-            if (ahead) __builtin_prefetch(y + j * LANES_F32 + ahead, 1);
+            vf32 top;
+            if (ahead > 0) __builtin_prefetch(y + j * LANES_F32 + ahead, 1);
             if (spots) {
                 Spots s;
-                *(vf32 *)(y + j * LANES_F32) = window_top(a, b, c, d, &s);
+                top = window_top(a, b, c, d, &s);
                 store_spots(spots + (i * pitch + j) * LANES_F32, s);
-            } else *(vf32 *)(y + j * LANES_F32) = larger(larger(a, b), larger(c, d));
+            } else top = larger(larger(a, b), larger(c, d));
+            if (ahead < 0) STREAM(y + j * LANES_F32, top);
+            else *(vf32 *)(y + j * LANES_F32) = top;
         }
 }
 

@@ -224,9 +224,9 @@ INLINE void NAME(output_line)(int points, int side, const V *m, V *o) {
 
 /* The outputs of n tiles side by side: value k of tile t at m + k * step + t * tile; all to y, `row` and `pixel`
  * elements apart. The bias is added once: to the value of the point 1, which every output takes as it is. other: NULL,
- * or like y, to be added. */
-SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, const T *other, int relu, T *y,
-                       long row, long pixel, long n) {
+ * or like y, to be added. past: they go past the caches. */
+SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V bias, const T *other, int relu,
+                       int past, T *y, long row, long pixel, long n) {
     const int points = POINTS(taps, lines), side = SIDE(taps, lines), rows = lines == 1 ? 1 : side;
     const int one = lines == 1 ? 1 : points + 1;
     for (; n > 0; n--, m += tile, y += side * pixel, other += other ? side * pixel : 0) {
@@ -243,15 +243,21 @@ SIZED NAME(output_run)(int taps, int lines, const T *m, long step, long tile, V 
             else NAME(output_line)(points, side, line, o);
             if (other) UNROLL for (int i = 0; i < rows; i++) o[i] += AT(other, to - y + i * row);
             if (relu) UNROLL for (int i = 0; i < rows; i++) o[i] = NAME(relu)(o[i]);
-            NAME(write_line)(rows, o, to, row);
+            if (past) {
+                T *at = to;
+                UNROLL for (int i = 0; i < rows; i++, at += row) {
+                    STREAM(at, o[i]);
+                    WALK(at);
+                }
+            } else NAME(write_line)(rows, o, to, row);
             to += pixel;)
     }
 }
 
 #define OUTPUT(lines, taps) \
-APART NAME(output_run_##lines##_##taps)(const T *m, long step, long tile, V bias, const T *other, int relu, T *y, \
-                                        long row, long pixel, long n) { \
-    NAME(output_run)(taps, lines, m, step, tile, bias, other, relu, y, row, pixel, n); \
+APART NAME(output_run_##lines##_##taps)(const T *m, long step, long tile, V bias, const T *other, int relu, int past, \
+                                        T *y, long row, long pixel, long n) { \
+    NAME(output_run)(taps, lines, m, step, tile, bias, other, relu, past, y, row, pixel, n); \
 }
 SIZES(OUTPUT)
 #undef OUTPUT
@@ -261,7 +267,7 @@ static void NAME(output_part)(int taps, int lines, const T *m, long step, V bias
                               long row, long pixel, long rows, long cols, long lanes) {
     const long side = SIDE(taps, lines);
     T part[25 * LANES] ALIGNED;
-    BY_SIZE(output_run, taps, lines, m, step, 0, bias, NULL, relu && !other, part, side * LANES, LANES, 1);
+    BY_SIZE(output_run, taps, lines, m, step, 0, bias, NULL, relu && !other, 0, part, side * LANES, LANES, 1);
     for (long i = 0; i < rows; i++)
         for (long j = 0; j < cols; j++) {
             V v = AT(part, (side * i + j) * LANES);
@@ -276,7 +282,8 @@ static void NAME(output_part)(int taps, int lines, const T *m, long step, V bias
 }
 
 /* The same as output_run, with samples in the lanes, for tiles of which rows x cols outputs altogether lie inside of a
- * plane. ahead: elements to where later outputs go, whose places are asked for; 0: none. */
+ * plane. ahead: elements to where later outputs go, whose places are asked for; 0: none; less: they go past the
+ * caches. */
 static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bias, const T *other, int relu, T *y,
                                long row, long rows, long cols, long n, long ahead) {
     const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
@@ -284,10 +291,10 @@ static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bia
     const V b = bias - (V){0};
     if (rows > height) rows = height;
     if (cols > side * n) cols = side * n;
-    if (ahead)
+    if (ahead > 0)
         for (int i = 0; i < rows; i++)
             for (int j = 0; j < cols; j += 64 / VECTOR_BYTES) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
-    BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, y, row, LANES, whole);
+    BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, ahead < 0, y, row, LANES, whole);
     for (long t = whole; t < n; t++) {
         const long at = side * t * LANES, rest = cols - side * t;
         NAME(output_part)(taps, lines, m + t * LANES, step, b, other ? other + at : NULL, relu, y + at, row, LANES,
@@ -301,7 +308,7 @@ static void NAME(output_tile_plain)(int taps, int lines, const T *m, long step, 
     const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
     const V b = bias ? AT(bias, 0) : (V){0};
     if (rows >= height && cols >= side && lanes == LANES)
-        BY_SIZE(output_run, taps, lines, m, step, 0, b, other, relu, y, row, pixel, 1);
+        BY_SIZE(output_run, taps, lines, m, step, 0, b, other, relu, 0, y, row, pixel, 1);
     else
         NAME(output_part)(taps, lines, m, step, b, other, relu, y, row, pixel, rows < height ? rows : height,
                           cols < side ? cols : side, lanes);

@@ -26,6 +26,7 @@ cdef extern from "winograd_f32_f64.h" nogil:
         long origin, w_other, w_slice, w_line, w_tap
     const int LANES_F32, LANES_F64
     void fetch(const char *, long)
+    void STREAMED()
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
@@ -209,7 +210,8 @@ cdef struct Winograd:
     long channels, filters
     long depth                             # slices of the kernel whose products are added
     long groups, group                     # ranges of filters; filters that are multiplied together
-    int relu, pooled                       # pooled: y is the max pooling of the results
+    int relu, past                         # past: results go past the caches
+    int pooled                             # y is the max pooling of the results
     int transposed                         # tiles are of the input, and what they give is added up
     long v_step, u_step, m_step            # elements from one of the values to the next
     long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
@@ -257,6 +259,8 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
     cdef real b = bias[filter] if bias and last else 0
     cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(real),
                                                     2 * t.out_sizes[0] * plane)
+    if p.past:
+        ahead = -1
     cdef const real *other
     cdef real *to
     cdef real *out
@@ -316,6 +320,8 @@ cdef inline void pool_results(const Winograd *p, const Context *context, const T
     cdef uint8_t *spots
     cdef long i = 0, run, rows, columns, width = t.out_sizes[2] // 2, plane = t.out_sizes[1] // 2 * width, to
     cdef long ahead = ahead_of(&p.y, p.filters * plane * LANES_F32 * sizeof(float), 2 * plane * LANES_F32)
+    if p.past:
+        ahead = -1
     while i < n:
         run = same_row(t, at, i, n)
         rows, columns = min(t.height, t.out_sizes[1] - at[i].y), min(run * t.side, t.out_sizes[2] - at[i].x)

@@ -185,6 +185,8 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                                  <float *>zeros + width * lanes)
                     continue
                 transform_results(p, context, at, n, point, g * p.group + f, m + f * line, zeros + width * lanes)
+    if p.past:
+        STREAMED()
 
 cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
     winograd_task[float](<const Winograd *>p, task, c, NULL)
@@ -193,9 +195,10 @@ cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogi
 
 def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
-             pooled, transposed, each):
+             past, pooled, transposed, each):
     """y = x * w (+ bias, + other, relu); pooled: the max pooling of that (without other), with spots unless these are
-    a null pointer. Three sizes each for depth, rows and columns; the steps w_* may be negative.
+    a null pointer. past: whole tiles of results go past the caches. Three sizes each for depth, rows and columns;
+    the steps w_* may be negative.
 
     transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low (and
     the depth, if it has points) are those of that convolution. each: how many of the 6 points along the depth are taken
@@ -209,6 +212,7 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     p.x, p.w, p.u, p.y = operand(x), operand(w), operand(u), operand(y)
     p.bias, p.other, p.spots, p.pooled = operand(bias), operand(other), operand(spots), pooled
+    p.past = past
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each, transposed)
     cdef long depth = 1 if each else window[0] * p.tiles.phases
     p.channels, p.filters, p.depth = channels, filters, depth
