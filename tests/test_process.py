@@ -88,7 +88,7 @@ for _ in range(int(sys.argv[1])):
         fit(model)
         return bits(model)
     child = in_child(work)
-    fit(model)                                  # the same work in the parent, whose threads were given back
+    fit(model)                                  # the same work in the parent
     right += child == bits(model)
 print(right)
 """
@@ -96,7 +96,7 @@ print(right)
 
 @POSIX
 def test_fit_then_fork_then_fit():
-    """GCC's OpenMP would wait in the child for threads that only the parent has.
+    """The child has none of the threads that help in the parent.
 
     PYCONV_TEST_FORKS sets the number of forks, for a longer run.
     """
@@ -330,7 +330,34 @@ def test_little_programs_share_their_work_while_the_threads_are_awake():
             assert (model.predict(image) == expected).all()
             i += 1
         print(threads() - first)
-        """) == "1"
+        """) == "2"         # the helper, and OpenMP's first thread, which sleeps
+
+
+def test_threads_that_fall_asleep_between_calls_or_within():
+    """Nobody waits for them: pauses of about as long as they stay awake, numbers that change, several callers."""
+    assert run("""
+        import random
+        model = make()
+        batches = [x[:1], x[:40], x[:1000]]
+        expected = [model.predict(batch, verbose=0) for batch in batches]
+        wrong = []
+        def work(seed):
+            draw = random.Random(seed)
+            while time.monotonic() < end:
+                pyconv.config.set_num_threads(draw.choice([1, 2, 2, 3, 5]))
+                i = draw.randrange(3)
+                for _ in range(draw.choice([1, 2, 30])):
+                    wrong.extend([] if (model.predict(batches[i], verbose=0) == expected[i]).all() else [i])
+                time.sleep(draw.choice([0, 0.0005, 0.001, 0.0011, 0.002]))
+        for callers in (1, 3):
+            end = time.monotonic() + 2
+            threads = [threading.Thread(target=work, args=(k,)) for k in range(callers)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        print(wrong)
+        """) == "[]"
 
 
 # ---- the processor's share

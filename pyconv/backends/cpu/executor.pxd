@@ -16,7 +16,6 @@ ctypedef struct Operand:
 # The last error that a kernel met, e.g. a label out of range. Later steps are not run.
 ctypedef struct Failure:
     int code           # index into the program's messages plus one; 0: none
-    int step           # where it happened
     int64_t value      # the offending value, for the message
 
 # What a thread works with.
@@ -24,12 +23,10 @@ ctypedef struct Context:
     char *local
     char *scratch
     Failure *failure
-    int step
     int slice, slices  # to be computed: range number `slice` of `slices` equal ones of the channels
 
 cdef inline void fail(const Context *context, int code, int64_t value) noexcept nogil:
     context.failure.value = value
-    context.failure.step = context.step
     context.failure.code = code
 
 ctypedef void (*Kernel)(const void *params, long task, const Context *context) noexcept nogil

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-"""Runs compiled programs: lists of instructions, with the GIL released and the threads of OpenMP.
+"""Runs compiled programs: lists of instructions, with the GIL released and the threads of OpenMP (`threads.h`).
 
 A program is a list of steps; between two steps all threads wait for each other. A step has chains and free
 instructions. The chains' instructions are all split into the same number of tasks (blocks of samples), and one
@@ -9,6 +9,7 @@ Which thread does a task never changes what it computes, so results do not depen
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from _thread import start_new_thread
 from libc.stdlib cimport malloc, free
 from libc.string cimport memcpy
 from cython.parallel cimport parallel, threadid
@@ -17,18 +18,40 @@ from libc.stdint cimport int64_t
 from pyconv.graph.variable import aligned_empty
 
 cdef extern from "threads.h" nogil:
-    const int PYCONV_OPENMP
-    ctypedef struct Barrier:
-        int waiting, round
-    void pyconv_wait(Barrier *, int)
+    const int PYCONV_OPENMP, AWAKE, POOLS, MOST_THREADS
+    ctypedef struct Pool:
+        int helpers
+        int64_t last
+    ctypedef void (*Work)(void *, int, int, int) noexcept nogil
     int64_t pyconv_nanoseconds()
-    int pyconv_team()
-    int pyconv_enter(int64_t *)
-    int64_t pyconv_leave(int64_t, int)
-    int pyconv_prepare_fork()
+    int pyconv_prepare()
+    Pool *pyconv_acquire(int)
+    void pyconv_release(Pool *)
+    void pyconv_begin(Pool *, void *, Work, int)
+    void pyconv_share(Pool *, int, int)
+    void pyconv_help(Pool *, int)
 
 HAS_OPENMP = bool(PYCONV_OPENMP)
-pyconv_prepare_fork()
+pyconv_prepare()
+
+
+def _help(size_t pool, int first, int count):
+    """So many helpers, as long as the process lives. The region's own thread stands for the callers, and sleeps."""
+    with nogil, parallel(num_threads=count + 1):
+        if threadid():
+            pyconv_help(<Pool *>pool, first + threadid() - 1)
+
+
+cdef int start_helpers(Pool *pool, int threads) except -1:
+    """A pool that has too few for a run gets the others, if the system lets it; a run can do without."""
+    cdef int missing = threads - 1 - pool.helpers
+    if PYCONV_OPENMP and missing > 0:
+        try:
+            start_new_thread(_help, (<size_t>pool, pool.helpers + 1, missing))
+            pool.helpers += missing
+        except RuntimeError:        # at the end of the process, or there are too many
+            pass
+    return 0
 
 
 cdef Operand operand(object description) except *:
@@ -81,13 +104,14 @@ cdef struct Step:
     long tasks                  # of the chains
     int slices                  # if all chains are one run, a task is a slice; else 1
     double cost                 # estimated nanoseconds
-    int serial                  # in this run, by one thread
+    int serial                  # by one thread
 
 cdef enum:                      # nanoseconds, estimated
     STEP = 500                  # work that a step must have for each thread
     STEP_ENOUGH = 3_000         # ... or altogether: waiting for the others costs about as much
     LITTLE = 4_000              # work in such steps that a program must have for each thread, if these are awake
-    ENOUGH = 30_000             # ... or altogether: to wake them takes about as long
+    ENOUGH = 30_000             # ... or altogether
+    WAKE = 100_000              # in which threads that sleep can help
     TRIAL = 64                  # runs of a little program until the slower way is tried again
 
 
@@ -111,12 +135,12 @@ cdef class Program:
     cdef size_t local_bytes, scratch_bytes
     cdef object memory          # NumPy's, which puts large arrays on large pages where the system lets it
     cdef char *base             # of the memory
-    cdef int threads
+    cdef int threads, reserved  # of the last run, and that there is memory for
     cdef Py_buffer *views
     cdef list keep
     cdef Failure failure
-    cdef Barrier barrier
     cdef int profiling
+    cdef double shared          # estimated nanoseconds of the steps that are shared
     cdef int64_t times[2]       # of little programs: nanoseconds on one thread, and on all
     cdef unsigned int runs
 
@@ -158,13 +182,20 @@ cdef class Program:
             s += 1
         self.scratch_bytes = (self.scratch_bytes + 4095) // 4096 * 4096
 
-    cdef int _reserve(self, int threads) except -1:
-        """Memory of its own for each thread."""
+    cdef int _prepare(self, int threads) except -1:
+        """Memory of its own for each thread, and which steps these share."""
         cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
-        if self.threads < threads:
-            self.threads, self.memory = 0, None
+        if self.reserved < threads:
+            self.threads, self.reserved, self.memory = 0, 0, None
             self.memory = aligned_empty((threads * each + 4096,), "uint8")
             self.base = <char *><size_t>self.memory.ctypes.data
+            self.reserved = threads
+        if self.threads != threads:
+            self.shared = 0
+            for s in range(self.n_steps):
+                self.steps[s].serial = self.steps[s].cost < min(STEP_ENOUGH, STEP * threads)
+                if not self.steps[s].serial:
+                    self.shared += self.steps[s].cost
             self.threads = threads
         return 0
 
@@ -175,7 +206,8 @@ cdef class Program:
         """
         cdef int i
         cdef int held = 0
-        self._reserve(threads)
+        threads = min(threads, MOST_THREADS)
+        self._prepare(threads)
         try:
             for array in arrays:
                 PyObject_GetBuffer(array, &self.views[held], PyBUF_SIMPLE)
@@ -187,8 +219,10 @@ cdef class Program:
                 self.pointers[self.n_inputs] = self.views[held].buf
                 held += 1
             self.failure.code = 0
-            self.barrier.waiting = 0
-            with nogil:
+            if threads == 1 or self.shared < min(ENOUGH, LITTLE * threads):
+                with nogil:
+                    self._work(NULL, 0)
+            else:
                 self._share(threads)
         finally:
             for i in range(held):
@@ -210,35 +244,53 @@ cdef class Program:
             self.profiling = 0
         return [self.code[i].time for i in range(n)]
 
-    cdef void _share(self, int threads) noexcept nogil:
-        """Run on one thread or on all. Little programs find out by themselves which takes less time: that depends on
-        where the threads' cores are, and on what else these do. The result is the same."""
-        cdef double shared = 0
-        cdef int64_t start, took, known
-        cdef int s, free, spread
-        for s in range(self.n_steps):
-            self.steps[s].serial = self.steps[s].cost < min(STEP_ENOUGH, STEP * threads)
-            if not self.steps[s].serial:
-                shared += self.steps[s].cost
-        if threads == 1 or shared < min(ENOUGH, LITTLE * threads):
-            self._work(0, 1)
-            return
-        free = pyconv_enter(&start)
-        spread = shared >= ENOUGH or free and (self.times[1] <= self.times[0]) != (self.runs % TRIAL == TRIAL - 1)
-        if spread:
-            self._spread(threads)
-        else:
-            self._work(0, 1)
-        took = pyconv_leave(start, shared < ENOUGH)
-        if free:            # about the median: a single run counts little, however long it took
-            self.runs += 1
-            known = self.times[spread]
-            self.times[spread] = took if known == 0 else max(known * 3 // 4, min(known * 9 // 8, took))
+    cdef int _share(self, int threads) except -1:
+        """Run on one thread or on all. Little programs, which take less time than waking others does, go to these only
+        while they are awake, and find out by themselves whether that takes less time: it depends on where the threads'
+        cores are, and on what else these do. The result is the same."""
+        cdef int little = self.shared < ENOUGH
+        cdef Pool *pool = pyconv_acquire(1 if little else POOLS)
+        cdef Pool *team = pool
+        cdef int64_t start = pyconv_nanoseconds(), took, known
+        cdef int hot, spread
+        if pool == NULL:                # others have them all
+            with nogil:
+                self._work(NULL, 0)
+            return 0
+        try:
+            hot = 0 <= start - pool.last < AWAKE
+            spread = not little or hot and (self.times[1] <= self.times[0]) != (self.runs % TRIAL == TRIAL - 1)
+            if spread:
+                start_helpers(pool, threads)
+            else:
+                team = NULL
+            with nogil:
+                if spread:
+                    pyconv_begin(pool, <void *>self, <Work>_do_share, threads)
+                self._work(team, hot or self.shared >= WAKE)
+            pool.last = pyconv_nanoseconds()
+            took = pool.last - start
+            if little and hot:          # about the median: a single run counts little, however long it took
+                self.runs += 1
+                known = self.times[spread]
+                self.times[spread] = took if known == 0 else max(known // 2, min(known * 9 // 8, took))
+                # It had to wait for a thread without a core of its own: none is shared for fifty times as long.
+                if took > AWAKE:
+                    pool.last += 50 * AWAKE
+        finally:
+            pyconv_release(pool)
+        return 0
 
-    cdef void _spread(self, int threads) noexcept nogil:
-        # OpenMP may give fewer threads than asked for: inside another parallel region, or by OMP_THREAD_LIMIT.
-        with parallel(num_threads=threads):
-            self._work(threadid(), pyconv_team())
+    cdef void _work(self, Pool *team, int wake) noexcept nogil:
+        """All steps, those that are worth it together with a team, unless that is a null pointer."""
+        cdef int s
+        for s in range(self.n_steps):
+            if team == NULL or self.steps[s].serial:
+                self._step(s, 0, 1)
+            else:
+                pyconv_share(team, s, wake)
+            if self.failure.code:
+                return
 
     cdef inline void _run(self, int first, long task, int slice, Context *context) noexcept nogil:
         """A slice of a block through the instructions of a run."""
@@ -251,64 +303,54 @@ cdef class Program:
             if self.profiling:
                 self.code[i].time += pyconv_nanoseconds()
 
-    cdef void _work(self, int thread, int threads) noexcept nogil:
-        """What one thread of a run does. The tasks go to the threads in turns of fixed ranges, for the caches' sake."""
+    cdef void _step(self, int number, int thread, int threads) noexcept nogil:
+        """A thread's share of a step. The tasks go to the threads in turns of fixed ranges, for the caches' sake."""
         cdef Context context
-        cdef Step *step
+        cdef Step *step = &self.steps[number]
         cdef Code *code
-        cdef long task, first, last, offset
-        cdef int s, i, end, slice
+        cdef long task, first, last
+        cdef long offset = 0
+        cdef int i, end, slice
         cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
         cdef char *memory = <char *>((<size_t>self.base + 4095) // 4096 * 4096 + thread * each)
         context.local = memory
         context.scratch = memory + self.local_bytes
         context.failure = &self.failure
         context.slice, context.slices = 0, 1
-        for s in range(self.n_steps):
-            step = &self.steps[s]
-            context.step = s
-            if not step.serial or thread == 0:
-                if step.chains:
-                    first, last = 0, step.tasks * step.slices
-                    if not step.serial:
-                        first, last = last * thread // threads, last * (thread + 1) // threads
-                    end = step.first + step.chains
-                    for task in range(first, last):
-                        i = step.first
-                        if step.slices > 1:
-                            self._run(i, task // step.slices, task % step.slices, &context)
-                            i = end
-                        while i < end:
-                            for slice in range(self.code[i].slices):
-                                self._run(i, task, slice, &context)
-                            i += self.code[i].run
-                    context.slice, context.slices = 0, 1
-                offset = 0
-                for i in range(step.first + step.chains, step.first + step.chains + step.free):
-                    code = &self.code[i]
-                    if self.profiling:
-                        code.time -= pyconv_nanoseconds()
-                    if step.serial:
-                        for task in range(code.tasks):
-                            code.kernel(code.params, task, &context)
-                    else:
-                        # As many tasks that follow each other for every thread: to take over what another has in its
-                        # cache costs ten times the bandwidth of one's own. Those that are left go around, so that
-                        # instructions of few tasks spread too.
-                        last = code.tasks // threads
-                        for task in range(last * thread, last * (thread + 1)):
-                            code.kernel(code.params, task, &context)
-                        first = code.tasks - last * threads
-                        task = (thread - offset) % threads
-                        if task < 0:
-                            task += threads
-                        if task < first:
-                            code.kernel(code.params, last * threads + task, &context)
-                        offset += first
-                    if self.profiling:
-                        code.time += pyconv_nanoseconds()
-            if threads > 1 and s + 1 < self.n_steps and not (step.serial and self.steps[s + 1].serial):
-                pyconv_wait(&self.barrier, threads)
-            # A faster thread may already have failed in the next step; the others must then still meet it there.
-            if self.failure.code and self.failure.step <= s:
-                return
+        if step.chains:
+            last = step.tasks * step.slices
+            first, last = last * thread // threads, last * (thread + 1) // threads
+            end = step.first + step.chains
+            for task in range(first, last):
+                i = step.first
+                if step.slices > 1:
+                    self._run(i, task // step.slices, task % step.slices, &context)
+                    i = end
+                while i < end:
+                    for slice in range(self.code[i].slices):
+                        self._run(i, task, slice, &context)
+                    i += self.code[i].run
+            context.slice, context.slices = 0, 1
+        for i in range(step.first + step.chains, step.first + step.chains + step.free):
+            code = &self.code[i]
+            if self.profiling:
+                code.time -= pyconv_nanoseconds()
+            # As many tasks that follow each other for every thread: to take over what another has in its cache costs
+            # ten times the bandwidth of one's own. Those that are left go around, so that instructions of few tasks
+            # spread too.
+            last = code.tasks // threads
+            for task in range(last * thread, last * (thread + 1)):
+                code.kernel(code.params, task, &context)
+            first = code.tasks - last * threads
+            task = (thread - offset) % threads
+            if task < 0:
+                task += threads
+            if task < first:
+                code.kernel(code.params, last * threads + task, &context)
+            offset += first
+            if self.profiling:
+                code.time += pyconv_nanoseconds()
+
+
+cdef void _do_share(void *program, int step, int thread, int threads) noexcept nogil:
+    (<Program>program)._step(step, thread, threads)
