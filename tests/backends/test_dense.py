@@ -106,6 +106,21 @@ def test_products(m, k, n, transpose_a, transpose_b, settled, batch, dtype):
                                * max(1, np.log2(k)))
 
 
+@pytest.mark.parametrize("m, k, n, turned", [(1, 100, 333, False), (1, 17, 7, False), (3, 70, 45, True),
+                                             (2, 257, 300, True), (700, 3, 290, False), (1, 300, 29, True)])
+def test_products_that_wait_for_memory(m, k, n, turned, monkeypatch):
+    monkeypatch.setattr(lowering, "PAST_CACHES", 1)
+    rng = np.random.default_rng(m + k)
+    a, b, bias = (rng.normal(size=s).astype("float32") for s in ((m, k), (n, k) if turned else (k, n), (n,)))
+
+    def function(a, b):
+        return ops.relu(ops.base.apply("matmul", a, b, transpose_a=False, transpose_b=turned) + bias)
+    program = backends.get("cpu").compile(simplify(trace(function, [(x.shape, "float32") for x in (a, b)],
+                                                         training=False)[0]))
+    expected = np.maximum(a.astype("float64") @ (b.T if turned else b) + bias, 0)
+    np.testing.assert_allclose(program([a, b])[0], expected, rtol=0, atol=3e-5)
+
+
 def check_step(shape, units, batch, dtype, *optimizer):
     """Against the reference, with the same bits for any number of threads."""
     state = pyconv.backends.current().name, config.num_threads(), config.floatx()

@@ -18,6 +18,8 @@ from .lowering_winograd import CACHE, idle
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
 LARGE_GRADIENT = 1 << 20        # bytes of weights' gradients; above, some rows at a time, just before their update
+PAST_CACHES = 1 << 23           # bytes; weights of that size come from memory
+THIN = 4                        # taps of a product that take less time than writing it
 PACKED_ROWS = 64                # rows of a product for which it is worth packing what they are multiplied with
 BIG_PAD = 1 << 16               # bytes; above, only what is around is filled
 
@@ -262,10 +264,20 @@ def product(planner, node, lanes_of_a=0):
         return planner.table(np.broadcast_to(grid, batch).ravel(), np.int64)
     a_batch, b_batch = starts(a.shape, m * k), starts(b.shape, k * n)
     vectors = -(-n // lanes)
+    # Few rows take as long as it takes to read the weights, few taps as it takes to write their gradient. Dot products
+    # of rows (B is to be turned) must be long, or few, as their lanes are summed.
+    thin = dtype == "float32" and not settled and (
+        m < lanes and not ta and (k >= 256 or m <= 2 and k >= 64) if tb
+        else m == 1 and k * n * item >= PAST_CACHES or k <= THIN and vectors >= 16)
     if settled and m < lanes:
         most = max(1, min(4, vectors // 2))
         cb, xb = gemm_tile({t for t in kernels.strided if t[1] <= most}, m, vectors)
         rows, cols = cb, xb
+    elif thin:
+        cb, xb = gemm_tile(kernels.strided, m, vectors)
+        rows, cols = (m, max(1 if tb else 16, -(-vectors // 8))) if m <= k or tb \
+            else (-(-(1 << 15) // (n * item)), vectors)
+        pack = "turned" if tb else ""
     elif settled or pack:
         cb, xb = plain_tile(kernels.strided, m, vectors, 1)
         rows, cols = _task_of(m, k, vectors, math.prod(batch), cb, xb, lanes * item, 8 if pack else 0)
@@ -274,7 +286,7 @@ def product(planner, node, lanes_of_a=0):
         rows = min(m, max(cb, 64 // cb * cb))
         cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb \
             else max(xb, -(-vectors // 8))
-    if settled or pack:
+    if settled or pack and not thin:
         b_taps = planner.table(np.arange(k if settled else min(k, 512)) * xb * lanes)
     if settled:
         right = packed_columns(planner, right, k, n, xb * lanes, item)
@@ -295,7 +307,8 @@ def product(planner, node, lanes_of_a=0):
                                    bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
                                    a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
                                    cols=cols, cb=cb, xb=xb, relu=relu, packed=settled, pack=pack,
-                                   row=settled and m == 1 and not lanes_of_a, ahead=read_next())
+                                   row=settled and m == 1 and not lanes_of_a, thin=thin,
+                                   ahead=read_next())
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],
                 rows=by_rows, cost=math.prod(batch) * m * k * vectors * 0.35)
 

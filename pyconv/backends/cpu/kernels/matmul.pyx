@@ -8,7 +8,8 @@ to run are not packed ahead then: a task copies those of its outputs and of a ch
 
 gemm: rows of B in the lanes (C order), scalars of A anywhere: element (row i, tap t) at a_taps[t] + i * a_row. So A may
 be plain, transposed, or samples in lanes, for the gradient of a dense layer's weights. A tile is CB rows x XB
-vectors; the task is a range of rows and columns of one of the products of a batch. A single row has kernels of its own.
+vectors; the task is a range of rows and columns of one of the products of a batch. Where B's rows lie badly in the
+caches, or are columns of what is given, a task packs its part of B. A few rows or taps have kernels of their own.
 """
 
 from libc.stdint cimport int32_t, int64_t
@@ -50,6 +51,9 @@ cdef extern from "winograd_f32_f64.h" nogil:
 
 cdef extern from "row.h" nogil:
     void (*row_products[5])(const float *, const float *, long, long, const float *, int, float *, long)
+    void thin_product(const float *, long, const int32_t *, const float *, long, long, const float *, float *, long,
+                      long, long, long, int, int)
+    void dot_products(const float *, long, long, const float *, long, long, const float *, int, float *, long, int)
 
 ctypedef fused real:
     float
@@ -59,6 +63,7 @@ cdef enum:
     DEPTH = 512          # taps of a chunk
     AHEAD = 4            # arrays that are asked for while a product is computed
     FAR = 1 << 18        # bytes; of larger matrices the next columns are asked for
+    MEMORY = 1 << 23     # bytes; larger matrices are in no cache
 
 
 cdef struct Dense:
@@ -311,11 +316,31 @@ cdef void row_f32(const void *params, long task, const Context *context) noexcep
                           <float *>address(&p.c, 0, context) + batch * p.n + v0 * LANES_F32,
                           min(LANES_F32, p.n - (v1 - 1) * LANES_F32))
 
+cdef void thin_f32(const void *params, long task, const Context *context) noexcept nogil:
+    """A few rows, or a few taps: B as it is, row by row. Or a few rows with those of a B that is to be turned."""
+    cdef const Gemm *p = <const Gemm *>params
+    cdef long vectors = ceil_div(p.n, LANES_F32), col_tasks = ceil_div(vectors, p.cols)
+    cdef long row_tasks = ceil_div(p.m, p.rows), batch = task // (row_tasks * col_tasks)
+    cdef long r0 = task // col_tasks % row_tasks * p.rows, v0 = task % col_tasks * p.cols
+    cdef long r1 = min(p.m, r0 + p.rows), v1 = min(vectors, v0 + p.cols), n = min(v1 * LANES_F32, p.n) - v0 * LANES_F32
+    cdef const float *a = <const float *>address(&p.a, 0, context) + p.a_batch[batch] + r0 * p.a_row
+    cdef const float *b = <const float *>address(&p.b, 0, context) + p.b_batch[batch]
+    cdef float *c = <float *>address(&p.c, r0 // p.rows, context) + batch * p.m * p.n + v0 * LANES_F32
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    cdef bint far = p.k * p.n * sizeof(float) > MEMORY
+    if bias:
+        bias += v0 * LANES_F32
+    if p.pack == TURNED:
+        dot_products(a, p.a_row, r1 - r0, b + v0 * LANES_F32 * p.k, n, p.k, bias, p.relu, c, p.n, far)
+    else:
+        thin_product(a, p.a_row, p.a_taps, b + v0 * LANES_F32, p.n, p.k, bias, c, p.n, r1 - r0, v1 - v0,
+                     n - (v1 - v0 - 1) * LANES_F32, p.relu, far)
+
 
 cdef int64_t START = 0
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
-         b_batch, rows, cols, cb, xb, relu, packed=False, pack="", row=False, sections=None, b_section=0,
+         b_batch, rows, cols, cb, xb, relu, packed=False, pack="", row=False, thin=False, sections=None, b_section=0,
          ahead=()):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
 
@@ -324,8 +349,10 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
 
     packed: b is [n / (xb vectors)][k][xb vectors], so that a task reads it in its order; cols is a multiple of xb then.
     pack: "copied" or "turned" if tasks do that themselves, with their part of b, which is [n][k] if it is to be turned;
-    b_taps are those of the copy. row: b is packed, a is a single row that lies side by side, and xb at most 4.
-    sections: the taps repeat; a's begin at these places, b's b_section apart.
+    b_taps are those of the copy. thin: float32, no packing, unless there is `ahead`: b is read as it is, row by row; if
+    it is to be turned, times rows of a that lie side by side, and k is at least a vector. row: b is packed, a is a
+    single row that lies side by side, and xb at most 4. sections: the taps repeat; a's begin at these places, b's
+    b_section apart.
     """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -337,7 +364,7 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     p.rows, p.cols, p.cb, p.xb, p.relu, p.b_col = rows, cols, cb, xb, relu, k if packed else 1
     p.pack = {"": NOT, "copied": COPIED, "turned": TURNED}[pack]
     cdef size_t scratch = 0
-    if p.pack:
+    if p.pack and not thin:
         scratch = (ceil_div(cols, xb) * min(DEPTH, k) + lanes) * xb * lanes * (4 if dtype == "float32" else 8)
     p.aheads = min(len(ahead), AHEAD)
     for i in range(p.aheads):
@@ -350,5 +377,6 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     cdef Kernel kernel = gemm_f32 if dtype == "float32" else gemm_f64
     if row and dtype == "float32":
         kernel = row_f32
-    return instruction(kernel, &p, sizeof(p), tasks, scratch,
-                       (a_taps, b_taps, a_batch, b_batch, sections))
+    if thin and not ahead:
+        kernel = thin_f32
+    return instruction(kernel, &p, sizeof(p), tasks, scratch, (a_taps, b_taps, a_batch, b_batch, sections))
