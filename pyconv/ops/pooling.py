@@ -11,6 +11,8 @@ from .convolution import is_channels_last, join_shape, output_sizes, per_axis, r
 __all__ = ["max_pool", "avg_pool", "average_pool", "sum_pool", "adaptive_max_pool", "adaptive_avg_pool",
            "adaptive_average_pool", "upsample"]
 
+MOST_RUNS = 8          # of equal windows along an axis, each of which is a pooling of its own
+
 
 def pooled(name, x, window, strides, padding, dilation, channels_last, every=True):
     """The spec of what pooling gives. With `every`, each window must hold an element of the input."""
@@ -182,6 +184,18 @@ def adaptive_windows(n, out) -> tuple:
     return tuple((i * n // out, -(-(i + 1) * n // out)) for i in range(out))
 
 
+def _runs(windows) -> list:
+    """The windows in runs of equally long ones, equally far apart: [start, stop, window, stride] of each run."""
+    runs, before = [], 0
+    for a, b in windows:
+        if runs and b - a == runs[-1][2] and a > before and runs[-1][3] in (0, a - before):
+            runs[-1][1], runs[-1][3] = b, a - before
+        else:
+            runs.append([a, b, b - a, 0])
+        before = a
+    return runs
+
+
 def _adaptive(name, inputs, output_size, data_format):
     channels_last = is_channels_last(data_format)
     shape = spec_of(inputs).shape
@@ -225,21 +239,44 @@ def adaptive_average_pool(inputs, output_size, data_format=None):
 def adaptive_max_pool(inputs, output_size, data_format=None):
     """The largest elements of windows that divide each spatial axis into `output_size` parts.
 
-    The arguments and windows are those of `adaptive_avg_pool`. Equal maxima share the gradient, except where the
-    parts are equally long: there it goes to the first, as in `max_pool`.
+    The arguments and windows are those of `adaptive_avg_pool`. Of equal maxima the first has the gradient, as in
+    `max_pool`; where parts are not equally long, the first along the last axis, or if these are of many kinds all.
     """
     sizes, outputs, first = _adaptive("adaptive_max_pool", inputs, output_size, data_format)
     if all(n % m == 0 for n, m in zip(sizes, outputs, strict=True)):
         return max_pool(inputs, tuple(n // m for n, m in zip(sizes, outputs, strict=True)), data_format=data_format)
+    for i, (n, m) in enumerate(zip(sizes, outputs, strict=True)):
+        windows = adaptive_windows(n, m)
+        runs = _runs(windows)
+        if len(runs) <= MOST_RUNS:
+            inputs = _in_runs(inputs, runs, i, first, data_format)
+        else:
+            inputs = _gathered(inputs, windows, first + i)
+    return inputs
+
+
+def _in_runs(inputs, runs, i, first, data_format):
+    """The maxima of windows along spatial axis i; first: the axis of the first of these."""
+    from .shape import concatenate, slice
+    parts, shape = [], spec_of(inputs).shape
+
+    def along(number):
+        return tuple(number if k == i else 1 for k in range(len(shape) - 2))
+    for start, stop, window, stride in runs:
+        part = inputs
+        if stop - start < shape[first + i]:
+            part = slice(inputs, [start if k == first + i else 0 for k in range(len(shape))],
+                         [stop - start if k == first + i else n for k, n in enumerate(shape)])
+        parts.append(max_pool(part, along(window), along(stride or 1), data_format=data_format))
+    return concatenate(parts, first + i) if len(parts) > 1 else parts[0]
+
+
+def _gathered(inputs, windows, axis):
+    """The same for windows of many kinds: shorter ones repeat their last element, which changes no maximum."""
     from .indexing import take
     from .reductions import max
     from .shape import reshape
-    for i, (n, m) in enumerate(zip(sizes, outputs, strict=True)):
-        windows = adaptive_windows(n, m)
-        wide = int(np.max([b - a for a, b in windows]))
-        # Shorter windows repeat their last element, which changes no maximum.
-        index = np.array([[min(a + j, b - 1) for j in range(wide)] for a, b in windows], "int32")
-        shape = spec_of(inputs).shape
-        rows = take(inputs, index.ravel(), first + i)
-        inputs = max(reshape(rows, (*shape[:first + i], m, wide, *shape[first + i + 1:])), first + i + 1)
-    return inputs
+    wide, shape = int(np.max([b - a for a, b in windows])), spec_of(inputs).shape
+    index = np.array([[min(a + j, b - 1) for j in range(wide)] for a, b in windows], "int32")
+    rows = take(inputs, index.ravel(), axis)
+    return max(reshape(rows, (*shape[:axis], len(windows), wide, *shape[axis + 1:])), axis + 1)

@@ -136,3 +136,34 @@ def test_no_second_derivative_is_said():
     (grad,) = gradients(ops.sum(ops.max_pool(x, 2)), [x])
     with pytest.raises(NotImplementedError, match="max_pool_gradient has no derivative"):
         gradients(ops.sum(grad * grad), [x])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([1, 17]), st.tuples(st.integers(1, 24), st.integers(1, 24)),
+       st.tuples(st.integers(1, 24), st.integers(1, 24)), st.booleans())
+def test_adaptive_maxima_of_any_windows(batch, sizes, outputs, channels_first):
+    """Windows of one kind, of several, and of many; larger outputs than inputs, too."""
+    x = np.random.default_rng(0).permutation(batch * sizes[0] * sizes[1] * 2).reshape(batch, *sizes, 2)
+    x = x.astype("float32")
+    expected, weight = np.empty((batch, *outputs, 2), "float32"), np.zeros_like(x)
+    for i in range(outputs[0]):
+        for j in range(outputs[1]):
+            (a, b), (c, d) = ((k * n // m, -(-(k + 1) * n // m))
+                              for k, n, m in zip((i, j), sizes, outputs, strict=True))
+            part = x[:, a:b, c:d]
+            expected[:, i, j] = top = part.max((1, 2))
+            weight[:, a:b, c:d] += part == top[:, None, None]
+    form = "channels_first" if channels_first else "channels_last"
+
+    def moved(a):
+        return np.moveaxis(a, -1, 1) if channels_first else a
+
+    def function(t):
+        y = ops.adaptive_max_pool(t, outputs, form)
+        return [y, *gradients(ops.sum(y), [t])]
+    images = np.ascontiguousarray(moved(x))
+    graph, _ = trace(function, [(images.shape, "float32")])
+    for name in ("reference", "cpu"):
+        y, dx = backends.get(name).compile(graph)([images])
+        np.testing.assert_array_equal(y, moved(expected))
+        np.testing.assert_array_equal(dx, moved(weight))
