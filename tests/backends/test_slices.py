@@ -66,6 +66,17 @@ def test_normalization_and_depthwise_convolution(monkeypatch, batch, stride, mul
     assert few <= some <= all_ == 12 and (batch < 128 or few <= 2 < some)
 
 
+@pytest.mark.parametrize("batch", [16, 37])
+def test_poolings_and_their_gradients(monkeypatch, batch):
+    def function(x, g):
+        tops = [ops.max_pool(ops.relu(x), 2) * 2.0, ops.max_pool(x * g, 3, 2), ops.avg_pool(ops.sigmoid(x), 2),
+                ops.avg_pool(ops.tanh(x), 3, 1)]
+        loss = sum(ops.sum(top * top * 0.25 + top) for top in tops)
+        return [*tops, *gradients(loss, [x, g])]
+    shape = (batch, 9, 11, 12)
+    assert check(monkeypatch, function, draw(shape), draw(shape, 1))[-1] == 12
+
+
 def test_what_couples_channels_goes_by_whole_blocks(monkeypatch):
     """Arrays without channels, or with one number per channel and sample, made and read between sliced work."""
     depthwise = layers.DepthwiseConv2D(3, padding="same")

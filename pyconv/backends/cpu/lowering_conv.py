@@ -19,6 +19,7 @@ from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of
 from .lowering_winograd import (CACHE, TASK, add_partial_sums, fits_chain, pools, run_kernel_gradient, run_winograd,
                                 split_kernel_gradient, tasks_of, transposed_sizes, use_depth, use_for_kernel,
                                 use_winograd)
+from .slices import Sliced
 
 LOWERING: dict = {}
 GROUPS = 16                     # of so many at most, each is a Winograd convolution of its own
@@ -391,9 +392,11 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
         source, upper = (None if t is None else planner.rep(t, layout) for t in (x, grad))
         target = planner.define(node.output, layout)
         blocks = target.blocks
-        planner.add(lambda: kernel(dtype, source and source.at(), upper and upper.at(), target.at(), tasks=blocks,
-                                   in_lanes=True, **options),
-                    [planner.rep(t, layout) for t in given], [target], blocks=blocks, cost=cost * item / 16)
+        reads = [planner.rep(t, layout) for t in given]
+        work = planner.add(lambda: kernel(dtype, source and source.at(), upper and upper.at(), target.at(),
+                                          tasks=blocks, in_lanes=True, **options),
+                           reads, [target], blocks=blocks, cost=cost * item / 16)
+        work.sliced = Sliced(channels, frozenset(map(id, (*reads, target))))
         return
     # Plain: channels last. A task is a sample, or a band of its outermost axis where nothing is padded along that.
     to_last, to_first = (0, *range(2, rank), 1), (0, rank - 1, *range(1, rank - 1))

@@ -14,6 +14,7 @@ import numpy as np
 from .buffers import NOWHERE, Buffer
 from .geometry import Geometry, lines_of, pack_rows, tap_number
 from .lowering_winograd import CACHE, TASK, add_partial_sums, chosen, fits_chain, kernel_cost, tasks_of
+from .slices import Sliced
 
 
 L1 = 32 << 10                   # bytes of the smallest first-level cache
@@ -48,7 +49,7 @@ def alone(planner, tensor, pool) -> bool:
 
 def new_spots(planner, tensor, pooled):
     """Room for the spots of the pooling of `tensor` into the buffer `pooled`."""
-    planner.spots[id(tensor)] = spots = Buffer(pooled.block_bytes // 4, pooled.blocks)
+    planner.spots[id(tensor)] = spots = Buffer(pooled.used // 4, pooled.blocks)
     return spots
 
 
@@ -71,8 +72,10 @@ def pool_with_spots(planner, node, layout):
             return False
         source, target = planner.rep(x, layout), planner.define(node.output, layout)
         spots = new_spots(planner, x, target)
-        planner.add(lambda: kernel(source.at(), target.at(), spots.at(), numbers, spread=False, blocks=target.blocks),
-                    [source], [target, spots], blocks=target.blocks, cost=source.nbytes / 16)
+        work = planner.add(lambda: kernel(source.at(), target.at(), spots.at(), numbers, spread=False,
+                                          blocks=target.blocks),
+                           [source], [target, spots], blocks=target.blocks, cost=source.nbytes / 16)
+        work.sliced = Sliced(channels, frozenset(map(id, (source, target, spots))))
         return True
     spots = spots_of(planner, x)
     if spots is None or node.attrs != found[0].attrs:
@@ -81,8 +84,10 @@ def pool_with_spots(planner, node, layout):
            for u in planner.consumers[id(node.output)]):
         return True
     source, target = planner.rep(rest[0], layout), planner.define(node.output, layout)
-    planner.add(lambda: kernel(target.at(), source.at(), spots.at(), numbers, spread=True, blocks=target.blocks),
-                [source, spots], [target], blocks=target.blocks, cost=target.nbytes / 16)
+    work = planner.add(lambda: kernel(target.at(), source.at(), spots.at(), numbers, spread=True,
+                                      blocks=target.blocks),
+                       [source, spots], [target], blocks=target.blocks, cost=target.nbytes / 16)
+    work.sliced = Sliced(channels, frozenset(map(id, (source, target, spots))))
     return True
 
 

@@ -1,10 +1,10 @@
 """Slices: work that keeps channels apart takes a block of samples a few channels at a time, while these are in cache.
 
-In the lanes layout a block is [channel][row][column][lane], and elementwise chains, sums per channel and depthwise
-convolutions compute a range of channels from the same range of channels. Such instructions that follow each other in a
-step are a *run*: the executor takes the first slice of a block through all of them, then the next. So what passes
-between them stays in the second-level cache however large a block is, and arrays that live only within a run need the
-memory of one slice. A step that is one run also gives more tasks than there are blocks.
+In the lanes layout a block is [channel][row][column][lane], and elementwise chains, sums per channel, pooling and
+depthwise convolutions compute a range of channels from the same range of channels. Such instructions that follow each
+other in a step are a *run*: the executor takes the first slice of a block through all of them, then the next. So what
+passes between them stays in the second-level cache however large a block is, and arrays that live only within a run
+need the memory of one slice. A step that is one run also gives more tasks than there are blocks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Max and average pooling and their gradients, for both layouts.
 
-Lanes: [block][channel][depth][row][column][lane], a vector is one pixel of one channel, the task is a block. Plain:
+Lanes: [block][channel][depth][row][column][lane], a vector is one pixel of one channel, the task is a block or a
+slice of one. Plain:
 [sample][depth][row][column][channel], a vector is a group of channels of one pixel, the task is a sample. Loop order:
 channel or group, then pixels of the output, then the window. Ties: the gradient goes to the first maximum.
 
@@ -94,12 +95,19 @@ cdef struct Pooling:
     long x_group, y_group              # elements from one to the next
     long zeros, zeroed                 # of dx: elements that are set to zero before a group; how many groups have that
 
+cdef inline long first_of(long channels, const Context *context) noexcept nogil:
+    """Of the slice, which is all channels in the plain layout."""
+    return channels * context.slice // context.slices
+
+cdef inline long last_of(long channels, const Context *context) noexcept nogil:
+    return channels * (context.slice + 1) // context.slices
+
 cdef void pool_task(const Pooling *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef const real *x = <const real *>address(&p.x, task, context)
     cdef real *y = <real *>address(&p.y, task, context)
     cdef long i, n
-    for i in range(p.groups):
+    for i in range(first_of(p.groups, context), last_of(p.groups, context)):
         n = lanes if i < p.groups - 1 else p.last
         if real is float:
             max_pool_f32(&p.pool, x + i * p.x_group, y + i * p.y_group, n)
@@ -112,7 +120,7 @@ cdef void gradient_task(const Pooling *p, long task, const Context *context, rea
     cdef const real *g = <const real *>address(&p.g, task, context)
     cdef real *dx = <real *>address(&p.y, task, context)
     cdef long i, n
-    for i in range(p.groups):
+    for i in range(first_of(p.groups, context), last_of(p.groups, context)):
         if i < p.zeroed:
             memset(dx + i * p.x_group, 0, p.zeros * sizeof(real))
         n = lanes if i < p.groups - 1 else p.last
@@ -126,7 +134,7 @@ cdef void average_task(const Pooling *p, long task, const Context *context, real
     cdef const real *x = <const real *>address(&p.x, task, context)
     cdef real *y = <real *>address(&p.y, task, context)
     cdef long i, n
-    for i in range(p.groups):
+    for i in range(first_of(p.groups, context), last_of(p.groups, context)):
         n = lanes if i < p.groups - 1 else p.last
         if real is float:
             avg_pool_f32(&p.pool, x + i * p.x_group, y + i * p.y_group, n)
@@ -138,7 +146,7 @@ cdef void average_gradient_task(const Pooling *p, long task, const Context *cont
     cdef const real *g = <const real *>address(&p.g, task, context)
     cdef real *dx = <real *>address(&p.y, task, context)
     cdef long i, n
-    for i in range(p.groups):
+    for i in range(first_of(p.groups, context), last_of(p.groups, context)):
         if i < p.zeroed:
             memset(dx + i * p.x_group, 0, p.zeros * sizeof(real))
         n = lanes if i < p.groups - 1 else p.last
@@ -238,7 +246,7 @@ cdef void with_spots_task(const void *params, long task, const Context *context)
     cdef float *y = <float *>address(&p.y, task, context)
     cdef uint8_t *spots = <uint8_t *>address(&p.spots, task, context)
     cdef long c, plane = p.rows * p.cols * LANES_F32
-    for c in range(p.channels):
+    for c in range(first_of(p.channels, context), last_of(p.channels, context)):
         pool_with_spots(x + c * p.height * p.width * LANES_F32, p.width, p.rows, p.cols, y + c * plane,
                         spots + c * plane, p.cols, 0)
 
@@ -248,7 +256,7 @@ cdef void spread_task(const void *params, long task, const Context *context) noe
     cdef const float *y = <const float *>address(&p.y, task, context)
     cdef const uint8_t *spots = <const uint8_t *>address(&p.spots, task, context)
     cdef long c, plane = p.rows * p.cols * LANES_F32
-    for c in range(p.channels):
+    for c in range(first_of(p.channels, context), last_of(p.channels, context)):
         spread_to_spots(y + c * plane, spots + c * plane, p.rows, p.cols, x + c * p.height * p.width * LANES_F32,
                         p.height, p.width)
 
