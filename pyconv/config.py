@@ -96,8 +96,8 @@ def set_conv_algorithm(name: str):
     of zeros) it is a small number.
 
     Kernels of one tap take, unless "direct", two thirds of the multiplications on processors that add meanwhile (the
-    variant "zen4") if channels and filters are 32 or more, and those that are summed 512 at most: with an error of 2e-7
-    to 1e-6, or up to 5e-6 where all inputs are positive and much alike. An infinity in a pixel makes its results NaN.
+    variant "zen4") if channels and filters are 32 or more: with an error of 2e-7 to 1e-6, or up to 4e-6 where all
+    inputs are positive and much alike. An infinity in a pixel makes its results NaN.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")

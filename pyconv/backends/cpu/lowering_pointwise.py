@@ -16,7 +16,7 @@ PACKED = 16 << 10               # bytes of weights that are read in another orde
 TASK = 200_000                  # vector operations of a task, if a block is several
 LEAST_PAIRED = 32               # channels and filters of a product by pairs
 LEAST_PAIRED_PLAIN = 32         # ... channels of small batches
-MOST_PAIRED = 512               # channels that are summed: errors grow with them where all are positive
+MOST_PAIRED_PLAIN = 1024        # for so many a copy of a pixel has place
 
 
 def applies(planner, g, dtype, results) -> bool:
@@ -40,15 +40,17 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
     parts = 1 if chained else max(1, min(macs // TASK, -(-count // 16), 16))
     results, apart = (sizes, strides) if backward else (pixels, (1, 1, 1))
     rows, wr = planner.kernels.pointwise.sweep_rows(), wc
-    paired = channels <= MOST_PAIRED and by_pairs(planner, g, channels, filters, rows)
+    paired = by_pairs(planner, g, channels, filters, rows)
     if paired:
-        packed = Buffer((channels + 2) * filters * 4)
+        lines = planner.kernels.pointwise.paired_lines(channels)
+        packed = Buffer(lines * filters * 4)
+
         def pack(weights=weights, ws=ws, wc=wc):
             return planner.kernels.pointwise.pair_weights(weights.whole(), packed.whole(), channels=channels,
                                                           filters=filters, ws=ws, wc=wc)
         planner.add(pack, [weights], [packed], cost=channels * filters)
         planner.products[id(planner.nodes[planner.now])] = 4 * count * channels * filters * g.batch // 3
-        weights, wr = packed, channels + 2
+        weights, wr = packed, lines
     elif not backward and channels * filters * 4 >= (PACKED if rows < 8 else CACHE // 2) \
             and filters % rows == g.groups - 1 == 0:
         # Read in their order, as they come from afar: a row of weights in every line of a cache would be waited for,
@@ -79,14 +81,15 @@ def applies_to_plain(planner, g, dtype) -> bool:
     """Whether a convolution of a small batch, all of whose pixels are a row, goes by pairs."""
     lanes, rows, pixels = planner.kernels.lanes["float32"], planner.kernels.pointwise.sweep_rows(), g.outputs[2]
     return dtype == "float32" and g.channels % lanes == g.filters % (2 * lanes) == 0 \
-        and LEAST_PAIRED_PLAIN <= g.channels <= MOST_PAIRED and -(-pixels // rows) * rows <= 1.15 * pixels \
+        and LEAST_PAIRED_PLAIN <= g.channels <= MOST_PAIRED_PLAIN and -(-pixels // rows) * rows <= 1.15 * pixels \
         and by_pairs(planner, g, g.channels, g.filters, rows)
 
 
 def run_plain(planner, g, *, source, target, weights, bias, other, relu):
     """Add the work of such a convolution, whose weights change between runs only."""
     pixels, rows = g.outputs[2], planner.kernels.pointwise.sweep_rows()
-    packed, macs = Buffer((g.channels + 2) * g.filters * 4), pixels * g.channels * g.filters
+    packed = Buffer(planner.kernels.pointwise.paired_lines(g.channels) * g.filters * 4)
+    macs = pixels * g.channels * g.filters
     planner.add(lambda: planner.kernels.pointwise.paired_weights(weights.whole(), packed.whole(), channels=g.channels,
                                                                  filters=g.filters),
                 [weights], [packed], cost=g.channels * g.filters / 8)

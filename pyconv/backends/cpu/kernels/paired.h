@@ -10,13 +10,17 @@
  *
  * What is subtracted is as large as the squares of x and w. So both are brought to the same magnitude first, by powers
  * of two, for each pixel and sample, and each row of w: their largest is then from 1 to 2. The error is two to three
- * times that of plain sums, but grows with the steps where all of x is positive: to 5e-6 for 512. Where all of
- * a row or a pixel is zero so is the result, as the inverse of its scale is.
+ * times that of plain sums. Where all of x is positive it would grow with the number of steps; so sums are subtracted
+ * every STEPS_PAIRED steps, and it stays below 5e-6. Where all of a row or a pixel is zero so is the result, as the
+ * inverse of its scale is.
  *
  * The scalars come from memory with each operation, as no other way leaves both kinds of arithmetic free. */
 #ifndef PYCONV_PAIRED_H
 #define PYCONV_PAIRED_H
 #include "pointwise.h"
+
+#define STEPS_PAIRED 240        /* whole threes, and vectors */
+#define SUMS_PAIRED(steps) (((steps) + STEPS_PAIRED - 1) / STEPS_PAIRED)
 
 /* The power of two that brings a largest absolute value to 1 or more and less than 2, and its inverse; both finite. */
 #define EXPONENT(v) ((v) >> 23 & 255)
@@ -27,7 +31,7 @@
 static void pair_rows(const float *w, long ws, long wc, long steps, float *out) {
     typedef float R __attribute__((vector_size(4 * SWEEP_ROWS), aligned(4), may_alias));
     typedef int32_t M __attribute__((vector_size(4 * SWEEP_ROWS), aligned(4), may_alias));
-    float *to = out + 2 * SWEEP_ROWS;
+    float *to = out + (1 + SUMS_PAIRED(steps)) * SWEEP_ROWS;
     if (wc == 1)
         for (long k = 0; k < steps; k++) *(R *)(to + k * SWEEP_ROWS) = *(const R *)(w + k * ws);
     else
@@ -41,12 +45,14 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
     const M some = most != 0;
     for (int c = 0; c < SWEEP_ROWS; c++) most[c] = CLAMPED(EXPONENT(most[c]));
     const R scale = (R)((254 - most) << 23);
-    R sum = {0};
     for (long k = 0; k < steps; k++) *(R *)(to + k * SWEEP_ROWS) *= scale;
-    for (long k = 0; k + 3 <= steps; k += 3)
-        sum += *(const R *)(to + k * SWEEP_ROWS) * *(const R *)(to + (k + 1) * SWEEP_ROWS);
     *(R *)out = (R)(most << 23 & some);
-    *(R *)(out + SWEEP_ROWS) = sum;
+    for (long b = 0; b < SUMS_PAIRED(steps); b++) {
+        R sum = {0};
+        for (long k = b * STEPS_PAIRED; k + 3 <= steps && k < (b + 1) * STEPS_PAIRED; k += 3)
+            sum += *(const R *)(to + k * SWEEP_ROWS) * *(const R *)(to + (k + 1) * SWEEP_ROWS);
+        *(R *)(out + (1 + b) * SWEEP_ROWS) = sum;
+    }
 }
 
 #if VECTOR_BYTES == 64
@@ -68,7 +74,9 @@ INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 
 static void paired_sweep_##XB(const Sweep *p) { \
     const long yc = p->yc, yj = p->yj, steps = p->steps, whole = steps / 3 * 3, xs = p->xs, xj = p->xj; \
     long asked = 0; \
-    vf32 inverse[XB], sums[XB]; \
+    const long parts = SUMS_PAIRED(steps); \
+    float *const sums = p->panel + steps * XB * LANES_F32;      /* of each part */ \
+    vf32 inverse[XB]; \
     { \
         vi32 most[XB]; \
         vf32 scale[XB]; \
@@ -79,36 +87,50 @@ static void paired_sweep_##XB(const Sweep *p) { \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = larger(most[j], x + j * xj); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
             scale[j] = (vf32)((254 - scale_exponents(most[j])) << 23); \
-            inverse[j] = scale_inverses(most[j]), sums[j] = (vf32){0}; } \
+            inverse[j] = scale_inverses(most[j]); } \
         x = p->x; \
-        for (long k = 0; k < whole; k += 3, x += 3 * xs, panel += 3 * XB * LANES_F32) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                const vf32 a = scale[j] * *(const vf32 *)(x + j * xj); \
-                const vf32 b = scale[j] * *(const vf32 *)(x + xs + j * xj); \
-                vf32 *to = (vf32 *)(panel + 3 * j * LANES_F32); \
-                sums[j] -= a * b; \
-                to[0] = a, to[1] = b, to[2] = scale[j] * *(const vf32 *)(x + 2 * xs + j * xj); } \
+        for (long part = 0, k = 0; part < parts; part++) { \
+            vf32 sum[XB]; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) sum[j] = (vf32){0}; \
+            const long end = (part + 1) * STEPS_PAIRED < whole ? (part + 1) * STEPS_PAIRED : whole; \
+            for (; k < end; k += 3, x += 3 * xs, panel += 3 * XB * LANES_F32) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+                    const vf32 a = scale[j] * *(const vf32 *)(x + j * xj); \
+                    const vf32 b = scale[j] * *(const vf32 *)(x + xs + j * xj); \
+                    vf32 *to = (vf32 *)(panel + 3 * j * LANES_F32); \
+                    sum[j] -= a * b; \
+                    to[0] = a, to[1] = b, to[2] = scale[j] * *(const vf32 *)(x + 2 * xs + j * xj); } \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                *(vf32 *)(sums + (part * XB + j) * LANES_F32) = sum[j]; } \
         for (long k = whole; k < steps; k++, x += xs, panel += XB * LANES_F32) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 *(vf32 *)(panel + j * LANES_F32) = scale[j] * *(const vf32 *)(x + j * xj); \
     } \
     for (long r = 0; r < p->rows; r += SWEEP_ROWS) { \
-        const float *row = p->w + r * p->wr, *w = row + 2 * SWEEP_ROWS, *x = p->panel; \
+        const float *row = p->w + r * p->wr, *w = row + (1 + parts) * SWEEP_ROWS, *x = p->panel; \
         float *y = p->y + r * yc; \
         vf32 acc[SWEEP_ROWS][XB]; \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = sums[j] - row[SWEEP_ROWS + c]; \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                acc[c][j] = *(const vf32 *)(sums + j * LANES_F32) - row[SWEEP_ROWS + c]; \
         for (const long all = steps * (r + SWEEP_ROWS) / p->rows; asked < all; asked++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 __builtin_prefetch(p->ahead + asked * xs + j * xj, 0, 2); \
-        for (long k = 0; k < whole; k += 3, w += 3 * SWEEP_ROWS) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++, x += 3 * LANES_F32) { \
-                const vf32 a = *(const vf32 *)x, b = *(const vf32 *)(x + LANES_F32); \
-                const vf32 d = *(const vf32 *)(x + 2 * LANES_F32); \
-                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
-                    const vf32 t = PLUS(a, w + SWEEP_ROWS + c), u = PLUS(b, w + c); \
-                    TIMES(acc[c][j], d, w + 2 * SWEEP_ROWS + c); \
-                    acc[c][j] += t * u; } } \
+        for (long part = 0, k = 0;;) { \
+            const long end = (part + 1) * STEPS_PAIRED < whole ? (part + 1) * STEPS_PAIRED : whole; \
+            for (; k < end; k += 3, w += 3 * SWEEP_ROWS) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++, x += 3 * LANES_F32) { \
+                    const vf32 a = *(const vf32 *)x, b = *(const vf32 *)(x + LANES_F32); \
+                    const vf32 d = *(const vf32 *)(x + 2 * LANES_F32); \
+                    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
+                        const vf32 t = PLUS(a, w + SWEEP_ROWS + c), u = PLUS(b, w + c); \
+                        TIMES(acc[c][j], d, w + 2 * SWEEP_ROWS + c); \
+                        acc[c][j] += t * u; } } \
+            if (++part >= parts) break; \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                    acc[c][j] += *(const vf32 *)(sums + (part * XB + j) * LANES_F32) \
+                        - row[(1 + part) * SWEEP_ROWS + c]; } \
         for (long k = whole; k < steps; k++, w += SWEEP_ROWS) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++, x += LANES_F32) { \
                 const vf32 d = *(const vf32 *)x; \
@@ -228,21 +250,24 @@ static void (*const paired_dots[4])(const float *, long, const float *, const fl
 /* Small batches, channels last: w has the filters in the lanes, a tile of PLAIN_PAIRED vectors as the inverses of their
  * scales, the sums of pairs, then w, scaled, [channel][filter]. */
 #define PLAIN_PAIRED 2
-#define MATRIX_PAIRED(steps) (((steps) + 2) * PLAIN_PAIRED * LANES_F32)   /* elements of such a tile */
+#define MATRIX_PAIRED(steps) (((steps) + 1 + SUMS_PAIRED(steps)) * PLAIN_PAIRED * LANES_F32)  /* of such a tile */
 #define PIXEL_PAIRED 1280       /* elements of a copy: 1024 at most, in a fourth of the first-level cache's sets */
-#define PIXELS_COPIED (SWEEP_ROWS * PIXEL_PAIRED + 2 * LANES_F32)         /* ... of a tile of pixels */
+#define PIXELS_COPIED (SWEEP_ROWS * PIXEL_PAIRED + (1 + SUMS_PAIRED(1024)) * LANES_F32)   /* of a tile of pixels */
 
 static void paired_matrix(const float *w, long ws, long steps, float *out) {
     for (long j = 0; j < PLAIN_PAIRED; j++, w += LANES_F32, out += LANES_F32) {
         const long step = PLAIN_PAIRED * LANES_F32;
         vi32 most = {0};
-        vf32 sum = {0};
+        float *to = out + (1 + SUMS_PAIRED(steps)) * step;
         for (long k = 0; k < steps; k++) most = larger(most, w + k * ws);
         const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
-        for (long k = 0; k < steps; k++) *(vf32 *)(out + (k + 2) * step) = *(const vf32 *)(w + k * ws) * scale;
-        for (long k = 0; k + 3 <= steps; k += 3)
-            sum += *(vf32 *)(out + (k + 2) * step) * *(vf32 *)(out + (k + 3) * step);
-        *(vf32 *)out = scale_inverses(most), *(vf32 *)(out + step) = sum;
+        for (long k = 0; k < steps; k++) *(vf32 *)(to + k * step) = *(const vf32 *)(w + k * ws) * scale;
+        *(vf32 *)out = scale_inverses(most);
+        for (long b = 0; b < SUMS_PAIRED(steps); b++) {
+            vf32 sum = {0};
+            for (long k = b * STEPS_PAIRED; k + 3 <= steps && k < (b + 1) * STEPS_PAIRED; k += 3)
+                sum += *(vf32 *)(to + k * step) * *(vf32 *)(to + (k + 1) * step);
+            *(vf32 *)(out + (1 + b) * step) = sum; }
     }
 }
 
@@ -271,8 +296,11 @@ static void paired_pixels(const float *x, long rows, long steps, float *copy) {
             /* The next channel; past the last none is kept. */
             const vf32 next = (vf32)_mm512_maskz_loadu_ps(kept, row[c] + k + 1) * scale[c];
             *(vf32 *)(copy + c * PIXEL_PAIRED + k) = v;
-            sum[c] = _mm512_mask3_fmadd_ps((__m512)v, (__m512)next, sum[c], kept); } }
-    _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) sums[c] = _mm512_reduce_add_ps(sum[c]);
+            sum[c] = _mm512_mask3_fmadd_ps((__m512)v, (__m512)next, sum[c], kept); }
+        if ((k + LANES_F32) % STEPS_PAIRED == 0 || k + LANES_F32 == steps) {
+            _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
+                sums[c] = _mm512_reduce_add_ps(sum[c]), sum[c] = _mm512_setzero_ps();
+            sums += LANES_F32; } }
 }
 
 /* Their products with such a tile of w; y and other: from pixel to pixel `apart` elements. */
@@ -280,28 +308,36 @@ static void paired_plain(const float *rows, long count, const float *w, long ste
                          const float *other, float *y, long apart, int relu) {
     vf32 acc[SWEEP_ROWS][PLAIN_PAIRED];
     const long step = PLAIN_PAIRED * LANES_F32;
-    const float *x = w + 2 * step, *s = rows;
+    const float *inverses = rows + SWEEP_ROWS * PIXEL_PAIRED, *pairs = inverses + LANES_F32, *sums = w + step;
+    const float *x = sums + SUMS_PAIRED(steps) * step, *s = rows;
     _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
-        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) acc[c][j] = (vf32){0};
+        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++)
+            acc[c][j] = -*(const vf32 *)(sums + j * LANES_F32) - pairs[c];
+    const long whole = steps / 3 * 3;
     long k = 0;
-    for (; k + 3 <= steps; k += 3, s += 3, x += 3 * step)
-        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
-            const vf32 a = *(const vf32 *)(x + j * LANES_F32), b = *(const vf32 *)(x + step + j * LANES_F32);
-            const vf32 d = *(const vf32 *)(x + 2 * step + j * LANES_F32);
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) {
-                const vf32 t = PLUS(a, s + 1 + c * PIXEL_PAIRED), u = PLUS(b, s + c * PIXEL_PAIRED);
-                TIMES(acc[c][j], d, s + 2 + c * PIXEL_PAIRED);
-                acc[c][j] += t * u; } }
+    for (long part = 1;; part++) {
+        const long end = part * STEPS_PAIRED < whole ? part * STEPS_PAIRED : whole;
+        for (; k < end; k += 3, s += 3, x += 3 * step)
+            _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
+                const vf32 a = *(const vf32 *)(x + j * LANES_F32), b = *(const vf32 *)(x + step + j * LANES_F32);
+                const vf32 d = *(const vf32 *)(x + 2 * step + j * LANES_F32);
+                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) {
+                    const vf32 t = PLUS(a, s + 1 + c * PIXEL_PAIRED), u = PLUS(b, s + c * PIXEL_PAIRED);
+                    TIMES(acc[c][j], d, s + 2 + c * PIXEL_PAIRED);
+                    acc[c][j] += t * u; } }
+        if (k == whole) break;
+        sums += step, pairs += LANES_F32;
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
+            _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++)
+                acc[c][j] -= *(const vf32 *)(sums + j * LANES_F32) + pairs[c]; }
     for (; k < steps; k++, s++, x += step)
         _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
             const vf32 d = *(const vf32 *)(x + j * LANES_F32);
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) TIMES(acc[c][j], d, s + c * PIXEL_PAIRED); }
-    const float *inverses = rows + SWEEP_ROWS * PIXEL_PAIRED, *pairs = inverses + LANES_F32;
     _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
         if (c < count)
             _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
-                vf32 v = (acc[c][j] - *(const vf32 *)(w + step + j * LANES_F32) - pairs[c])
-                    * *(const vf32 *)(w + j * LANES_F32) * inverses[c];
+                vf32 v = acc[c][j] * *(const vf32 *)(w + j * LANES_F32) * inverses[c];
                 if (bias) v += *(const vf32 *)(bias + j * LANES_F32);
                 if (other) v += *(const vf32 *)(other + c * apart + j * LANES_F32);
                 *(vf32 *)(y + c * apart + j * LANES_F32) = relu ? relu_f32(v) : v; }

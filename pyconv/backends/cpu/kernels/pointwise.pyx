@@ -33,6 +33,7 @@ cdef extern from "pointwise.h" nogil:
 
 cdef extern from "paired.h" nogil:
     const int ROWS_PAIRED, PLAIN_PAIRED, PIXELS_COPIED
+    long SUMS_PAIRED(long)
     long MATRIX_PAIRED(long)
     void paired_matrix(const float *, long, long, float *)
     void paired_pixels(const float *, long, long, float *)
@@ -131,7 +132,8 @@ def pointwise(x, w, y, bias, *, blocks, parts, pixels, steps, results, apart, x_
     p.spread = p.n[0] * p.n[1] * p.n[2] * LANES_F32 < p.y_plane
     p.groups, p.channels, p.filters, p.ws, p.wc, p.wr, p.group = groups, channels, filters, ws, wc, wr, group
     p.parts, p.relu, p.past, p.paired = parts, relu, past, paired
-    return instruction(pointwise_task, &p, sizeof(p), blocks * parts, channels * SWEEP_PIXELS * LANES_F32 * 4, None)
+    return instruction(pointwise_task, &p, sizeof(p), blocks * parts,
+                       (channels + SUMS_PAIRED(channels)) * SWEEP_PIXELS * LANES_F32 * 4, None)
 
 
 cdef struct PairWeights:
@@ -141,11 +143,16 @@ cdef struct PairWeights:
 cdef void pair_weights_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const PairWeights *p = <const PairWeights *>params
     pair_rows(<const float *>address(&p.w, 0, context) + task * SWEEP_ROWS * p.wc, p.ws, p.wc, p.channels,
-              <float *>address(&p.out, 0, context) + task * SWEEP_ROWS * (p.channels + 2))
+              <float *>address(&p.out, 0, context) + task * SWEEP_ROWS * (p.channels + 1 + SUMS_PAIRED(p.channels)))
+
+
+def paired_lines(long channels):
+    """How many numbers a filter's weights are then: besides its channels the inverse of its scale, and sums."""
+    return channels + 1 + SUMS_PAIRED(channels)
 
 
 def pair_weights(w, out, *, channels, filters, ws, wc):
-    """The weights as `pointwise` takes them if `paired`: [tile of filters][channel + 2][filter]."""
+    """The weights as `pointwise` takes them if `paired`: [tile of filters][paired_lines(channels)][filter]."""
     cdef PairWeights p
     p.w, p.out, p.ws, p.wc, p.channels = operand(w), operand(out), ws, wc, channels
     return instruction(pair_weights_task, &p, sizeof(p), filters // SWEEP_ROWS, 0, None)
