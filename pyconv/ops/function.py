@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 
 from .. import backends, config
@@ -41,8 +43,14 @@ class Function:
                _structure(args))
         found = self.programs.get(key)
         if found is None:
-            with self._lock:
-                found = self.programs.get(key) or self._compile(key, backend, args, shapes, leaves)
+            collects = gc.isenabled()
+            gc.disable()            # a fifth of the time would go to looking for garbage where there is none
+            try:
+                with self._lock:
+                    found = self.programs.get(key) or self._compile(key, backend, args, shapes, leaves)
+            finally:
+                if collects:
+                    gc.enable()
         return found
 
     @staticmethod

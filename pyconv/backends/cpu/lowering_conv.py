@@ -14,7 +14,7 @@ from . import lowering_plain as plain
 from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
-from .lowering_plain import parts_of, permuted
+from .lowering_plain import permuted, sizes_of
 from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
 from .lowering_winograd import (CACHE, TASK, add_partial_sums, fits_chain, pools, run_kernel_gradient, run_winograd,
                                 split_kernel_gradient, tasks_of, transposed_sizes, use_depth, use_for_kernel,
@@ -348,8 +348,8 @@ def dot_tile(tiles, taps, filters):
     """(taps, filters) of a tile of sums: full tiles first, then those that divide well."""
     def cost(tile):
         tb, cb = tile
-        return sum(max(t * c, (t + c) / 2, 6) + 2
-                   for t, c in itertools.product(parts_of(taps, tb), parts_of(filters, cb)))
+        return sum((max(t * c, (t + c) / 2, 6) + 2) * i * j
+                   for (t, i), (c, j) in itertools.product(sizes_of(taps, tb), sizes_of(filters, cb)))
     usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
 

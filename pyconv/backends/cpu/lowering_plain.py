@@ -357,9 +357,11 @@ def _run_pairs(planner, g, *, source, target, weights, bias, outputs, steps, tap
 def plain_tile(tiles, width, vectors, sums):
     """(pixels, vectors of filters) of a tile for rows of `width` pixels; sums: how many a pixel has."""
     def cost(tile):
-        fixed = [min(tile[1], vectors - v) for v in range(0, vectors, tile[1])]
-        parts = list(itertools.product(parts_of(width, tile[0]), fixed))
-        return sum(max(sums * c * v, sums * c + v, 6) + 1 for c, v in parts), sum(sums * c + v for c, v in parts)
+        wide, rest = divmod(vectors, tile[1])
+        parts = [(c, v, times * count) for c, times in sizes_of(width, tile[0])
+                 for v, count in ((tile[1], wide), (rest, 1 if rest else 0))]
+        return (sum((max(sums * c * v, sums * c + v, 6) + 1) * count for c, v, count in parts),
+                sum((sums * c + v) * count for c, v, count in parts))
     usable = [t for t in tiles if all((i, j) in tiles for i in range(1, t[0] + 1) for j in range(1, t[1] + 1))]
     return min(sorted(usable, reverse=True), key=cost)
 
@@ -385,12 +387,13 @@ def packed_columns(planner, source, k, n, wide, item):
     return target
 
 
-def parts_of(n, most):
-    """n in as few parts of at most `most` as possible, each as large as the others (within 1)."""
+def sizes_of(n, most):
+    """n in as few parts of at most `most` as possible, each as large as the others (within 1): (size, how many)."""
     parts = -(-n // most)
     if parts > 64:
-        return [n / parts] * parts
-    return [n * (i + 1) // parts - n * i // parts for i in range(parts)]
+        return [(n / parts, parts)]
+    size, larger = divmod(n, parts)
+    return [(size, parts - larger), (size + 1, larger)]
 
 
 def permuted(planner, source, shape, axes, item):
