@@ -37,7 +37,7 @@ GENERIC = {"generic": []}               # what the compiler takes by default, on
 # GCC vectorizes as it does with -O3. The older instruction sets do without it, for the wheel's size. The -Wno-... are
 # for what Cython's output is full of, and for vectors as arguments, which only inlined functions have.
 FAST, SMALL, SMALLEST = ["-O3"], ["-O2", "-ftree-vectorize"], ["-Os", "-ftree-vectorize"]
-WITH_O3 = ("convolution", "convolution_plain", "dots", "grouped", "matmul", "pointwise", "winograd")
+WITH_O3 = ("convolution", "convolution_plain", "dots", "few", "grouped", "matmul", "pointwise", "winograd")
 WITH_OS = ("layout", "sampling", "special")       # on the oldest processors: no step spends much time there
 GCC_ONLY = ["-fvect-cost-model=dynamic"]
 FLAGS = ["-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden",

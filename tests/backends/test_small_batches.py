@@ -114,19 +114,26 @@ def test_gradients_of_convolutions(case, algorithm, dtype, prepared):
     compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad, rtol=1e-4)
 
 
-@settings(max_examples=60)
-@given(st.integers(1, 3), st.sampled_from([(3,), (5,), (3, 3), (1, 3), (2, 2), (5, 2), (2, 3, 3)]), st.integers(1, 3),
-       st.integers(1, 2), st.integers(2, 9), st.integers(1, 9), st.integers(1, 9), st.booleans(), st.booleans(),
-       st.data())
-def test_groups_of_few_channels(batch, window, stride, dilation, groups, channels, filters, summed, relu, data):
-    """Several groups side by side in a vector, in all three directions; with a bias, and what else may be fused."""
-    sizes = [dilation * (k - 1) + data.draw(st.integers(1, 20 if len(window) < 3 else 5)) for k in window]
+WINDOWS = st.sampled_from([(1,), (3,), (5,), (1, 1), (3, 3), (1, 3), (2, 2), (5, 2), (2, 3, 3)])
+
+
+@st.composite
+def directions(draw, groups, channels, filters):
+    """(input's shape, kernel's shape, attributes of a convolution, whether something is added, whether relu follows)"""
+    window, stride, dilation = draw(WINDOWS), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    sizes = [dilation * (k - 1) + draw(st.integers(1, 20 if len(window) < 3 else 5)) for k in window]
+    groups, channels, filters = draw(groups), draw(channels), draw(filters)
     attrs = dict(strides=(stride,) * len(window), padding=tuple((k // 2, k // 2) for k in window),
                  dilation=(dilation,) * len(window), groups=groups, channels_last=True)
+    return (draw(st.integers(1, 3)), *sizes, channels * groups), (*window, channels, filters * groups), attrs, \
+        draw(st.booleans()), draw(st.booleans())
+
+
+def compare_directions(shape, window, attrs, summed, relu):
+    """Forward, with a bias and what else may be fused, and both gradients."""
     rng = np.random.default_rng(len(window))
-    x = rng.normal(size=(batch, *sizes, channels * groups)).astype("float32")
-    kernel = rng.normal(size=(*window, channels, filters * groups)).astype("float32")
-    bias = rng.normal(size=filters * groups).astype("float32")
+    x, kernel = rng.normal(size=shape).astype("float32"), rng.normal(size=window).astype("float32")
+    bias = rng.normal(size=window[-1]).astype("float32")
     grad = rng.normal(size=backends.get("reference").execute("conv", [x, kernel], attrs).shape).astype("float32")
 
     def forward(x, kernel, bias, other):
@@ -134,8 +141,23 @@ def test_groups_of_few_channels(batch, window, stride, dilation, groups, channel
         y = other + y if summed else y
         return ops.relu(y) if relu else y
     compare(forward, x, kernel, bias, grad)
-    compare(lambda g, k: ops.base.apply("conv_input_gradient", g, k, shape=x.shape, **attrs), grad, kernel)
-    compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=kernel.shape, **attrs), x, grad)
+    compare(lambda g, k: ops.base.apply("conv_input_gradient", g, k, shape=shape, **attrs), grad, kernel)
+    compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad)
+
+
+@settings(max_examples=60)
+@given(directions(st.integers(2, 9), st.integers(1, 9), st.integers(1, 9)))
+def test_groups_of_few_channels(case):
+    """Several groups side by side in a vector."""
+    compare_directions(*case)
+
+
+@settings(max_examples=60)
+@given(st.one_of(directions(st.just(1), st.integers(6, 70), st.integers(1, 5)),
+                 directions(st.just(1), st.integers(1, 5), st.integers(6, 70))))
+def test_few_filters_and_few_channels(case):
+    """Sums along the lanes, forward or for the gradient for the input."""
+    compare_directions(*case)
 
 
 @pytest.mark.parametrize("strides", [1, 2])

@@ -10,6 +10,7 @@ import numpy as np
 from . import buffers as memory
 from . import lowering_depthwise as depthwise
 from . import lowering_dilated as dilated
+from . import lowering_few as few
 from . import lowering_grouped as grouped
 from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, Buffer
@@ -39,18 +40,21 @@ def conv(planner, node, g):
                                 relu=relu)
         return
     w, pooled = dilated.undilated(g), False
-    winograd = use_plain(w, dtype, planner.kernels.lanes[dtype], planner.settled(kernel))
+    lanes = planner.kernels.lanes[dtype]
+    dots = other is None and few.applies(dtype, lanes, groups=g.groups, channels=g.channels, filters=g.filters,
+                                         taps=math.prod(g.window))
+    winograd = not dots and use_plain(w, dtype, lanes, planner.settled(kernel))
     if not winograd and channels_last and other is None and pooling_of(planner, tensor, in_lanes=False):
         pool = planner.only_consumer(tensor)
         if pool is not None and pool.op == "max_pool":
             planner.done.add(id(pool))
-            tensor, pooled = pool.output, True
+            tensor, pooled, dots = pool.output, True, False
     with Result(planner, tensor, channels_last) as target:
         common = dict(dtype=dtype, weights=weights, bias=bias, relu=relu)
         if winograd:
             _run_winograd(planner, g, w, source=source, target=target, other=other, **common)
         else:
-            _run_direct(planner, g, source=source, target=target, other=other, pooled=pooled,
+            _run_direct(planner, g, source=source, target=target, other=other, pooled=pooled, dots=dots,
                         settled=planner.settled(kernel), **common)
 
 
@@ -67,7 +71,9 @@ def input_gradient(planner, node, g) -> bool:
     inside = min(map(min, turned.padding)) >= 0
     if depth and (g.filters > 1 or math.prod(g.strides) > 1):
         depth = not grouped.side_by_side(g.groups, g.filters, g.channels, dtype, lanes)
-    if math.prod(g.strides) > MOST_PHASES or depth and not (inside and g.filters == 1):
+    dots = few.applies(dtype, lanes, groups=g.groups, channels=g.filters, filters=g.channels,
+                       taps=max(1, math.prod(g.window) // math.prod(g.strides)))
+    if math.prod(g.strides) > (4 if dots else 1) * MOST_PHASES or depth and not (inside and g.filters == 1):
         return False
     tensor, bias, relu = planner.epilogue(node, len(grad.shape) - 1 if channels_last else 1)
     source, weights = channels_at_end(planner, grad, channels_last), planner.rep(kernel, None)
@@ -80,13 +86,14 @@ def input_gradient(planner, node, g) -> bool:
                          source_start=(math.prod(g.window) - 1) * line)
             depthwise.run_plain(planner, turned, source=_spread(planner, g, source, turned.sizes, item), target=target,
                                 weights=flipped, **common)
-        elif inside and g.strides == (1, 1, 1) and use_plain(dilated.undilated(turned), dtype, lanes,
+        elif not dots and inside and g.strides == (1, 1, 1) and use_plain(dilated.undilated(turned), dtype, lanes,
                                                              planner.settled(kernel)):
             _run_winograd(planner, turned, dilated.undilated(turned), source=source, target=target, weights=weights,
                           other=None, turned=True, **common)
         else:
-            _run_phases(planner, g, source=source, target=target, weights=_exchanged(planner, g, weights, dtype),
-                        **common)
+            # Of few channels, those of the results, the filters lie side by side already.
+            _run_phases(planner, g, source=source, target=target, dots=dots,
+                        weights=weights if dots else _exchanged(planner, g, weights, dtype), **common)
     return True
 
 
@@ -111,8 +118,9 @@ def _spread(planner, g, source, sizes, item):
     return spread
 
 
-def _run_phases(planner, g, *, dtype, source, target, weights, bias, relu):
-    """Add the work of the gradient for the input by its definition; weights: [tap][filter][channel]."""
+def _run_phases(planner, g, *, dtype, source, target, weights, bias, relu, dots):
+    """Add the work of the gradient for the input by its definition; weights: [tap][filter][channel], or, with sums
+    along the lanes (dots), [tap][channel][filter]."""
     item, axes = np.dtype(dtype).itemsize, g.backward()
     all_channels, all_filters = g.channels * g.groups, g.filters * g.groups
     source, padded, low = _with_border(planner, source, axes, g.outputs, g.batch, all_filters * item)
@@ -127,7 +135,7 @@ def _run_phases(planner, g, *, dtype, source, target, weights, bias, relu):
                     target=target, origin=first * item,
                     taps_x=np.add.outer(np.array(taps_x, np.int64), each).ravel(),
                     taps_w=np.add.outer(np.array(taps_w, np.int64), each * all_channels).ravel(),
-                    wc=all_channels,
+                    wc=all_channels, dots=dots,
                     batch=g.batch, groups=g.groups, channels=g.filters, filters=g.channels,
                     outputs=tuple(phase[1] for phase in phases), steps=[*steps[1:4], steps[0]],
                     places=[*(phase[2] * s for phase, s in zip(phases, places[1:4], strict=True)), places[0]])
@@ -174,8 +182,11 @@ def kernel_gradient(planner, node, g):
     taps = np.add.outer(np.add.outer(*offsets[:2]), columns).ravel()
     a_batch = planner.table(np.add.outer(np.arange(g.groups) * g.channels, taps).ravel(), np.int64)
     b_batch = planner.table(np.repeat(np.arange(g.groups) * g.filters, len(taps)), np.int64)
-    m = g.channels * (g.window[2] if together else 1)
-    vectors = -(-g.filters // planner.kernels.lanes[dtype])
+    m, lanes = g.channels * (g.window[2] if together else 1), planner.kernels.lanes[dtype]
+    if g.groups == 1 and 2 * g.filters * -(-m // lanes) < m * -(-g.filters // lanes):
+        return _transposed_kernel_gradient(planner, g, node.output, source, gradient, sections=sections, columns=m,
+                                           pixels=a_taps, taps=taps)
+    vectors = -(-g.filters // lanes)
     cb, xb = gemm_tile(planner.kernels.strided, m, vectors)
     target = planner.define(node.output)
     sums = target if g.groups == 1 else Buffer(target.nbytes)
@@ -191,6 +202,27 @@ def kernel_gradient(planner, node, g):
         count = math.prod(g.window) * g.channels
         planner.copy(sums, target, item, [g.groups, count, g.filters], [count * g.filters, g.filters, 1],
                      [g.filters, all_filters, 1])
+
+
+def _transposed_kernel_gradient(planner, g, tensor, source, gradient, *, sections, columns, pixels, taps):
+    """Few filters: the pixels' gradients times what the pixels meet, `columns` numbers of each row of the kernel, which
+    fill the lanes. pixels: where those of a section, and taps: where the kernel's rows begin in the source."""
+    dtype, filters = tensor.dtype, g.filters
+    vectors, count, item = -(-columns // planner.kernels.lanes[dtype]), len(taps), np.dtype(dtype).itemsize
+    cb, xb = gemm_tile(planner.kernels.strided, filters, vectors)
+    sums, k = Buffer(count * filters * columns * item), len(pixels.ravel()) * len(sections)
+    starts = planner.table(np.arange(len(sections)) * pixels.size * filters, np.int64)
+    a_taps, b_taps = planner.table(np.arange(pixels.size) * filters), planner.table(pixels.ravel())
+    a_batch, b_batch = planner.table(np.zeros(count), np.int64), planner.table(taps, np.int64)
+
+    def make():
+        return planner.kernels.matmul.gemm(
+            dtype, gradient.whole(), source.whole(), sums.whole(), NOWHERE, m=filters, n=columns, k=k, a_row=1,
+            a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=max(cb, filters), cols=xb, cb=cb,
+            xb=xb, relu=False, sections=starts, b_sections=sections)
+    planner.add(make, [source, gradient], [sums], cost=count * filters * k * vectors * 0.35)
+    planner.copy(sums, planner.define(tensor), item, [count, filters, columns], [filters * columns, columns, 1],
+                 [columns * filters, 1, filters])
 
 
 def _exchanged(planner, g, weights, dtype):
@@ -263,11 +295,12 @@ def _with_border(planner, source, axes, sizes, batch, pixel):
     return wide, padded, low
 
 
-def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled, settled):
-    """Add the work of a convolution by its definition; settled: the weights change between runs only."""
+def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu, pooled, dots, settled):
+    """Add the work of a convolution by its definition; dots: with sums along the lanes; settled: the weights change
+    between runs only."""
     if math.prod(g.window) == math.prod(g.strides) == 1 and not any(map(any, g.padding)) and not pooled:
         g = g.in_a_row()
-        if settled and pointwise.applies_to_plain(planner, g, dtype):
+        if settled and not dots and pointwise.applies_to_plain(planner, g, dtype):
             return pointwise.run_plain(planner, g, source=source, target=target, weights=weights, bias=bias,
                                        other=other, relu=relu)
     lanes, item, axes = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, g.forward()
@@ -283,27 +316,34 @@ def _run_direct(planner, g, *, dtype, source, target, weights, bias, other, relu
     taps_x, taps_w = np.array(taps_x, np.int64), np.array(taps_w, np.int64)
     outputs = (1, g.outputs[1] // 2, g.outputs[2] // 2) if pooled else g.outputs
     steps = [g.strides[0] * depth, g.strides[1] * row, g.strides[2] * all_channels, padded[0] * depth]
-    if _in_pairs(g, dtype, lanes) and other is None:
+    if dots:
+        weights = few.exchanged(planner, g, weights)
+    elif _in_pairs(g, dtype, lanes) and other is None:
         return _run_pairs(planner, g, source=source, target=target, weights=weights, bias=bias, outputs=outputs,
                           steps=steps, taps_x=planner.table(taps_x), relu=relu, pooled=pooled, lanes=lanes)
     _add_direct(planner, dtype=dtype, source=source, target=target, weights=weights, bias=bias, other=other, relu=relu,
                 taps_x=taps_x, taps_w=taps_w, wc=all_filters, batch=g.batch, groups=g.groups, channels=g.channels,
-                filters=g.filters, outputs=outputs, steps=steps, pooled=pooled, settled=settled)
+                filters=g.filters, outputs=outputs, steps=steps, pooled=pooled, dots=dots, settled=settled)
 
 
 def _add_direct(planner, *, dtype, source, target, weights, bias, other, relu, taps_x, taps_w, wc, batch, groups,
-                channels, filters, outputs, steps, pooled=False, places=None, origin=0, settled=False):
+                channels, filters, outputs, steps, pooled=False, places=None, origin=0, dots=False, settled=False):
     """Add the work of one convolution, arguments as the kernel has them; origin: where in target its results begin.
 
-    wc: elements of the weights from channel to channel.
+    wc: elements of the weights from channel to channel. dots: with sums along the lanes, the weights' channels side by
+    side.
     """
+    if places is None:
+        ys = memory.strides((batch, *outputs, groups * filters), None)
+        places = [*ys[1:4], ys[0]]
+    common = dict(source=source, target=target, origin=origin, weights=weights, bias=bias, relu=relu, batch=batch,
+                  channels=channels, filters=filters, outputs=outputs, steps=steps, places=places,
+                  taps_x=taps_x[::channels], taps_w=taps_w[::channels])
+    if dots:
+        return few.run(planner, **common)
     side = 0 if pooled else grouped.side_by_side(groups, channels, filters, dtype, planner.kernels.lanes[dtype])
     if side:
-        ys = memory.strides((batch, *outputs, groups * filters), None)
-        return grouped.run(planner, side, source=source, target=target, origin=origin, weights=weights, bias=bias,
-                           other=other, relu=relu, taps_x=taps_x[::channels], taps_w=taps_w[::channels], wc=wc,
-                           batch=batch, groups=groups, channels=channels, filters=filters, outputs=outputs,
-                           steps=steps, places=places or [*ys[1:4], ys[0]])
+        return grouped.run(planner, side, other=other, groups=groups, wc=wc, **common)
     taps_x, taps_w = planner.table(taps_x), planner.table(taps_w)
     vectors, sums = -(-filters // planner.kernels.lanes[dtype]), 4 if pooled else 1
     macs = batch * math.prod(outputs) * sums * len(taps_x) * groups * vectors

@@ -8,8 +8,8 @@ import platform
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 
-MODULES = ("convolution", "convolution_plain", "depthwise", "dots", "elementwise", "grouped", "layout", "matmul",
-           "pointwise", "pooling", "reduction", "sampling", "special", "winograd")
+MODULES = ("convolution", "convolution_plain", "depthwise", "dots", "elementwise", "few", "grouped", "layout",
+           "matmul", "pointwise", "pooling", "reduction", "sampling", "special", "winograd")
 
 # Variant -> what the processor must have, as /proc/cpuinfo names it; the best first. "zen4" is v4's library with
 # products by pairs (kernels/paired.h): all processors with AVX-512 run it, to the same bits, but few gain.

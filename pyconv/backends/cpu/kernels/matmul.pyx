@@ -185,7 +185,8 @@ cdef struct Gemm:
     const int64_t *a_batch           # where the matrices of each product begin
     const int64_t *b_batch
     const int64_t *sections          # k in parts, each of `period`: where those of a begin
-    long period, b_section           # elements from one to the next in b
+    const int64_t *b_sections        # and those of b; NULL if they are b_section apart
+    long period, b_section
     long rows, cols                  # of a task; cols are vectors
     long b_col                       # vectors from one column's part of B to the next: 1, or k where it is packed
     int pack                         # how tasks pack their part of B: see Packing
@@ -255,7 +256,8 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
     t.wc, t.yc = p.a_row, p.n
     while True:
         part, within = k // p.period, k % p.period
-        a_part, b_part = a + p.sections[part], b + part * p.b_section
+        a_part = a + p.sections[part]
+        b_part = b + (p.b_sections[part] if p.b_sections else part * p.b_section)
         t.taps = min(DEPTH, p.period - within)
         t.accumulate = k > 0
         t.relu = p.relu and k + t.taps == p.k
@@ -341,7 +343,7 @@ cdef int64_t START = 0
 
 def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
          b_batch, rows, cols, cb, xb, relu, packed=False, pack="", row=False, thin=False, sections=None, b_section=0,
-         ahead=()):
+         b_sections=None, ahead=()):
     """c = a @ b (+ bias, relu) for each product of a batch; m, n >= 1. rows, cols (vectors): the part of a task.
 
     Of a c in the thread's own memory there are only a task's rows. ahead: arrays like c of which what follows reads the
@@ -352,7 +354,7 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     b_taps are those of the copy. thin: float32, no packing, unless there is `ahead`: b is read as it is, row by row; if
     it is to be turned, times rows of a that lie side by side, and k is at least a vector. row: b is packed, a is a
     single row that lies side by side, and xb at most 4. sections: the taps repeat; a's begin at these places, b's
-    b_section apart.
+    b_section apart or at b_sections.
     """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -370,13 +372,16 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     for i in range(p.aheads):
         p.ahead[i] = operand(ahead[i])
     p.asks = not (ahead or packed or pack == "turned" or sections is not None) and k * n * sizeof(float) > FAR
-    p.sections, p.period, p.b_section = &START, k, b_section
+    p.sections, p.period, p.b_section, p.b_sections = &START, k, b_section, NULL
     if sections is not None:
         p.sections, p.period = <const int64_t *>elements(sections, 8), k // sections.shape[0]
+    if b_sections is not None:
+        p.b_sections = <const int64_t *>elements(b_sections, 8)
     tasks = a_batch.shape[0] * ceil_div(m, rows) * ceil_div(ceil_div(n, lanes), cols)
     cdef Kernel kernel = gemm_f32 if dtype == "float32" else gemm_f64
     if row and dtype == "float32":
         kernel = row_f32
     if thin and not ahead:
         kernel = thin_f32
-    return instruction(kernel, &p, sizeof(p), tasks, scratch, (a_taps, b_taps, a_batch, b_batch, sections))
+    return instruction(kernel, &p, sizeof(p), tasks, scratch,
+                       (a_taps, b_taps, a_batch, b_batch, sections, b_sections))
