@@ -20,6 +20,8 @@ LARGE = 8 << 20                 # bytes of results that no cache keeps until who
 AHEAD = 4 << 20                 # bytes of transformed weights that are kept, for all tasks to read
 DEEP_ROWS, MANY = 200, 24       # channels of which not even three tiles stay in a cache; tiles that are taken then
 DEEP = 512                      # channels that are summed over where tiles have points in the depth, for precision
+LEAST_PAIRED = 32               # filters of products by pairs
+LEAST_SUMMED, MOST_SUMMED = 16, 1024     # what they sum over: errors grow with it
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
 
@@ -87,10 +89,10 @@ def _tiles(g, outputs, count, deep=False):
         * (-(-outputs[0] // 4) if deep else outputs[0]) * count
 
 
-def _note(planner, g, outputs, deep=False):
+def _note(planner, g, outputs, deep=False, paired=False):
     """Tell profiles how many operations the products of the tiles are."""
-    planner.products[id(planner.nodes[planner.now])] = 2 * math.prod(
-        (_tiles(g, outputs, g.batch, deep), _products(g, g.channels, deep), g.filters))
+    planner.products[id(planner.nodes[planner.now])] = 4 * math.prod(
+        (_tiles(g, outputs, g.batch, deep), _products(g, g.channels, deep), g.filters)) // (3 if paired else 2)
 
 
 def use_depth(g, outputs, channels, filters) -> bool:
@@ -178,7 +180,6 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, values, taps = _rows(g, channels, deep), _values(g, deep), g.window[1] * g.window[2]
     tiles = _tiles(g, transposed or out_sizes, blocks, deep)
-    _note(planner, g, transposed or out_sizes, deep)
     total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
     wide = lanes * item == 64
     # A block of few tiles would transform large weights for little: tasks have tiles of several blocks then. (Of wide
@@ -188,8 +189,11 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     group = 32 if rows >= 256 else 16
     # The transformed weights are made once, ahead of all tasks, if that is worth it and the third-level cache has room
     # for them; larger ones by each task, a few channels at a time, which the second-level cache holds.
+    paired = by_pairs(planner, dtype, rows, filters)
+    _note(planner, g, transposed or out_sizes, deep, paired)
     once = rows * filters * _weights_cost(lanes * item) * (6 if deep else 1)
-    size, settled = -(-filters // group) * values * (rows * group + 16) * item, planner.settled(_kernel_of(planner))
+    size = -(-filters // group) * values * ((rows + 2 * paired) * group + 16) * item
+    settled = planner.settled(_kernel_of(planner))
     ahead = size <= AHEAD and (settled or blocks * once >= total / 100)
     # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.
     apart = blocks * (1 if deep else out_sizes[0]) if transposed \
@@ -221,8 +225,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
             group=group, chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes,
             out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
             w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
-            past=past and goes_past(results),
-            pooled=pooled, transposed=bool(transposed), each=points)
+            past=past and goes_past(results), pooled=pooled, transposed=bool(transposed), each=points, paired=paired)
 
     def whole(buffer):
         return buffer.whole() if buffer else NOWHERE
@@ -233,7 +236,13 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     planner.add(lambda: make(NOWHERE if ahead else weights.whole(), whole(packed), blocks, source.at(), target.at(),
                              spots.at() if spots else NOWHERE, whole(bias), other.at() if other else NOWHERE),
                 [source, packed or weights, *(b for b in (bias, other) if b)], [target, *([spots] if spots else [])],
-                blocks=blocks if chained else 0, cost=total * 0.3)
+                blocks=blocks if chained else 0, cost=total * (0.22 if paired else 0.3))
+
+
+def by_pairs(planner, dtype, rows, filters) -> bool:
+    """Whether products go by pairs (paired.h): transformed tiles must be read often enough to be worth scaling."""
+    return dtype == "float32" and planner.kernels.pairs and filters % planner.kernels.pointwise.sweep_rows() == 0 \
+        and filters >= LEAST_PAIRED and LEAST_SUMMED <= rows <= MOST_SUMMED
 
 
 def _kernel_of(planner):

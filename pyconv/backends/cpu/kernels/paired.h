@@ -61,7 +61,7 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
 #define TIMES(sum, x, at) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(at)))
 
 /* The larger absolute value, as bits: these take a cycle to compare, values four. */
-INLINE vi32 larger(vi32 most, const float *at) {
+INLINE vi32 most_bits(vi32 most, const float *at) {
     return (vi32)_mm512_max_epi32((__m512i)most, (__m512i)(*(const vi32 *)at & 0x7fffffff));
 }
 INLINE vi32 scale_exponents(vi32 most) {
@@ -84,7 +84,7 @@ static void paired_sweep_##XB(const Sweep *p) { \
         float *panel = p->panel; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = (vi32){0}; \
         for (long k = 0; k < steps; k++, x += xs) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = larger(most[j], x + j * xj); \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = most_bits(most[j], x + j * xj); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
             scale[j] = (vf32)((254 - scale_exponents(most[j])) << 23); \
             inverse[j] = scale_inverses(most[j]); } \
@@ -162,9 +162,9 @@ static void paired_columns(float *panel, long step, long n, long valid, float *i
     vf32 sum = {0};
     const long whole = n / 3 * 3, line = LANES_F32 * step;
     for (long k = 0; k < whole; k += 3)
-        for (long l = 0; l < 3 * valid; l++) most = larger(most, panel + k * line + l * step);
+        for (long l = 0; l < 3 * valid; l++) most = most_bits(most, panel + k * line + l * step);
     for (long k = whole; k < n; k++)
-        for (long l = 0; l < valid; l++) most = larger(most, panel + k * line + l * step);
+        for (long l = 0; l < valid; l++) most = most_bits(most, panel + k * line + l * step);
     const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
     for (long k = 0; k < whole; k += 3)
         for (long l = 0; l < valid; l++) {
@@ -183,7 +183,7 @@ static void paired_rows(const float *g, long plane, long rows, long n, long vali
     for (long c = 0; c < SWEEP_ROWS; c++, copy += ROW_PAIRED) {
         const float *row = g + (c < rows ? c : rows - 1) * plane;
         vi32 most = {0};
-        for (long k = 0; k < n; k++) most = larger(most, row + k * LANES_F32);
+        for (long k = 0; k < n; k++) most = most_bits(most, row + k * LANES_F32);
         const int32_t all = _mm512_mask_reduce_max_epi32(lanes, (__m512i)most), e = CLAMPED(EXPONENT(all));
         const vf32 scale = (vf32)((vi32){0} + ((254 - e) << 23));
         vf32 sum = {0};
@@ -259,7 +259,7 @@ static void paired_matrix(const float *w, long ws, long steps, float *out) {
         const long step = PLAIN_PAIRED * LANES_F32;
         vi32 most = {0};
         float *to = out + (1 + SUMS_PAIRED(steps)) * step;
-        for (long k = 0; k < steps; k++) most = larger(most, w + k * ws);
+        for (long k = 0; k < steps; k++) most = most_bits(most, w + k * ws);
         const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
         for (long k = 0; k < steps; k++) *(vf32 *)(to + k * step) = *(const vf32 *)(w + k * ws) * scale;
         *(vf32 *)out = scale_inverses(most);
@@ -284,7 +284,7 @@ static void paired_pixels(const float *x, long rows, long steps, float *copy) {
     _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
         row[c] = x + (c < rows ? c : rows - 1) * steps, most[c] = (vi32){0}, sum[c] = _mm512_setzero_ps();
     for (long k = 0; k < steps; k += LANES_F32)
-        _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) most[c] = larger(most[c], row[c] + k);
+        _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) most[c] = most_bits(most[c], row[c] + k);
     _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
         const int32_t all = _mm512_reduce_max_epi32((__m512i)most[c]), e = CLAMPED(EXPONENT(all));
         inverse[c] = all ? e << 23 : 0, scale[c] = (vf32)((vi32){0} + ((254 - e) << 23)); }

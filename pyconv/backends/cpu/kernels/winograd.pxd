@@ -62,6 +62,11 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void unfold_f64(int, int, int, const double *, long, double *, long, long, long, long, long, long, const double *,
                     double, int, int)
 
+cdef extern from "winograd_paired.h" nogil:
+    void pair_weights(float *, long, long, long)
+    void pair_tiles(float *, long, long, long, float *)
+    void paired_product(const float *, long, const float *, long, long, float *, long, int, long, long, const float *)
+
 ctypedef fused real:
     float
     double
@@ -216,6 +221,7 @@ cdef struct Winograd:
     long v_step, u_step, m_step            # elements from one of the values to the next
     long u_groups, slices                  # groups of filters in U; slices of the channels, if it holds one at a time
     long planes                            # elements of room for planes of points along the depth, or for a strip
+    int paired                             # products by pairs, see winograd_paired.h
 
 cdef inline void spread_gradients(const Winograd *p, const Context *context, const Tile *at, long n, long slice,
                                   long channel, real *out, real *v) noexcept nogil:

@@ -60,18 +60,33 @@ cdef extern from "lines.h" nogil:
 cdef struct Packing:
     Operand w, u
     Weights weights
-    long filters, passes, values           # passes: of points along the depth; values of each
+    Tiles tiles
+    long filters
+    long paired                            # 0, or for products by pairs, how many channels are summed: a task has all
+
+cdef void pair_values(const Tiles *t, long channels, long depth, long n, float *u, long group, long step,
+                      long rows) noexcept nogil:
+    """Scales `rows` filters of U, of n channels in all slices, for products by pairs."""
+    cdef long k, first = 0, end = n
+    for k in range(t.values):
+        if t.phases > 1:
+            having(t, k, channels, depth, &first, &end)
+        pair_weights(u + k * step + first * group, group, end - first, rows)
 
 cdef void weights_task(const Packing *p, long task, const Context *context, real *tag) noexcept nogil:
     """U[group][pass][36][slice, channel][filter] for one group, one pass and as many channels as there are lanes."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, vectors = ceil_div(p.weights.channels, lanes)
-    cdef long c = task % vectors * lanes, to = task // vectors, first = to // p.passes * p.weights.group
+    cdef long lanes = p.weights.channels if p.paired else LANES_F32 if real is float else LANES_F64
+    cdef long vectors = ceil_div(p.weights.channels, lanes)
+    cdef long c = task % vectors * lanes, to = task // vectors, first = to // p.tiles.passes * p.weights.group
     cdef long rows = min(p.weights.group, p.filters - first), last = min(p.weights.channels, c + lanes)
-    cdef long point = to % p.passes * p.weights.each
+    cdef long point = to % p.tiles.passes * p.weights.each
     cdef const real *w = <const real *>address(&p.w, 0, context)
-    cdef real *u = <real *>address(&p.u, 0, context) + to * p.values * p.weights.step + c * p.weights.group
+    cdef real *u = <real *>address(&p.u, 0, context) + to * p.tiles.values * p.weights.step + c * p.weights.group
     if real is float:
         transform_weights_f32(&p.weights, w, first, rows, c, last, point, u)
+        if p.paired:
+            pair_values(&p.tiles, p.weights.channels, p.paired // p.weights.channels, p.paired, u, p.weights.group,
+                        p.weights.step, rows)
     else:
         transform_weights_f64(&p.weights, w, first, rows, c, last, point, u)
 
@@ -90,13 +105,15 @@ cdef Weights weights_of(const Tiles *t, window, long channels, long group, long 
     w.kernel_rows, w.kernel_columns, w.dy, w.dx = window[1], window[2], t.planes.dy, t.planes.dx
     return w
 
-cdef Instruction weights_instruction(dtype, w, u, const Tiles *tiles, const Weights *weights, long filters):
+cdef Instruction weights_instruction(dtype, w, u, const Tiles *tiles, const Weights *weights, long filters,
+                                     long paired=0):
     cdef Packing p
-    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    cdef long lanes = weights.channels if paired else LANES_F32 if dtype == "float32" else LANES_F64
+    p.paired = paired
     p.w, p.u, p.weights, p.filters = operand(w), operand(u), weights[0], filters
-    p.passes, p.values = tiles.passes, tiles.values
+    p.tiles = tiles[0]
     return instruction(weights_task_f32 if dtype == "float32" else weights_task_f64, &p, sizeof(p),
-                       ceil_div(filters, weights.group) * p.passes * ceil_div(weights.channels, lanes), 0, None)
+                       ceil_div(filters, weights.group) * tiles.passes * ceil_div(weights.channels, lanes), 0, None)
 
 
 # Forward and gradient for the input -------------------------------------------------------------------------------
@@ -122,10 +139,12 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *u = zeros + width * lanes + p.planes
     cdef real *v = u + p.u_groups * tiles.values * p.u_step
     cdef real *m = v + tiles.values * p.v_step
+    cdef real *scales = m + tiles.values * p.m_step         # by pairs: of tiles, inverse, and sums of their pairs
     cdef real *whole = <real *>address(&p.u, 0, context)
     cdef bint far = whole and ahead_of(&p.u, all_groups * tiles.passes * tiles.values * p.u_step * sizeof(real), 1)
     cdef real *packed
     cdef real *u_k
+    cdef real *to
     cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, last, point
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
@@ -164,18 +183,27 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     last = c + n_channels if p.slices else p.channels
                     if real is float:
                         transform_weights_f32(&p.weights, w, g * p.group, rows, c, last, point, packed)
+                        if p.paired:
+                            pair_values(tiles, p.channels, p.depth, n_channels, packed, p.group, p.u_step, rows)
                     else:
                         transform_weights_f64(&p.weights, w, g * p.group, rows, c, last, point, packed)
                 for k in range(tiles.values):
-                    if far:
+                    if far and not p.paired:
                         fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(real))
                     if tiles.phases > 1:
                         having(tiles, k, p.channels, p.depth, &c, &last)
                         n_channels = last - c
                     u_k = packed + k * p.u_step + (c * p.group if tiles.phases > 1 else 0)
+                    to = scales + (s * tiles.values + k) * 2 * line
                     if real is float:
-                        packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
-                                           m + k * p.m_step, line, s > 0, rows, n)
+                        if p.paired and g == g0:
+                            pair_tiles(v + k * p.v_step + c * line, line, n_channels, n, to)
+                        if p.paired:
+                            paired_product(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                                           m + k * p.m_step, line, s > 0, rows, n, to)
+                        else:
+                            packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                                               m + k * p.m_step, line, s > 0, rows, n)
                     else:
                         packed_product_f64(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
                                            m + k * p.m_step, line, s > 0, rows, n)
@@ -195,7 +223,7 @@ cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogi
 
 def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
-             past, pooled, transposed, each):
+             past, pooled, transposed, each, paired=False):
     """y = x * w (+ bias, + other, relu); pooled: the max pooling of that (without other), with spots unless these are
     a null pointer. past: whole tiles of results go past the caches. Three sizes each for depth, rows and columns;
     the steps w_* may be negative.
@@ -206,7 +234,7 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
 
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
     is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time. u: the weights
-    transformed, by the instruction that this makes if blocks is 0, or a null pointer.
+    transformed, by the instruction that this makes if blocks is 0, or a null pointer. paired: products go by pairs.
     """
     cdef Winograd p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -223,17 +251,20 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
     p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group), groups), 0
-    p.u_step = channels * depth * p.group + 16
+    p.paired = paired
+    p.u_step = (channels * depth + 2 * p.paired) * p.group + 16
     p.weights = weights_of(&p.tiles, window, channels, group, p.u_step)
     p.weights.across_filters, p.weights.w_other, p.weights.w_slice = across_filters, w_other, w_slice
     p.weights.w_line, p.weights.w_tap, p.weights.origin = w_line, w_tap, origin
     if not blocks:
-        return weights_instruction(dtype, w, u, &p.tiles, &p.weights, filters)
+        return weights_instruction(dtype, w, u, &p.tiles, &p.weights, filters, channels * depth if paired else 0)
     if p.u_groups and depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
-        p.u_step = p.weights.step = ceil_div(channels, p.slices) * p.group + 16
+        p.u_step = p.weights.step = (ceil_div(channels, p.slices) + 2 * p.paired) * p.group + 16
     cdef size_t scratch = (p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
-                           + p.tiles.in_sizes[2] * lanes + p.planes) * (4 if dtype == "float32" else 8)
+                           + p.tiles.in_sizes[2] * lanes + p.planes
+                           + p.paired * max(1, p.slices) * p.tiles.values * 2 * chunk * lanes) \
+        * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
 
