@@ -216,10 +216,11 @@ def _task_of(m, k, vectors, batch, cb, xb, vector, packing):
 
     def cost(task):
         rows, cols = task
-        return (idle(batch * -(-m // rows) * -(-vectors // cols))
-                * (1 + (packing + 3) / rows + 0.25 / cols + 500 / (rows * k * cols)))
+        row_tasks, col_tasks = -(-m // rows), -(-vectors // cols)
+        return (idle(batch * row_tasks * col_tasks) * row_tasks * rows * col_tasks * cols / (m * vectors)
+                * (1 + (packing + 3) / rows + 0.25 / cols + 500 / (rows * k * cols) + 0.1 * -(-rows // cb) * cb / rows))
     tiles = -(-m // cb)
-    rows = {-(-tiles // n) * cb for n in (1, 2, 4, 8, *range(16, tiles + 1, 8))}
+    rows = {-(-m // n) for n in (1, 2, 4, 8, *range(16, tiles + 1, 8)) if n <= tiles}
     rows = {r for r in rows if r * taps * 4 <= CACHE // 2} or {cb}
     cols = [c for c in range(xb, vectors + xb, xb) if c == xb or taps * c * vector <= CACHE // 3]
     return min(((r, c) for r in sorted(rows) for c in cols), key=cost)
