@@ -254,7 +254,7 @@ def kernel_gradient(planner, node):
     if dots.applies(g, dtype, lanes, source, gradient):
         return dots.run(planner, g, source=source, gradient=gradient, target=planner.define(node.output))
     w = dilated.undilated(g, lanes)
-    if g.groups <= GROUPS and use_for_kernel(w.alone(), dtype, lanes):
+    if g.groups <= GROUPS and use_for_kernel(w.alone(), dtype, lanes, dilated.copying(g, w, lanes)):
         source = dilated.apart(planner, g, w, source, dtype, g.channels * g.groups, lanes)
         gradient = dilated.apart(planner, g, w, gradient, dtype, g.filters * g.groups, lanes, outputs=True)
         target = planner.define(node.output)

@@ -14,6 +14,9 @@ import numpy as np
 
 from .buffers import Buffer
 
+NEAR, FAR = 6, 36               # vector operations that the copy of a vector takes: within a cache, or from memory
+CACHED = 1 << 20                # bytes of the second-level cache
+
 
 def undilated(g, lanes=0):
     """The convolution of the remainders by themselves, or g where there is no dilation or it is in the way."""
@@ -30,6 +33,14 @@ def undilated(g, lanes=0):
     parts.padding = (g.padding[0], *((p // e, o + j - 1 - p // e - n) for p, e, o, j, n in
                                      zip(low, d, outputs, k, sizes, strict=True)))
     return parts
+
+
+def copying(g, parts, lanes) -> float:
+    """What the copies of a group's input and gradient cost, with samples in the lanes."""
+    if parts is g:
+        return 0
+    vectors = math.prod(g.sizes) * g.channels + math.prod(g.outputs) * g.filters
+    return vectors * -(-g.batch // lanes) * (NEAR if vectors * g.groups * 64 <= CACHED else FAR)
 
 
 def apart(planner, g, parts, buffer, dtype, channels, lanes=0, outputs=False):

@@ -142,9 +142,9 @@ def _forward_cost(g, tiled, blocks, channels, filters, deep):
                                              + _values(g, deep) * of_values) + WEIGHTS * rows * filters
 
 
-def use_for_kernel(g, dtype, lanes) -> bool:
-    """Whether the gradient for the kernel does."""
-    return applies(g) and chosen(dtype, _kernel_cost(g, lanes), _direct_kernel_cost(g, lanes))
+def use_for_kernel(g, dtype, lanes, besides=0) -> bool:
+    """Whether the gradient for the kernel does; besides: what this costs in addition."""
+    return applies(g) and chosen(dtype, _kernel_cost(g, lanes) + besides, _direct_kernel_cost(g, lanes))
 
 
 def kernel_cost(g, dtype, lanes) -> float:
