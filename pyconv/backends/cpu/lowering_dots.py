@@ -18,9 +18,10 @@ BAND = CACHE // 4               # bytes of a band of the input
 
 def applies(g, dtype, lanes, source, gradient) -> bool:
     """Whether it goes this way: there are registers for the sums of seven taps and four filters, and for more taps
-    and channels it would pay to bring the filters into the lanes."""
+    and channels it would pay to bring the filters into the lanes. So it does for one tap, whose channels fill them."""
     taps = math.prod(g.window) * g.channels
     return dtype == "float32" and lanes == 16 and g.groups == 1 and taps <= MOST \
+        and (math.prod(g.window) > 1 or g.channels < lanes) \
         and taps * g.filters * lanes * 4 <= CACHE // 2 and source.block_bytes + gradient.block_bytes > LEAST
 
 
