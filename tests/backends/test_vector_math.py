@@ -103,6 +103,24 @@ def test_products(dtype):
         np.testing.assert_allclose(y, truth, rtol=0, atol=2e-6 * (1e-8 if dtype == "float64" else 1) * 10)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_limits(dtype):
+    """Maxima and minima that become one instruction, of and with numbers that are not finite."""
+    rng = np.random.default_rng(0)
+    a, b, c, d = (np.concatenate([rng.normal(size=500), rng.permutation(SPECIAL)]).astype(dtype) for _ in range(4))
+    for function in (lambda a, b, c, d, m: m.minimum(m.maximum(a, b), c),
+                     lambda a, b, c, d, m: m.maximum(a + b, c),
+                     lambda a, b, c, d, m: m.minimum(c, m.maximum(d, a + b)),
+                     lambda a, b, c, d, m: m.minimum(m.maximum(a, 0), b),
+                     lambda a, b, c, d, m: m.minimum(m.where(a > 0, a, 0 * b), c),
+                     lambda a, b, c, d, m: m.where(m.equal(m.maximum(a, b), a), c, d),
+                     lambda a, b, c, d, m: m.where(a > b, c, m.maximum(c, d))):
+        graph, _ = trace(lambda *x, f=function: f(*x, ops), [(a.shape, dtype)] * 4)
+        (y,) = backends.get("cpu").compile(simplify(graph))([a, b, c, d])
+        np.testing.assert_array_equal(y, function(a, b, c, d, np))
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 16, 17, 1023])
 def test_any_number_of_elements(count):
     x = np.linspace(-3, 3, count, dtype="float32")
