@@ -111,6 +111,18 @@ void NAME(strided_product)(const T *w, long ws, const T *x, long xs, long n, T *
                            long rows, long vectors) {
     NAME(product)(NAME(strided_products), w, ws, ws, x, xs, n, y, yc, add, rows, vectors);
 }
+
+/* Strided, of one or two vectors, and nothing to add to. Single images call it for each value of their few tiles, where
+ * the longer way would take a tenth of the time. */
+static void NAME(narrow_product)(const T *w, long ws, const T *x, long xs, long n, T *y, long yc, long rows,
+                                 long vectors) {
+    long size = MOST_ROWS(2), tiles = UP(rows, 2), smaller = size * tiles - rows;
+    for (; smaller && smaller >= tiles; smaller -= tiles) size--;
+    const NAME(Product) *of_size = NAME(strided_products)[vectors - 1] + size - 1;
+    const long larger = tiles - smaller;
+    of_size[0](w, ws, x, xs, n, y, yc, 0, larger);
+    if (smaller) of_size[-1](w + larger * size * ws, ws, x, xs, n, y + larger * size * yc, yc, 0, smaller);
+}
 #undef ONE_PRODUCT
 #undef FROM_AFAR
 #undef PRODUCT

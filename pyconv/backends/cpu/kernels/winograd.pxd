@@ -29,6 +29,8 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void STREAMED()
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
+    void narrow_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
+    void narrow_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,

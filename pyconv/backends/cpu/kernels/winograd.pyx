@@ -313,11 +313,11 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
             filters = min(p.width, p.filters - f0)
             for k in range(tiles.values):
                 if real is float:
-                    strided_product_f32(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
-                                        p.rows, m + k * p.m_step, p.width, 0, n, ceil_div(filters, lanes))
+                    narrow_product_f32(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
+                                       p.rows, m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
                 else:
-                    strided_product_f64(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
-                                        p.rows, m + k * p.m_step, p.width, 0, n, ceil_div(filters, lanes))
+                    narrow_product_f64(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
+                                       p.rows, m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
             for t in range(n):
                 for f from 0 <= f < filters by lanes:
                     to = (((at[t].block * tiles.out_sizes[0] + at[t].z) * oh + at[t].y) * ow + at[t].x) * p.filters \
