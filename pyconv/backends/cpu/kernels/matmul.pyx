@@ -281,6 +281,10 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
                 t.tiles = 1 if p.aheads or p.asks else more if i < more else nr - more
                 if p.asks and p.pack:
                     ask_columns(p, b, k, t.taps, v0, v1, v1, j * nr + i, &t)
+                elif p.asks and p.b_col > 1:     # the next columns' part, of which each tile asks for as much
+                    t.ahead_step = p.xb * lanes * sizeof(real) // nr
+                    t.ahead = <const real *>t.x + p.xb * lanes * (p.k + within)
+                    t.ahead = <const char *>t.ahead + i * t.taps * t.ahead_step
                 elif p.asks:
                     ask_columns(p, b, k, t.taps, j0, j1, v1, i, &t)
                 t.w = a_part + i0 * p.a_row
@@ -371,7 +375,8 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     p.aheads = min(len(ahead), AHEAD)
     for i in range(p.aheads):
         p.ahead[i] = operand(ahead[i])
-    p.asks = not (ahead or packed or pack == "turned" or sections is not None) and k * n * sizeof(float) > FAR
+    p.asks = not (ahead or pack == "turned" or sections is not None) \
+        and k * n * sizeof(float) > (MEMORY if packed else FAR)
     p.sections, p.period, p.b_section, p.b_sections = &START, k, b_section, NULL
     if sections is not None:
         p.sections, p.period = <const int64_t *>elements(sections, 8), k // sections.shape[0]
