@@ -16,9 +16,9 @@ from .buffers import NOWHERE, SERIAL, Buffer
 from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_plain import permuted, sizes_of
 from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
-from .lowering_winograd import (CACHE, TASK, add_partial_sums, fits_chain, pools, run_kernel_gradient, run_winograd,
-                                split_kernel_gradient, tasks_of, transposed_sizes, use_depth, use_for_kernel,
-                                use_winograd)
+from .lowering_winograd import (CACHE, TASK, add_partial_sums, fits_chain, phases_of_gradient, pools,
+                                run_kernel_gradient, run_winograd, split_kernel_gradient, tasks_of, transposed_sizes,
+                                use_depth, use_for_kernel, use_winograd)
 from .slices import Sliced
 
 LOWERING: dict = {}
@@ -226,6 +226,18 @@ def input_gradient(planner, node):
         return pointwise.run(planner, g, source=planner.rep(grad, layout), target=planner.define(node.output, layout),
                              weights=planner.rep(kernel, None), channels=g.filters, filters=g.channels, ws=1,
                              wc=all_filters, backward=True)
+    phases = phases_of_gradient(g.alone(), grad.dtype, lanes) if g.groups <= GROUPS else None
+    if phases:
+        one, low, back = phases
+        source, target = planner.rep(grad, layout), planner.define(node.output, layout)
+        for k in range(g.groups):
+            run_winograd(planner, one, dtype=grad.dtype, source=source.part(k, g.groups),
+                         target=target.part(k, g.groups), weights=planner.rep(kernel, None), channels=g.filters,
+                         filters=g.channels, in_sizes=g.outputs, out_sizes=one.outputs, low=low, across_filters=False,
+                         w_other=all_filters, w_tap=g.channels * all_filters, origin=k * g.filters,
+                         back=back)
+        planner.products[id(node)] *= g.groups
+        return
 
     def sources_of(group, taps):
         at = np.array([tap_number(k, g.window) * g.channels * all_filters for k in taps], np.int64)

@@ -5,6 +5,7 @@ Costs are in vector operations, and depend on shapes alone: never on the number 
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -130,6 +131,27 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     return chosen(dtype, fast, slow)
 
 
+def phases_of_gradient(g, dtype, lanes):
+    """(a phase's convolution, back) if the gradient for the input of a convolution with strides goes this way, see the
+    kernels' `winograd`; else None. The phases of the input, which take different taps, are results of one gradient."""
+    axes = [(k, s, p) for k, s, (p, _) in zip(g.window[1:], g.strides[1:], g.padding[1:], strict=True)]
+    if g.window[0] > 1 or g.strides[0] > 1 or g.strides == (1, 1, 1) or g.groups > 1 or g.dilation != (1, 1, 1):
+        return None
+    # Pixel q + s i of the input takes tap q + p - s o from pixel i + o of the gradient.
+    first = [-((k - 1 - p) // s) for k, s, p in axes]
+    taps = [(s - 1 + p) // s - o + 1 for (k, s, p), o in zip(axes, first, strict=True)]
+    if taps[0] != taps[1] or not 2 <= taps[0] <= 5:
+        return None
+    one = copy.copy(g)
+    one.window, one.strides, one.sizes = (1, *taps), (1, 1, 1), g.outputs
+    one.outputs = (g.sizes[0], *(-(-n // s) for n, s in zip(g.sizes[1:], g.strides[1:], strict=True)))
+    one.channels, one.filters = g.filters, g.channels * g.strides[1] * g.strides[2]
+    fast = _forward_cost(one, one.outputs, -(-g.batch // lanes), one.channels, one.filters, False)
+    slow = math.prod(g.outputs) * math.prod(g.window) * g.channels * g.filters * -(-g.batch // lanes) * 1.1
+    back = g.strides[1:], [p - s * o for (_, s, p), o in zip(axes, first, strict=True)], g.sizes[1:], g.window[1:]
+    return (one, [0, *(-o for o in first)], back) if chosen(dtype, fast, slow) else None
+
+
 def pools(g) -> bool:
     """Whether the results of a tile can be pooled, two by two, where they are computed."""
     return g.groups == 1 and g.dilation == (1, 1, 1) and g.window[1] > 1 and _side(g) == 4
@@ -175,12 +197,13 @@ def tasks_of(most) -> int:
 
 def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
-                 pooled=False, spots=None, transposed=None, deep=False):
+                 pooled=False, spots=None, transposed=None, deep=False, back=None):
     """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
+    phases = math.prod(back[0]) if back else 1
     lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
     rows, values, taps = _rows(g, channels, deep), _values(g, deep), g.window[1] * g.window[2]
     tiles = _tiles(g, transposed or out_sizes, blocks, deep)
-    total = tiles * values * (rows * filters + INPUT * rows + OUTPUT * filters)
+    total = tiles * values * (rows * filters * phases + INPUT * rows + OUTPUT * filters * phases)
     wide = lanes * item == 64
     # A block of few tiles would transform large weights for little: tasks have tiles of several blocks then. (Of wide
     # registers so much the fewer are weights.)
@@ -189,10 +212,10 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     group = 32 if rows >= 256 else 16
     # The transformed weights are made once, ahead of all tasks, if that is worth it and the third-level cache has room
     # for them; larger ones by each task, a few channels at a time, which the second-level cache holds.
-    paired = by_pairs(planner, dtype, rows, filters)
+    paired = not back and by_pairs(planner, dtype, rows, filters)
     _note(planner, g, transposed or out_sizes, deep, paired)
-    once = rows * filters * _weights_cost(lanes * item) * (6 if deep else 1)
-    size = -(-filters // group) * values * ((rows + 2 * paired) * group + 16) * item
+    once = rows * filters * _weights_cost(lanes * item) * (6 if deep else phases)
+    size = -(-filters // group) * phases * values * ((rows + 2 * paired) * group + 16) * item
     settled = planner.settled(_kernel_of(planner))
     ahead = size <= AHEAD and (settled or blocks * once >= total / 100)
     # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.
@@ -203,7 +226,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     single = channels == rows >= DEEP_ROWS and not (wide or ahead or deep or transposed)
     fewest = -(-tiles // MANY) if single else 1
     parts, groups = (blocks, 1) if chained else _split(
-        apart, -(-filters // group), total, (0 if ahead else once) + total / tiles / 2,
+        apart, -(-filters // group) * phases, total, (0 if ahead else once) + total / tiles / 2,
         tiles * values * rows * INPUT, fewest=fewest)
     # Tiles at a time: what fits into half of the second-level cache, in threes, as registers hold them. Where not even
     # three tiles do, many, so that the weights, which are larger still, are transformed and read once. Processors with
@@ -224,8 +247,9 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
             dtype, source, weights, packed, target, spots, bias, other, blocks=blocks, parts=parts, groups=groups,
             group=group, chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes,
             out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
-            w_slice=w_slice or w_tap * taps, w_line=w_tap * g.window[2], w_tap=w_tap, origin=origin, relu=relu,
-            past=past and goes_past(results), pooled=pooled, transposed=bool(transposed), each=points, paired=paired)
+            w_slice=w_slice or w_tap * taps, w_line=w_tap * (back[3] if back else g.window)[-1], w_tap=w_tap,
+            origin=origin, relu=relu, past=past and goes_past(results), pooled=pooled, transposed=bool(transposed),
+            each=points, paired=paired, back=back)
 
     def whole(buffer):
         return buffer.whole() if buffer else NOWHERE

@@ -285,7 +285,7 @@ static void NAME(output_part)(int taps, int lines, const T *m, long step, V bias
  * plane. ahead: elements to where later outputs go, whose places are asked for; 0: none; less: they go past the
  * caches. */
 static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bias, const T *other, int relu, T *y,
-                               long row, long rows, long cols, long n, long ahead) {
+                               long row, long pixel, long rows, long cols, long n, long ahead) {
     const long side = SIDE(taps, lines), height = lines == 1 ? 1 : side;
     const long whole = rows < height ? 0 : cols < side * n ? cols / side : n;
     const V b = bias - (V){0};
@@ -293,11 +293,11 @@ static void NAME(output_tiles)(int taps, int lines, const T *m, long step, T bia
     if (cols > side * n) cols = side * n;
     if (ahead > 0)
         for (int i = 0; i < rows; i++)
-            for (int j = 0; j < cols; j += 64 / VECTOR_BYTES) __builtin_prefetch(y + ahead + i * row + j * LANES, 1);
-    BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, ahead < 0, y, row, LANES, whole);
+            for (int j = 0; j < cols; j += 64 / VECTOR_BYTES) __builtin_prefetch(y + ahead + i * row + j * pixel, 1);
+    BY_SIZE(output_run, taps, lines, m, step, LANES, b, other, relu, ahead < 0, y, row, pixel, whole);
     for (long t = whole; t < n; t++) {
-        const long at = side * t * LANES, rest = cols - side * t;
-        NAME(output_part)(taps, lines, m + t * LANES, step, b, other ? other + at : NULL, relu, y + at, row, LANES,
+        const long at = side * t * pixel, rest = cols - side * t;
+        NAME(output_part)(taps, lines, m + t * LANES, step, b, other ? other + at : NULL, relu, y + at, row, pixel,
                           rows, rest < side ? rest : side, LANES);
     }
 }

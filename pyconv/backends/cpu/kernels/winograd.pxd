@@ -23,7 +23,7 @@ cdef extern from "winograd_f32_f64.h" nogil:
         Phases phase
         int taps, lines, across_filters
         long channels, group, step, thick, each, slices, phases, kernel_rows, kernel_columns, dy, dx
-        long origin, w_other, w_slice, w_line, w_tap
+        long down, right, across, origin, w_other, w_slice, w_line, w_tap
     const int LANES_F32, LANES_F64
     void fetch(const char *, long)
     void STREAMED()
@@ -39,9 +39,9 @@ cdef extern from "winograd_f32_f64.h" nogil:
                          long, long, long)
     void weights_f32(int, int, const float *, long, long, float *, long)
     void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
-                          long)
-    void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
                           long, long)
+    void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
+                          long, long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
     void spread_tile_f64(int, const double *, long, long, long, double *, long)
     void gather_tile_f32(int, const float *, long, float *, long, long, long, long)
@@ -217,6 +217,9 @@ cdef struct Winograd:
     long channels, filters
     long depth                             # slices of the kernel whose products are added
     long groups, group                     # ranges of filters; filters that are multiplied together
+    long phases                            # of the results: 1, or all that there are
+    long steps[2]                          # from one to the next of a phase
+    long sizes[2]                          # rows and columns of all
     int relu, past                         # past: results go past the caches
     int pooled                             # y is the max pooling of the results
     int transposed                         # tiles are of the input, and what they give is added up
@@ -298,13 +301,13 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
             elif real is float:
                 output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
                                  b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
-                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
-                                 ahead)
+                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, lanes, h - y, w - x,
+                                 run, ahead)
             else:
                 output_tiles_f64(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
                                  b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
-                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, h - y, w - x, run,
-                                 ahead)
+                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, lanes, h - y, w - x,
+                                 run, ahead)
         if t.deep > 1:
             to += (y * w + x) * lanes
             if point > 0 or p.transposed:
@@ -318,6 +321,34 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
                            at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
                            other, b, p.relu and last, 1)
         i += run
+
+cdef inline void part_results(const Winograd *p, const Context *context, const Tile *at, long n, long phase,
+                              long filter, const real *m) noexcept nogil:
+    """What n tiles, for which M has been computed, are in a phase of the results of a filter."""
+    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, run, rows, columns
+    cdef const Tiles *t = &p.tiles
+    cdef long dy = p.steps[0], dx = p.steps[1], down = phase // dx, right = phase % dx, line = p.sizes[1] * lanes
+    cdef real *y
+    while i < n:
+        run = same_row(t, at, i, n)
+        rows, columns = ceil_div(p.sizes[0] - down, dy) - at[i].y, ceil_div(p.sizes[1] - right, dx) - at[i].x
+        y = <real *>address(&p.y, at[i].block, context) + (filter * t.out_sizes[0] + at[i].z) * p.sizes[0] * line
+        y += (at[i].y * dy + down) * line + (at[i].x * dx + right) * lanes
+        if rows > 0 and columns > 0:
+            if real is float:
+                output_tiles_f32(t.taps, t.lines, m + i * lanes, p.m_step, 0, NULL, 0, y, dy * line, dx * lanes, rows,
+                                 columns, run, 0)
+            else:
+                output_tiles_f64(t.taps, t.lines, m + i * lanes, p.m_step, 0, NULL, 0, y, dy * line, dx * lanes, rows,
+                                 columns, run, 0)
+        i += run
+
+cdef inline bint lacks(const Weights *w, long phase, long k) noexcept nogil:
+    """Whether a phase of the results does without value k of a tile, as it has no first or no last tap."""
+    cdef long row = w.down + phase // w.across, column = w.right + phase % w.across, i = k // w.lines, j = k % w.lines
+    if i == 0 and row >= w.kernel_rows or i == w.lines - 1 and row + w.dy * (w.taps - 1) < 0:
+        return True
+    return j == 0 and column >= w.kernel_columns or j == w.lines - 1 and column + w.dx * (w.taps - 1) < 0
 
 cdef inline void pool_results(const Winograd *p, const Context *context, const Tile *at, long n, long filter,
                               const float *m, float *strip) noexcept nogil:
@@ -334,7 +365,7 @@ cdef inline void pool_results(const Winograd *p, const Context *context, const T
         run = same_row(t, at, i, n)
         rows, columns = min(t.height, t.out_sizes[1] - at[i].y), min(run * t.side, t.out_sizes[2] - at[i].x)
         output_tiles_f32(t.taps, t.lines, m + i * LANES_F32, p.m_step, bias[filter] if bias else 0, NULL, p.relu,
-                         strip, run * t.side * LANES_F32, rows, columns, run, 0)
+                         strip, run * t.side * LANES_F32, LANES_F32, rows, columns, run, 0)
         to = (filter * plane + at[i].y // 2 * width + at[i].x // 2) * LANES_F32
         y = <float *>address(&p.y, at[i].block, context) + to
         spots = <uint8_t *>address(&p.spots, at[i].block, context)

@@ -26,7 +26,8 @@ some points at a time, whose U stays in the cache, and for all chunks; the resul
 
 The gradient for the input is the same with the kernel turned around and its channels and filters exchanged; or, where
 that takes fewer tiles, the transpose of the algorithm: tiles of the gradient, which lie side by side, are transformed
-into V, and those of the results, which overlap, are added up.
+into V, and those of the results, which overlap, are added up. With strides, the phases of the input, which meet
+different taps, are results of the same V, each with its weights, like more filters; U and M know phases as groups do.
 
 The gradient for the kernel: a task has a range of tiles, of channels and of filters. Chunk by chunk,
 V[N][channel][tile][lane] and the transformed gradients Q[N][tile][lane][filter], filters in the lanes, are multiplied
@@ -61,7 +62,7 @@ cdef struct Packing:
     Operand w, u
     Weights weights
     Tiles tiles
-    long filters
+    long filters, phases                   # phases: of the results
     long paired                            # 0, or for products by pairs, how many channels are summed: a task has all
 
 cdef void pair_values(const Tiles *t, long channels, long depth, long n, float *u, long group, long step,
@@ -77,9 +78,10 @@ cdef void weights_task(const Packing *p, long task, const Context *context, real
     """U[group][pass][36][slice, channel][filter] for one group, one pass and as many channels as there are lanes."""
     cdef long lanes = p.weights.channels if p.paired else LANES_F32 if real is float else LANES_F64
     cdef long vectors = ceil_div(p.weights.channels, lanes)
-    cdef long c = task % vectors * lanes, to = task // vectors, first = to // p.tiles.passes * p.weights.group
+    cdef long c = task % vectors * lanes, to = task // vectors, all_groups = ceil_div(p.filters, p.weights.group)
+    cdef long first = to // p.tiles.passes % all_groups * p.weights.group
     cdef long rows = min(p.weights.group, p.filters - first), last = min(p.weights.channels, c + lanes)
-    cdef long point = to % p.tiles.passes * p.weights.each
+    cdef long point = to // all_groups if p.phases > 1 else to % p.tiles.passes * p.weights.each
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *u = <real *>address(&p.u, 0, context) + to * p.tiles.values * p.weights.step + c * p.weights.group
     if real is float:
@@ -102,18 +104,19 @@ cdef Weights weights_of(const Tiles *t, window, long channels, long group, long 
     w.taps, w.lines, w.channels, w.group, w.step = t.taps, t.lines, channels, group, step
     w.thick, w.each = 3 if t.deep > 1 else 1, t.each
     w.slices, w.phases, w.phase = 1 if t.deep > 1 else window[0], t.phases, t.phase
-    w.kernel_rows, w.kernel_columns, w.dy, w.dx = window[1], window[2], t.planes.dy, t.planes.dx
+    w.kernel_rows, w.kernel_columns, w.dy, w.dx, w.across = window[1], window[2], t.planes.dy, t.planes.dx, 1
     return w
 
 cdef Instruction weights_instruction(dtype, w, u, const Tiles *tiles, const Weights *weights, long filters,
-                                     long paired=0):
+                                     long paired=0, long phases=1):
     cdef Packing p
     cdef long lanes = weights.channels if paired else LANES_F32 if dtype == "float32" else LANES_F64
     p.paired = paired
     p.w, p.u, p.weights, p.filters = operand(w), operand(u), weights[0], filters
-    p.tiles = tiles[0]
+    p.tiles, p.phases = tiles[0], phases
     return instruction(weights_task_f32 if dtype == "float32" else weights_task_f64, &p, sizeof(p),
-                       ceil_div(filters, weights.group) * tiles.passes * ceil_div(weights.channels, lanes), 0, None)
+                       phases * ceil_div(filters, weights.group) * tiles.passes * ceil_div(weights.channels, lanes), 0,
+                       None)
 
 
 # Forward and gradient for the input -------------------------------------------------------------------------------
@@ -124,7 +127,8 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef long width = tiles.in_sizes[2], in_plane = tiles.in_sizes[1] * width * lanes, channels = p.channels * p.depth
     cdef long out_plane = tiles.out_sizes[1] * tiles.out_sizes[2] * lanes
-    cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.group)
+    cdef long part = task // p.groups, group = task % p.groups, per_phase = ceil_div(p.filters, p.group)
+    cdef long all_groups = per_phase * p.phases, f0
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
     cdef long together = tiles.rows * tiles.columns if p.transposed else 1     # tiles that must not be parted
     if tiles.deep > 1:                         # not along the depth either; else, rows share what goes through `mix`
@@ -145,7 +149,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef real *packed
     cdef real *u_k
     cdef real *to
-    cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, last, point
+    cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, count, last, point
     cdef Tile at[MOST_TILES]
     memset(zeros, 0, width * lanes * sizeof(real))
     if p.transposed:
@@ -169,7 +173,10 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     transform_inputs(tiles, &p.x, context, at, n, point + s, c * tiles.in_sizes[0] * in_plane, 0,
                                      zeros, v + (s * p.channels + c) * line, p.v_step, lanes, ahead)
         for g in range(g0, g1):
-            rows = min(p.group, p.filters - g * p.group)
+            f0 = g % per_phase * p.group
+            rows = min(p.group, p.filters - f0)
+            if p.phases > 1:
+                point = g // per_phase
             # One chunk of tiles needs the weights only once: some channels at a time, so that they stay in the cache.
             packed = u + (0 if p.slices else g - g0) * tiles.values * p.u_step
             if whole:
@@ -182,17 +189,18 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                 if not whole and (i == 0 or p.slices):
                     last = c + n_channels if p.slices else p.channels
                     if real is float:
-                        transform_weights_f32(&p.weights, w, g * p.group, rows, c, last, point, packed)
+                        transform_weights_f32(&p.weights, w, f0, rows, c, last, point, packed)
                         if p.paired:
                             pair_values(tiles, p.channels, p.depth, n_channels, packed, p.group, p.u_step, rows)
                     else:
-                        transform_weights_f64(&p.weights, w, g * p.group, rows, c, last, point, packed)
+                        transform_weights_f64(&p.weights, w, f0, rows, c, last, point, packed)
                 for k in range(tiles.values):
                     if far and not p.paired:
                         fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(real))
                     if tiles.phases > 1:
                         having(tiles, k, p.channels, p.depth, &c, &last)
                         n_channels = last - c
+                    count = 0 if p.phases > 1 and lacks(&p.weights, point, k) else n_channels
                     u_k = packed + k * p.u_step + (c * p.group if tiles.phases > 1 else 0)
                     to = scales + (s * tiles.values + k) * 2 * line
                     if real is float:
@@ -202,17 +210,20 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                             paired_product(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
                                            m + k * p.m_step, line, s > 0, rows, n, to)
                         else:
-                            packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                            packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, count,
                                                m + k * p.m_step, line, s > 0, rows, n)
                     else:
-                        packed_product_f64(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                        packed_product_f64(u_k, p.group, v + k * p.v_step + c * line, line, count,
                                            m + k * p.m_step, line, s > 0, rows, n)
             for f in range(rows):
                 if real is float and p.pooled:
-                    pool_results(p, context, at, n, g * p.group + f, <float *>m + f * line,
+                    pool_results(p, context, at, n, f0 + f, <float *>m + f * line,
                                  <float *>zeros + width * lanes)
                     continue
-                transform_results(p, context, at, n, point, g * p.group + f, m + f * line, zeros + width * lanes)
+                if p.phases > 1:
+                    part_results(p, context, at, n, point, f0 + f, m + f * line)
+                else:
+                    transform_results(p, context, at, n, point, f0 + f, m + f * line, zeros + width * lanes)
     if p.past:
         STREAMED()
 
@@ -223,7 +234,7 @@ cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogi
 
 def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
-             past, pooled, transposed, each, paired=False):
+             past, pooled, transposed, each, paired=False, back=None):
     """y = x * w (+ bias, + other, relu); pooled: the max pooling of that (without other), with spots unless these are
     a null pointer. past: whole tiles of results go past the caches. Three sizes each for depth, rows and columns;
     the steps w_* may be negative.
@@ -231,6 +242,10 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
     transposed: the transpose of a convolution with w, of which x has the results' sizes; rows and columns of low (and
     the depth, if it has points) are those of that convolution. each: how many of the 6 points along the depth are taken
     at a time: 1, 2, 3 or 6, for kernels of 3 slices without strides; 0: none, products are added over the slices.
+
+    back: (steps of rows and columns, first taps of the first phase, rows and columns of y), if y is the gradient for
+    the input of a convolution with strides, and its phases are the results of one without; then window and out_sizes
+    are those of a phase.
 
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
     is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time. u: the weights
@@ -250,14 +265,20 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
         p.planes = chunk * p.tiles.height * p.tiles.side * lanes
     # An odd number of vectors from value to value: with a power of two they would all want the same lines of a cache.
     p.v_step, p.m_step = (channels * depth * chunk | 1) * lanes, (p.group * chunk | 1) * lanes
-    p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group), groups), 0
+    p.phases = back[0][0] * back[0][1] if back else 1
+    p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group) * p.phases, groups), 0
     p.paired = paired
     p.u_step = (channels * depth + 2 * p.paired) * p.group + 16
     p.weights = weights_of(&p.tiles, window, channels, group, p.u_step)
     p.weights.across_filters, p.weights.w_other, p.weights.w_slice = across_filters, w_other, w_slice
     p.weights.w_line, p.weights.w_tap, p.weights.origin = w_line, w_tap, origin
+    if back:
+        p.steps, p.sizes = back[0], back[2]
+        p.weights.dy, p.weights.dx, p.weights.across = -p.steps[0], -p.steps[1], p.steps[1]
+        (p.weights.down, p.weights.right), (p.weights.kernel_rows, p.weights.kernel_columns) = back[1], back[3]
     if not blocks:
-        return weights_instruction(dtype, w, u, &p.tiles, &p.weights, filters, channels * depth if paired else 0)
+        return weights_instruction(dtype, w, u, &p.tiles, &p.weights, filters, channels * depth if paired else 0,
+                                   p.phases)
     if p.u_groups and depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
         p.u_step = p.weights.step = (ceil_div(channels, p.slices) + 2 * p.paired) * p.group + 16

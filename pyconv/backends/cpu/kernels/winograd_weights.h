@@ -17,13 +17,15 @@ typedef struct {
     long slices;                                /* whose products are added: all others */
     long phases;                                /* of a slice */
     long kernel_rows, kernel_columns, dy, dx;   /* of all phases; strides */
+    long down, right, across;                   /* of results in phases, `across` of them side by side: the first's
+                                                   first tap; 0, 0 and 1 */
     long origin;                                /* of the first tap (the last one, if turned around) */
     long w_other, w_slice, w_line, w_tap;       /* elements from one to the next */
 } Weights;
 #endif
 
 /* U of `rows` filters from `first` on, for the channels from c0 to c1; with points along the depth, of those from
- * number `point` on. */
+ * number `point` on; with results in phases, of the phase of that number. */
 static void NAME(transform_weights)(const Weights *p, const T *w, long first, long rows, long c0, long c1, long point,
                                     T *u) {
     const long taps = p->lines == 1 ? p->taps : p->taps * p->taps, tap_size = LANES * p->group;
@@ -34,6 +36,7 @@ static void NAME(transform_weights)(const Weights *p, const T *w, long first, lo
             const long n = c1 - c < LANES ? c1 - c : LANES;
             long down, right;
             phase_at(&p->phase, s % p->phases, &down, &right);
+            if (p->thick == 1) down += p->down + point / p->across, right += p->right + point % p->across;
             const T *at = w + p->origin + (p->thick == 1 ? s / p->phases * p->w_slice : 0);
             at += p->across_filters ? c * p->w_other + first : first * p->w_other + c;
             for (long k = 0; k < p->thick * taps; k++) {
@@ -41,7 +44,8 @@ static void NAME(transform_weights)(const Weights *p, const T *w, long first, lo
                 const long column = right + k % p->taps * p->dx;
                 const T *tap = at + k / taps * p->w_slice + row * p->w_line + column * p->w_tap;
                 T *to = square + k * tap_size;
-                if (row >= p->kernel_rows || column >= p->kernel_columns) memset(to, 0, tap_size * sizeof(T));
+                if (row < 0 || column < 0 || row >= p->kernel_rows || column >= p->kernel_columns)
+                    memset(to, 0, tap_size * sizeof(T));
                 else if (p->across_filters)
                     NAME(copy_rows)(tap, p->w_other, n, (rows + LANES - 1) / LANES, to, p->group, LANES * p->w_other);
                 else
