@@ -94,3 +94,16 @@ def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(by_pair
         config.set_num_threads(threads)
     for one, three in zip(*results, strict=True):
         assert np.isfinite(one).all() and one.tobytes() == three.tobytes()
+
+
+@pytest.mark.parametrize("channels, window", [(256, (3, 3)), (512, (1, 5)), (256, (5, 5))])
+def test_many_channels_of_one_sign_stay_accurate(by_pairs, channels, window):
+    """What is subtracted is then much larger than the results."""
+    rng = np.random.default_rng(1)
+    x = (1 + 0.1 * rng.standard_normal((16, 6, 10, channels))).astype("f4")
+    kernel = rng.standard_normal((*window, channels, 32)).astype("f4")
+    attrs = dict(strides=(1, 1), padding=tuple((k // 2,) * 2 for k in window), dilation=(1, 1), groups=1,
+                 channels_last=True)
+    right = REFERENCE.execute("conv", [x.astype("f8"), kernel.astype("f8")], attrs)
+    found = by_pairs.execute("conv", [x, kernel], attrs)
+    assert np.linalg.norm(found - right) <= 1e-5 * np.linalg.norm(right)

@@ -215,7 +215,8 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     paired = not back and by_pairs(planner, dtype, rows, filters)
     _note(planner, g, transposed or out_sizes, deep, paired)
     once = rows * filters * _weights_cost(lanes * item) * (6 if deep else phases)
-    size = -(-filters // group) * phases * values * ((rows + 2 * paired) * group + 16) * item
+    lines = planner.kernels.pointwise.paired_lines(rows) if paired else rows
+    size = -(-filters // group) * phases * values * (lines * group + 16) * item
     settled = planner.settled(_kernel_of(planner))
     ahead = size <= AHEAD and (settled or blocks * once >= total / 100)
     # Tiles that one task has alone: what is added up by the transpose, and rows, where planes are added to planes.

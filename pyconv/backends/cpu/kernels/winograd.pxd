@@ -65,6 +65,7 @@ cdef extern from "winograd_f32_f64.h" nogil:
                     double, int, int)
 
 cdef extern from "winograd_paired.h" nogil:
+    long SUMS_PAIRED(long)
     void pair_weights(float *, long, long, long)
     void pair_tiles(float *, long, long, long, float *)
     void paired_product(const float *, long, const float *, long, long, float *, long, int, long, long, const float *)

@@ -202,7 +202,7 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                         n_channels = last - c
                     count = 0 if p.phases > 1 and lacks(&p.weights, point, k) else n_channels
                     u_k = packed + k * p.u_step + (c * p.group if tiles.phases > 1 else 0)
-                    to = scales + (s * tiles.values + k) * 2 * line
+                    to = scales + (s * tiles.values + k) * (1 + SUMS_PAIRED(channels)) * line
                     if real is float:
                         if p.paired and g == g0:
                             pair_tiles(v + k * p.v_step + c * line, line, n_channels, n, to)
@@ -268,7 +268,7 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
     p.phases = back[0][0] * back[0][1] if back else 1
     p.u_groups, p.slices = 0 if p.u.base else ceil_div(ceil_div(filters, p.group) * p.phases, groups), 0
     p.paired = paired
-    p.u_step = (channels * depth + 2 * p.paired) * p.group + 16
+    p.u_step = (channels * depth + p.paired * (1 + SUMS_PAIRED(channels * depth))) * p.group + 16
     p.weights = weights_of(&p.tiles, window, channels, group, p.u_step)
     p.weights.across_filters, p.weights.w_other, p.weights.w_slice = across_filters, w_other, w_slice
     p.weights.w_line, p.weights.w_tap, p.weights.origin = w_line, w_tap, origin
@@ -281,10 +281,12 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
                                    p.phases)
     if p.u_groups and depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
-        p.u_step = p.weights.step = (ceil_div(channels, p.slices) + 2 * p.paired) * p.group + 16
+        p.u_step = (ceil_div(channels, p.slices) + p.paired * (1 + SUMS_PAIRED(channels))) * p.group + 16
+        p.weights.step = p.u_step
     cdef size_t scratch = (p.tiles.values * (p.u_groups * p.u_step + p.v_step + p.m_step) \
                            + p.tiles.in_sizes[2] * lanes + p.planes
-                           + p.paired * max(1, p.slices) * p.tiles.values * 2 * chunk * lanes) \
+                           + p.paired * max(1, p.slices) * p.tiles.values * (1 + SUMS_PAIRED(channels * depth))
+                           * chunk * lanes) \
         * (4 if dtype == "float32" else 8)
     return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
                        None)
