@@ -9,30 +9,29 @@ from pyconv import backends, config, layers, ops
 from pyconv.graph import gradients, simplify, trace
 
 pytest.importorskip("pyconv.backends.cpu.executor", reason="the CPU kernels are not built")
-from pyconv.backends.cpu import schedule  # noqa: E402
+from pyconv.backends.cpu import chain_code, schedule  # noqa: E402
 CPU = backends.get("cpu")
-PAST_CACHES = 2
 
 
 def compiled(function, arrays, far):
     """The program in which so many bytes are too many for the caches, and for each result of a chain its way there."""
     graph, _ = trace(function, [(a.shape, a.dtype.name) for a in arrays], training=True)
-    ways, kernels = [], CPU.kernels.elementwise
-    make, before = kernels.chain, schedule.FAR
+    ways = []
+    make, before = chain_code.instruction, schedule.FAR
 
-    def noting(dtype, shape, loads, stores, *args, **options):
+    def noting(kernels, dtype, shape, loads, stores, *args, **options):
         ways.extend(store[3] for store in stores)
-        return make(dtype, shape, loads, stores, *args, **options)
-    kernels.chain, schedule.FAR = noting, far
+        return make(kernels, dtype, shape, loads, stores, *args, **options)
+    chain_code.instruction, schedule.FAR = noting, far
     try:
         return CPU.compile(simplify(graph)), ways
     finally:
-        kernels.chain, schedule.FAR = make, before
+        chain_code.instruction, schedule.FAR = make, before
 
 
 def check(function, arrays):
     (near, ways), (far, others) = compiled(function, arrays, 1 << 60), compiled(function, arrays, 0)
-    assert PAST_CACHES not in ways and PAST_CACHES in others
+    assert chain_code.PAST_CACHES not in ways and chain_code.PAST_CACHES in others
     for threads in (1, 3):
         config.set_num_threads(threads)
         for a, b in zip(near(arrays), far(arrays), strict=True):
@@ -71,6 +70,6 @@ def test_only_what_is_read_late():
     def late(x):
         y = ops.exp(ops.max_pool(x, 1))
         return ops.max_pool(y * ops.mean(ops.max_pool(x, 2), (0, 1, 2)), 2)
-    assert PAST_CACHES not in compiled(soon, [x], 3 << 16)[1]
-    assert PAST_CACHES in compiled(late, [x], 3 << 16)[1]
-    assert PAST_CACHES not in compiled(late, [x], 3 << 20)[1]
+    assert chain_code.PAST_CACHES not in compiled(soon, [x], 3 << 16)[1]
+    assert chain_code.PAST_CACHES in compiled(late, [x], 3 << 16)[1]
+    assert chain_code.PAST_CACHES not in compiled(late, [x], 3 << 20)[1]

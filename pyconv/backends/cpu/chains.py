@@ -9,7 +9,9 @@ import numpy as np
 
 from ...graph import aligned_empty, is_float
 from . import buffers as memory
+from . import chain_code
 from .buffers import Lanes
+from .chain_code import OPERATIONS, code_of
 from .slices import Sliced
 
 CHUNK = 16384          # positions of a task in the plain layout
@@ -60,19 +62,13 @@ class ChainSum(NamedTuple):
     samples: int              # if samples are summed: how many there are
 
 
-def chain_operations(kernels) -> set:
-    """The ops that chains can take."""
-    return {*kernels.elementwise.OPERATIONS, "cast"}
-
-
 class Chains:
     """All chains of a program."""
 
     def __init__(self, planner):
         self.planner = planner
-        codes = planner.kernels.elementwise
-        self.codes = {**codes.OPERATIONS, **codes.FUSED}
-        self.OPS = chain_operations(planner.kernels)
+        self.codes = code_of(planner.kernels).of
+        self.OPS = {*OPERATIONS, "cast"}
         self.by_index: list[Chain] = []
         self.of: dict = {}            # id of a tensor -> its chain
         self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
@@ -364,7 +360,6 @@ class Chains:
 
     def _add(self, chain, loads, code, registers, where, replaces):
         planner, (where, zero) = self.planner, where
-        kernels = planner.kernels.elementwise
         rows = self._rows(chain, [(t, buffer) for t, (buffer, _) in loads])
         if rows:
             shape, blocks = [rows.each, chain.shape[-1]], rows.blocks
@@ -393,8 +388,9 @@ class Chains:
                 if rows:
                     return buffer.at_rows(rows) if id(buffer) in split else buffer.whole()
                 return buffer.at() if blocks and buffer.blocks else buffer.whole()
-            return kernels.chain(
-                chain.dtype, shape, [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=False)],
+            return chain_code.instruction(
+                planner.kernels, chain.dtype, shape,
+                [(at(b), d, r, s) for (b, d, r, _), s in zip(operands, steps, strict=False)],
                 [(at(b), d, r, way(b)) for b, d, r in stores], code, registers=registers,
                 blocks=blocks, chunk=0 if blocks else CHUNK, failure=chain.failure,
                 rest=rows.count * chain.shape[-1] if rows else 0,

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from . import buffers as memory
+from . import chain_code
 from .buffers import Buffer, Lanes, Rows
 from .lowering_conv import lowers
 
@@ -30,8 +31,8 @@ def converted(planner, source, shape, old, new, layout):
 
     def make():
         a, b = (source.at(), target.at()) if layout else (source.whole(), target.whole())
-        return planner.kernels.elementwise.chain(dtype, [count], [(a, old, 0, [1])], [(b, new, 1, 0)], code,
-                                                 registers=2, blocks=target.blocks, chunk=0 if layout else 16384)
+        return chain_code.instruction(planner.kernels, dtype, [count], [(a, old, 0, [1])], [(b, new, 1, 0)], code,
+                                      registers=2, blocks=target.blocks, chunk=0 if layout else 16384)
     planner.add(make, [source], [target], blocks=target.blocks, cost=count)
     return target
 

@@ -45,19 +45,7 @@ cdef extern from "elementwise_types.h" nogil:
     int execute_i64(const int32_t *, long, int64_t **, long, const int64_t *, long, long, long)
     void stream(char *, const char *, long)
     void STREAMED()
-    const int OP_COPY, OP_NEGATIVE, OP_SQUARE, OP_ABSOLUTE, OP_SIGN, OP_RELU, OP_NOT, OP_ADD, OP_SUBTRACT, OP_MULTIPLY
-    const int OP_MAXIMUM, OP_MINIMUM, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL
-    const int OP_AND, OP_OR, OP_WHERE, OP_DIVIDE, OP_SIGMOID, OP_EXP, OP_EXPM1, OP_LOG, OP_LOG1P, OP_SQRT, OP_FLOOR
-    const int OP_TANH, OP_ERF, OP_POWER, OP_ISFINITE, OP_CHECK, OP_GATE, OP_MULTIPLY_ADD, OP_SIN, OP_COS
-    const int OP_ARCTAN2, OP_ROUND, OP_ROUND_F16, OP_ROUND_BF16, OP_ADD_MULTIPLY, OP_SUBTRACT_MULTIPLY
-    const int OP_SUBTRACT_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_ADD_RELU, OP_ADD_RELU, OP_ADD_MULTIPLY_MULTIPLY
-    const int OP_SIGMOID_MULTIPLY, OP_MULTIPLY_ERF, OP_CHOOSE, OP_MULTIPLY_MULTIPLY, OP_MULTIPLY_MULTIPLY_MULTIPLY
-    const int OP_MULTIPLY_MULTIPLY_ADD, OP_SUBTRACT_MULTIPLY_MULTIPLY, OP_GELU, OP_ERF_ADD_MULTIPLY_MULTIPLY
-    const int OP_MULTIPLY_NEGATIVE, OP_MULTIPLY_NEGATIVE_EXP, OP_ADD_MAXIMUM, OP_MAXIMUM_MINIMUM
-    const int OP_ADD_MAXIMUM_MINIMUM, OP_RELU_MINIMUM, OP_EQUAL_WHERE
-    const int OP_SUBTRACT_MULTIPLY_ADD_HHH, OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH, OP_SUBTRACT_MULTIPLY_ADD_HH
-    const int OP_SUBTRACT_MULTIPLY_HH, OP_MULTIPLY_ADD_HH, OP_MULTIPLY_ADD_EE, OP_MULTIPLY_E
-    const int OP_MULTIPLY_MULTIPLY_ADD_EHH, OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV, OP_GRADIENT_SUMS
+    const char *INSTRUCTION_NAMES
 
 ctypedef fused number:
     float
@@ -70,55 +58,11 @@ cdef enum:
     LOADS = 32
     SUMS = 8
     AHEAD = 4                # strips
-    FAR = 1 << 22            # bytes
     AT_ONCE = 0
-    WHEN_DONE = 1
     PAST_CACHES = 2
 
-# Operation of the graph -> instruction, for float chains; INTEGER: those that int64 chains have.
-OPERATIONS = {
-    "stop_gradient": OP_COPY, "broadcast_to": OP_COPY, "negative": OP_NEGATIVE, "square": OP_SQUARE,
-    "absolute": OP_ABSOLUTE, "sign": OP_SIGN, "relu": OP_RELU, "logical_not": OP_NOT, "add": OP_ADD,
-    "subtract": OP_SUBTRACT, "multiply": OP_MULTIPLY, "maximum": OP_MAXIMUM, "minimum": OP_MINIMUM, "equal": OP_EQUAL,
-    "not_equal": OP_NOT_EQUAL, "less": OP_LESS, "less_equal": OP_LESS_EQUAL, "greater": OP_GREATER,
-    "greater_equal": OP_GREATER_EQUAL, "logical_and": OP_AND, "logical_or": OP_OR, "where": OP_WHERE,
-    "divide": OP_DIVIDE, "sigmoid": OP_SIGMOID, "exp": OP_EXP, "expm1": OP_EXPM1, "log": OP_LOG, "log1p": OP_LOG1P,
-    "sqrt": OP_SQRT, "floor": OP_FLOOR, "tanh": OP_TANH, "erf": OP_ERF, "power": OP_POWER, "isfinite": OP_ISFINITE,
-    "sin": OP_SIN, "cos": OP_COS, "arctan2": OP_ARCTAN2, "round": OP_ROUND,
-    "round_float16": OP_ROUND_F16, "round_bfloat16": OP_ROUND_BF16,
-    "check_finite": OP_CHECK,
-}
-# What chains make of casts, and of several operations.
-FUSED = {
-    "copy": OP_COPY, "truth": OP_NOT_EQUAL, "gate": OP_GATE, "multiply_add": OP_MULTIPLY_ADD,
-    "add_multiply": OP_ADD_MULTIPLY, "subtract_multiply": OP_SUBTRACT_MULTIPLY,
-    "subtract_multiply_add": OP_SUBTRACT_MULTIPLY_ADD,
-    "subtract_multiply_add_relu": OP_SUBTRACT_MULTIPLY_ADD_RELU, "add_relu": OP_ADD_RELU,
-    "add_multiply_multiply": OP_ADD_MULTIPLY_MULTIPLY, "sigmoid_multiply": OP_SIGMOID_MULTIPLY,
-    "multiply_erf": OP_MULTIPLY_ERF, "choose": OP_CHOOSE, "multiply_multiply": OP_MULTIPLY_MULTIPLY,
-    "multiply_multiply_multiply": OP_MULTIPLY_MULTIPLY_MULTIPLY, "multiply_multiply_add": OP_MULTIPLY_MULTIPLY_ADD,
-    "subtract_multiply_multiply": OP_SUBTRACT_MULTIPLY_MULTIPLY, "gelu": OP_GELU,
-    "erf_add_multiply_multiply": OP_ERF_ADD_MULTIPLY_MULTIPLY, "multiply_negative": OP_MULTIPLY_NEGATIVE,
-    "multiply_negative_exp": OP_MULTIPLY_NEGATIVE_EXP, "add_maximum": OP_ADD_MAXIMUM,
-    "maximum_minimum": OP_MAXIMUM_MINIMUM, "add_maximum_minimum": OP_ADD_MAXIMUM_MINIMUM,
-    "relu_minimum": OP_RELU_MINIMUM, "equal_where": OP_EQUAL_WHERE,
-}
-TYPES = {name: code for code, name in enumerate(
-    ("float32", "float64", "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "int64"))}
-# Instruction -> the same with operands of other kinds: V, a strip of vectors; H, the same vector throughout a strip; E,
-# one number for each vector.
-KINDS = {
-    OP_SUBTRACT_MULTIPLY_ADD: {"VHHH": OP_SUBTRACT_MULTIPLY_ADD_HHH, "VHHV": OP_SUBTRACT_MULTIPLY_ADD_HH},
-    OP_SUBTRACT_MULTIPLY_ADD_RELU: {"VHHH": OP_SUBTRACT_MULTIPLY_ADD_RELU_HHH},
-    OP_SUBTRACT_MULTIPLY: {"VHH": OP_SUBTRACT_MULTIPLY_HH},
-    OP_MULTIPLY_ADD: {"VHH": OP_MULTIPLY_ADD_HH, "VEE": OP_MULTIPLY_ADD_EE},
-    OP_MULTIPLY: {"VE": OP_MULTIPLY_E},
-    OP_SUBTRACT_MULTIPLY_MULTIPLY: {"VHHV": OP_SUBTRACT_MULTIPLY_MULTIPLY_HHV},
-    OP_MULTIPLY_MULTIPLY_ADD: {"VEHH": OP_MULTIPLY_MULTIPLY_ADD_EHH},
-}
-SYMMETRIC = {OP_MULTIPLY, OP_MULTIPLY_ADD, OP_MULTIPLY_MULTIPLY_ADD}       # in the first two operands
+NAMES = tuple(INSTRUCTION_NAMES.decode().lower().split())
 MAX_REGISTERS, MAX_LOADS, MAX_DIMS, MAX_SUMS = REGISTERS, LOADS, DIMS, SUMS
-ALIGNED = 128            # the least length of a last axis that strips keep to
 
 
 cdef struct Load:
@@ -131,7 +75,7 @@ cdef struct Load:
 cdef struct Store:
     Operand at
     int type, item, register
-    int how                  # see `chain`
+    int how                  # AT_ONCE: as it is computed; else when all is done
 
 cdef struct Sum:
     Operand at
@@ -376,147 +320,40 @@ cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[int64_t](<const Chain *>p, task, c, NULL)
 
 
-def of_kinds(code, held, few):
-    """The code with instructions for operands that are `held`, or of which there are `few`: registers.
+def chain(int kernel, shape, loads, stores, code, sums, *, registers, aligned, tasks, chunk, rest, far, failure):
+    """A fused chain over positions of `shape`; `chain_code.instruction`, which calls it, has the details.
 
-    Returns it, and the registers of which a few are enough for all instructions that read them.
-    """
-    lines = [[int(i) for i in code[k:k + 6]] for k in range(0, code.shape[0], 6)]
-    while True:
-        found = []
-        for op, to, *sources in lines:
-            best, kinds = [op, to, *sources], KINDS.get(op, {})
-            for pattern in kinds:
-                count = len(pattern)
-                for a, b, *rest in (sources, sources[1::-1] + sources[2:])[:1 + (op in SYMMETRIC)]:
-                    order = [a, b, *rest[:count - 2]]
-                    if best[0] == op and all(p == "E" if r in few else p == "V" or p == "H" and r in held
-                                             for p, r in zip(pattern, order)):
-                        best = [kinds[pattern], to, *order, *[a] * (4 - count)]
-            found.append(best)
-        wrong = {r for op, _, *sources in found for i, r in enumerate(sources) if r in few and not few_at(op, i)}
-        if not wrong:
-            break
-        few = few - wrong
-    out = code.copy()
-    for k, line in enumerate(found):
-        out[6 * k:6 * k + 6] = line
-    return out, few
-
-
-def few_at(op, i):
-    """Whether an instruction takes one number for each vector as its i-th operand; beyond the last one are copies."""
-    return any(code == op and (pattern + pattern[0] * 4)[i] == "E"
-               for kinds in KINDS.values() for pattern, code in kinds.items())
-
-
-def with_sums(code, held, sums, like, registers):
-    """The code with products and their factors added up in one instruction, as normalizations' gradients need them.
-
-    sums: (register, whether each vector has a result); like: the first of the same numbers, for each. Adds to the code
-    in place, and returns the registers of those sums that it then has, which are new ones, from `registers` on.
-    """
-    lines, inside = code.reshape(-1, 6), {}
-    for k, (op, to, a, b, c, _) in enumerate(lines.tolist()):
-        product, factor = ([i for i, (r, each) in enumerate(sums) if r == register and (not each or r == to)
-                            and like[i] == i] for register in (to, c))
-        if op == OP_SUBTRACT_MULTIPLY and b in held and len(product) == len(factor) == 1 and not sums[product[0]][1] \
-                and not {*product, *factor} & set(inside) and to not in lines[k + 1:, 2:]:
-            inside[product[0]], inside[factor[0]] = registers + len(inside), registers + len(inside) + 1
-            lines[k] = OP_GRADIENT_SUMS, inside[product[0]], a, b, c, inside[factor[0]]
-    return inside
-
-
-def chain(dtype, shape, loads, stores, code, *, registers, blocks=0, chunk=0, rest=0, failure=0, sums=()):
-    """A fused chain over positions of `shape`.
-
-    dtype: "float32", "float64" or "int64", the type that it computes in.
-    loads: (operand, type, register, strides in elements per axis of shape; along the last axis -1 means the same vector
-    again and again, and -1 - s one number for each vector, s elements from the next).
-    stores: (operand, type, register, how). How a strip is written: 0 as it is computed; 1 when it is all done, as a
-    load reads the same array; 2 the same, past the caches, as nobody reads it soon. Each has a register of its own;
-    loads and stores have the first ones.
-    code: six ints per instruction. blocks: number of tasks in the lanes layout, or of blocks of rows, which have `rest`
-    positions together; else ranges of `chunk` positions.
-    failure: message (index plus one) of check_finite.
-    sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
-    axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums. Results None: each
-    vector has one, the sum of its lanes.
+    kernel: 0 float32, 1 float64, 2 int64. loads, stores, sums: the fields of Load, Store and Sum; code: six ints per
+    instruction. far: whether what it reads and writes surely comes from beyond the cache of a core.
     """
     cdef Chain p
-    cdef int i, d, lanes = LANES_F32 if dtype == "float32" else LANES_F64
-    cdef bint periodic, apart
-    items = {"float32": 4, "float64": 8, "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4,
-             "int32": 4, "int64": 8}
-    if len(loads) > LOADS or len(stores) > LOADS or registers > REGISTERS or len(shape) > DIMS \
-            or len(sums) > SUMS:
+    cdef int i, d
+    if len(loads) > LOADS or len(stores) > LOADS or registers > REGISTERS or len(shape) > DIMS or len(sums) > SUMS:
         raise ValueError("the chain is too long")
-    p.total = 1
-    p.dims, p.far = len(shape), 0
-    contiguous, periodic, apart = [], False, False
-    for n in reversed(shape):
-        contiguous.insert(0, p.total)
-        p.total *= n
+    p.total, p.dims = 1, len(shape)
     for d in range(p.dims):
         p.shape[d] = shape[d]
-    p.loads, p.stores, p.registers, p.failure = len(loads), len(stores), registers, failure
-    for i, (at, type_, register, strides) in enumerate(loads):
-        p.load[i].at, p.load[i].type, p.load[i].item = operand(at), TYPES[type_], items[type_]
-        p.load[i].register = register
-        strides = [0 if n == 1 else s for s, n in zip(strides, shape)]
-        dense = [0 if n == 1 else s for s, n in zip(contiguous, shape)]
-        p.load[i].kind = 0 if not any(strides) else 1 if strides == dense else 2
-        apart = apart or p.load[i].kind == 2
+        p.total *= p.shape[d]
+    p.loads, p.stores, p.sums, p.registers, p.failure = len(loads), len(stores), len(sums), registers, failure
+    p.aligned, p.chunk, p.rest, p.far, p.few = aligned, chunk, rest, p.loads + p.stores if far else 0, 0
+    for i in range(p.loads):
+        at, p.load[i].type, p.load[i].item, p.load[i].register, p.load[i].kind, p.load[i].few, strides = loads[i]
+        p.load[i].at = operand(at)
+        p.few |= <long>p.load[i].few << p.load[i].register
         for d in range(p.dims):
             p.load[i].strides[d] = strides[d]
-            periodic = periodic or p.load[i].strides[d] < 0
-    for i, (at, type_, register, how) in enumerate(stores):
-        p.store[i].at, p.store[i].type, p.store[i].item = operand(at), TYPES[type_], items[type_]
-        p.store[i].register, p.store[i].how = register, WHEN_DONE if how == PAST_CACHES and type_ != dtype else how
-    p.aligned = p.dims > 0 and (periodic or p.shape[p.dims - 1] >= ALIGNED and (apart or len(sums) > 0))
-    p.sums = len(sums)
-    results = 0
-    for i, (at, register, count, strides, samples) in enumerate(sums):
-        p.sum[i].each, count = count is None, count or 0
-        p.sum[i].at, p.sum[i].register, p.sum[i].count, p.sum[i].samples = operand(at), register, count, samples
-        results += count
+    for i in range(p.stores):
+        at, p.store[i].type, p.store[i].item, p.store[i].register, p.store[i].how = stores[i]
+        p.store[i].at = operand(at)
+    cdef size_t results = 0
+    for i in range(p.sums):
+        at, p.sum[i].register, p.sum[i].each, p.sum[i].inside, p.sum[i].like, p.sum[i].count, p.sum[i].samples, \
+            strides = sums[i]
+        p.sum[i].at = operand(at)
+        results += p.sum[i].count
         for d in range(p.dims):
             p.sum[i].strides[d] = strides[d]
-    held, few, inside, like = set(), set(), {}, []
-    for i in range(p.loads if dtype != "int64" else 0):
-        d = p.load[i].strides[p.dims - 1] if p.dims else 0
-        if p.load[i].kind == 0 or p.aligned and p.load[i].kind == 2 and d in (0, -1):
-            held.add(p.load[i].register)
-        elif p.aligned and p.load[i].kind == 2 and d == -2 and loads[i][1] == dtype:
-            few.add(p.load[i].register)
-    if held or few:
-        code, few = of_kinds(code, held, few - {register for _, register, *_ in sums})
-    for i, one in enumerate(sums):
-        like.append(next((j for j in range(i) if one[2] is not None and sums[j][1] == one[1]
-                          and sums[j][2:4] == one[2:4]), i))
-    if p.aligned and held and registers + len(sums) <= REGISTERS:
-        inside = with_sums(code, held, [(s[1], s[2] is None) for s in sums], like, registers)
-        registers += len(inside)
-        p.registers = registers
-    for i in range(p.sums):
-        p.sum[i].like, p.sum[i].inside = like[i], i in inside
-        p.sum[i].register = inside.get(i, p.sum[i].register)
-    p.few = 0
-    for i in range(p.loads):
-        p.load[i].few = p.load[i].register in few
-        p.few |= <long>p.load[i].few << p.load[i].register
     p.code, p.count = <const int32_t *>elements(code, 4), code.shape[0] // 6
-    p.chunk, p.rest = chunk, rest
-    cdef long tasks = blocks
-    # With the widest vectors the processor itself asks in time for what is only added up, and for a single stream.
-    streams = sum([1 for i in range(p.loads) if p.load[i].kind and p.load[i].strides[p.dims - 1] == 1])
-    alone = lanes == 16 and (not stores or streams == 1 and all(how == AT_ONCE for *_, how in stores))
-    if p.total * (tasks if tasks else 1) * (p.loads + p.stores) >= FAR // 4 and not alone:
-        p.far = p.loads + p.stores
-    if not tasks:
-        tasks = ceil_div(p.total, p.chunk) if p.total else 0
-    kernel = {"float32": 0, "float64": 1, "int64": 2}[dtype]
-    cdef size_t scratch = (registers * STRIP + results * (LANES_F32 if kernel == 0 else LANES_F64)) \
-        * (4 if kernel == 0 else 8)
+    cdef size_t scratch = (p.registers * STRIP + results * (LANES_F64 if kernel else LANES_F32)) * (8 if kernel else 4)
     return instruction(chain_f32 if kernel == 0 else chain_f64 if kernel == 1 else chain_i64, &p, sizeof(p), tasks,
                        scratch, (code,))
