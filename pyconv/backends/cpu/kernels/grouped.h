@@ -14,6 +14,8 @@ INLINE vf32 picked(vf32 v, vi32 lanes) {
     return (vf32)_mm512_permutexvar_ps((__m512i)lanes, (__m512)v);
 #elif VECTOR_BYTES == 32 && defined(__AVX2__)
     return (vf32)_mm256_permutevar8x32_ps((__m256)v, (__m256i)lanes);
+#elif VECTOR_BYTES == 16 && defined(__SSSE3__)
+    return (vf32)_mm_shuffle_epi8((__m128i)v, (__m128i)(lanes * 0x04040404 + 0x03020100));      /* bytes by number */
 #else
     vf32 all;
     for (int i = 0; i < LANES_F32; i++) all[i] = v[lanes[i]];
@@ -61,23 +63,12 @@ static void grouped_##K##_##S##_##CB(const Grouped *p) { \
             store_part_f32(y, p->relu ? relu_f32(v) : v, p->last); } } \
 }
 
+#define MOST_GROUPED 7
 #define GROUPED_TILES(K, S) \
     GROUPED_TILE(K, S, 1) GROUPED_TILE(K, S, 2) GROUPED_TILE(K, S, 3) GROUPED_TILE(K, S, 4) GROUPED_TILE(K, S, 5) \
-    GROUPED_TILE(K, S, 6) GROUPED_TILE(K, S, 7) GROUPED_MORE(K, S)
-#define SEVEN_TILES(K, S) grouped_##K##_##S##_1, grouped_##K##_##S##_2, grouped_##K##_##S##_3, grouped_##K##_##S##_4, \
-    grouped_##K##_##S##_5, grouped_##K##_##S##_6, grouped_##K##_##S##_7
-#if ACCUMULATORS >= 24
-#  define MOST_GROUPED 14
-#  define GROUPED_MORE(K, S) \
-    GROUPED_TILE(K, S, 8) GROUPED_TILE(K, S, 9) GROUPED_TILE(K, S, 10) GROUPED_TILE(K, S, 11) GROUPED_TILE(K, S, 12) \
-    GROUPED_TILE(K, S, 13) GROUPED_TILE(K, S, 14)
-#  define ALL_TILES(K, S) {SEVEN_TILES(K, S), grouped_##K##_##S##_8, grouped_##K##_##S##_9, grouped_##K##_##S##_10, \
-    grouped_##K##_##S##_11, grouped_##K##_##S##_12, grouped_##K##_##S##_13, grouped_##K##_##S##_14}
-#else
-#  define MOST_GROUPED 7
-#  define GROUPED_MORE(K, S)
-#  define ALL_TILES(K, S) {SEVEN_TILES(K, S)}
-#endif
+    GROUPED_TILE(K, S, 6) GROUPED_TILE(K, S, 7)
+#define ALL_TILES(K, S) {grouped_##K##_##S##_1, grouped_##K##_##S##_2, grouped_##K##_##S##_3, grouped_##K##_##S##_4, \
+    grouped_##K##_##S##_5, grouped_##K##_##S##_6, grouped_##K##_##S##_7}
 GROUPED_TILES(1, 1) GROUPED_TILES(3, 1) GROUPED_TILES(3, 2) GROUPED_TILES(2, 1)
 
 /* Single taps, runs of three with strides of 1 and of 2, and of two. */
@@ -134,8 +125,6 @@ static void (*const grouped_gradients[3][3])(const GroupedGradient *) = {
 
 #undef GROUPED_TILE
 #undef GROUPED_TILES
-#undef GROUPED_MORE
-#undef SEVEN_TILES
 #undef ALL_TILES
 #undef GRADIENT_STEP
 #undef GROUPED_GRADIENT

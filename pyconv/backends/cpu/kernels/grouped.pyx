@@ -38,7 +38,7 @@ cdef extern from "grouped.h" nogil:
         long rows, count, channels
         float *out
         long to, co, last
-    void (*grouped_tiles[4][14])(const Grouped *)
+    void (*grouped_tiles[4][7])(const Grouped *)
     void (*grouped_gradients[3][3])(const GroupedGradient *)
 
 
