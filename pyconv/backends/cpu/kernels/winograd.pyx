@@ -74,28 +74,22 @@ cdef void pair_values(const Tiles *t, long channels, long depth, long n, float *
             having(t, k, channels, depth, &first, &end)
         pair_weights(u + k * step + first * group, group, end - first, rows)
 
-cdef void weights_task(const Packing *p, long task, const Context *context, real *tag) noexcept nogil:
+cdef void weights_task(const void *params, long task, const Context *context) noexcept nogil:
     """U[group][pass][36][slice, channel][filter] for one group, one pass and as many channels as there are lanes."""
-    cdef long lanes = p.weights.channels if p.paired else LANES_F32 if real is float else LANES_F64
+    cdef const Packing *p = <const Packing *>params
+    cdef long lanes = p.weights.channels if p.paired else LANES_F32
     cdef long vectors = ceil_div(p.weights.channels, lanes)
     cdef long c = task % vectors * lanes, to = task // vectors, all_groups = ceil_div(p.filters, p.weights.group)
     cdef long first = to // p.tiles.passes % all_groups * p.weights.group
     cdef long rows = min(p.weights.group, p.filters - first), last = min(p.weights.channels, c + lanes)
     cdef long point = to // all_groups if p.phases > 1 else to % p.tiles.passes * p.weights.each
-    cdef const real *w = <const real *>address(&p.w, 0, context)
-    cdef real *u = <real *>address(&p.u, 0, context) + to * p.tiles.values * p.weights.step + c * p.weights.group
-    if real is float:
-        transform_weights_f32(&p.weights, w, first, rows, c, last, point, u)
-        if p.paired:
-            pair_values(&p.tiles, p.weights.channels, p.paired // p.weights.channels, p.paired, u, p.weights.group,
-                        p.weights.step, rows)
-    else:
-        transform_weights_f64(&p.weights, w, first, rows, c, last, point, u)
+    cdef const float *w = <const float *>address(&p.w, 0, context)
+    cdef float *u = <float *>address(&p.u, 0, context) + to * p.tiles.values * p.weights.step + c * p.weights.group
+    transform_weights_f32(&p.weights, w, first, rows, c, last, point, u)
+    if p.paired:
+        pair_values(&p.tiles, p.weights.channels, p.paired // p.weights.channels, p.paired, u, p.weights.group,
+                    p.weights.step, rows)
 
-cdef void weights_task_f32(const void *p, long task, const Context *c) noexcept nogil:
-    weights_task[float](<const Packing *>p, task, c, NULL)
-cdef void weights_task_f64(const void *p, long task, const Context *c) noexcept nogil:
-    weights_task[double](<const Packing *>p, task, c, NULL)
 
 cdef Weights weights_of(const Tiles *t, window, long channels, long group, long step) except *:
     """Of a whole kernel in its own order, but for where its elements lie."""
@@ -107,24 +101,25 @@ cdef Weights weights_of(const Tiles *t, window, long channels, long group, long 
     w.kernel_rows, w.kernel_columns, w.dy, w.dx, w.across = window[1], window[2], t.planes.dy, t.planes.dx, 1
     return w
 
-cdef Instruction weights_instruction(dtype, w, u, const Tiles *tiles, const Weights *weights, long filters,
+cdef Instruction weights_instruction(w, u, const Tiles *tiles, const Weights *weights, long filters,
                                      long paired=0, long phases=1):
     cdef Packing p
-    cdef long lanes = weights.channels if paired else LANES_F32 if dtype == "float32" else LANES_F64
+    cdef long lanes = weights.channels if paired else LANES_F32
     p.paired = paired
     p.w, p.u, p.weights, p.filters = operand(w), operand(u), weights[0], filters
     p.tiles, p.phases = tiles[0], phases
-    return instruction(weights_task_f32 if dtype == "float32" else weights_task_f64, &p, sizeof(p),
+    return instruction(weights_task, &p, sizeof(p),
                        phases * ceil_div(filters, weights.group) * tiles.passes * ceil_div(weights.channels, lanes), 0,
                        None)
 
 
 # Forward and gradient for the input -------------------------------------------------------------------------------
 
-cdef void winograd_task(const Winograd *p, long task, const Context *context, real *tag) noexcept nogil:
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
+cdef void winograd_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Winograd *p = <const Winograd *>params
+    cdef long lanes = LANES_F32
     cdef const Tiles *tiles = &p.tiles
-    cdef const real *w = <const real *>address(&p.w, 0, context)
+    cdef const float *w = <const float *>address(&p.w, 0, context)
     cdef long width = tiles.in_sizes[2], in_plane = tiles.in_sizes[1] * width * lanes, channels = p.channels * p.depth
     cdef long out_plane = tiles.out_sizes[1] * tiles.out_sizes[2] * lanes
     cdef long part = task // p.groups, group = task % p.groups, per_phase = ceil_div(p.filters, p.group)
@@ -137,27 +132,27 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     cdef long end = tiles.total // together * (part + 1) // tiles.parts * together
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
     cdef long line = tiles.chunk * lanes
-    cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
+    cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(float),
                                2 * tiles.in_sizes[0] * in_plane)
-    cdef real *zeros = <real *>context.scratch
-    cdef real *u = zeros + width * lanes + p.planes
-    cdef real *v = u + p.u_groups * tiles.values * p.u_step
-    cdef real *m = v + tiles.values * p.v_step
-    cdef real *scales = m + tiles.values * p.m_step         # by pairs: of tiles, inverse, and sums of their pairs
-    cdef real *whole = <real *>address(&p.u, 0, context)
-    cdef bint far = whole and ahead_of(&p.u, all_groups * tiles.passes * tiles.values * p.u_step * sizeof(real), 1)
-    cdef real *packed
-    cdef real *u_k
-    cdef real *to
+    cdef float *zeros = <float *>context.scratch
+    cdef float *u = zeros + width * lanes + p.planes
+    cdef float *v = u + p.u_groups * tiles.values * p.u_step
+    cdef float *m = v + tiles.values * p.v_step
+    cdef float *scales = m + tiles.values * p.m_step         # by pairs: of tiles, inverse, and sums of their pairs
+    cdef float *whole = <float *>address(&p.u, 0, context)
+    cdef bint far = whole and ahead_of(&p.u, all_groups * tiles.passes * tiles.values * p.u_step * sizeof(float), 1)
+    cdef float *packed
+    cdef float *u_k
+    cdef float *to
     cdef long i, first, n, s, c, t, g, rows, k, f, j, n_channels, count, last, point
     cdef Tile at[MOST_TILES]
-    memset(zeros, 0, width * lanes * sizeof(real))
+    memset(zeros, 0, width * lanes * sizeof(float))
     if p.transposed:
         for i from begin <= i < end by together:
             at[0] = tile_of(tiles, i)
             for f in range(g0 * p.group, min(p.filters, g1 * p.group)):
-                memset(<real *>address(&p.y, at[0].block, context) + (f * tiles.out_sizes[0] + at[0].z) * out_plane, 0,
-                       (tiles.out_sizes[0] if tiles.deep > 1 else 1) * out_plane * sizeof(real))
+                memset(<float *>address(&p.y, at[0].block, context) + (f * tiles.out_sizes[0] + at[0].z) * out_plane, 0,
+                       (tiles.out_sizes[0] if tiles.deep > 1 else 1) * out_plane * sizeof(float))
     for j in range(tiles.passes * chunks):
         i, point = j % chunks, j // chunks * tiles.each
         first = cut(tiles, begin, end, i, chunks)
@@ -188,35 +183,28 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
                     n_channels -= c
                 if not whole and (i == 0 or p.slices):
                     last = c + n_channels if p.slices else p.channels
-                    if real is float:
-                        transform_weights_f32(&p.weights, w, f0, rows, c, last, point, packed)
-                        if p.paired:
-                            pair_values(tiles, p.channels, p.depth, n_channels, packed, p.group, p.u_step, rows)
-                    else:
-                        transform_weights_f64(&p.weights, w, f0, rows, c, last, point, packed)
+                    transform_weights_f32(&p.weights, w, f0, rows, c, last, point, packed)
+                    if p.paired:
+                        pair_values(tiles, p.channels, p.depth, n_channels, packed, p.group, p.u_step, rows)
                 for k in range(tiles.values):
                     if far and not p.paired:
-                        fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(real))
+                        fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(float))
                     if tiles.phases > 1:
                         having(tiles, k, p.channels, p.depth, &c, &last)
                         n_channels = last - c
                     count = 0 if p.phases > 1 and lacks(&p.weights, point, k) else n_channels
                     u_k = packed + k * p.u_step + (c * p.group if tiles.phases > 1 else 0)
                     to = scales + (s * tiles.values + k) * (1 + SUMS_PAIRED(channels)) * line
-                    if real is float:
-                        if p.paired and g == g0:
-                            pair_tiles(v + k * p.v_step + c * line, line, n_channels, n, to)
-                        if p.paired:
-                            paired_product(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
-                                           m + k * p.m_step, line, s > 0, rows, n, to)
-                        else:
-                            packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, count,
-                                               m + k * p.m_step, line, s > 0, rows, n)
+                    if p.paired and g == g0:
+                        pair_tiles(v + k * p.v_step + c * line, line, n_channels, n, to)
+                    if p.paired:
+                        paired_product(u_k, p.group, v + k * p.v_step + c * line, line, n_channels,
+                                       m + k * p.m_step, line, s > 0, rows, n, to)
                     else:
-                        packed_product_f64(u_k, p.group, v + k * p.v_step + c * line, line, count,
+                        packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, count,
                                            m + k * p.m_step, line, s > 0, rows, n)
             for f in range(rows):
-                if real is float and p.pooled:
+                if p.pooled:
                     pool_results(p, context, at, n, f0 + f, <float *>m + f * line,
                                  <float *>zeros + width * lanes)
                     continue
@@ -227,12 +215,8 @@ cdef void winograd_task(const Winograd *p, long task, const Context *context, re
     if p.past:
         STREAMED()
 
-cdef void winograd_f32(const void *p, long task, const Context *c) noexcept nogil:
-    winograd_task[float](<const Winograd *>p, task, c, NULL)
-cdef void winograd_f64(const void *p, long task, const Context *c) noexcept nogil:
-    winograd_task[double](<const Winograd *>p, task, c, NULL)
 
-def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
+def winograd(x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
              past, pooled, transposed, each, paired=False, back=None):
     """y = x * w (+ bias, + other, relu); pooled: the max pooling of that (without other), with spots unless these are
@@ -252,7 +236,7 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
     transformed, by the instruction that this makes if blocks is 0, or a null pointer. paired: products go by pairs.
     """
     cdef Winograd p
-    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    cdef long lanes = LANES_F32
     p.x, p.w, p.u, p.y = operand(x), operand(w), operand(u), operand(y)
     p.bias, p.other, p.spots, p.pooled = operand(bias), operand(other), operand(spots), pooled
     p.past = past
@@ -277,7 +261,7 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
         p.weights.dy, p.weights.dx, p.weights.across = -p.steps[0], -p.steps[1], p.steps[1]
         (p.weights.down, p.weights.right), (p.weights.kernel_rows, p.weights.kernel_columns) = back[1], back[3]
     if not blocks:
-        return weights_instruction(dtype, w, u, &p.tiles, &p.weights, filters, channels * depth if paired else 0,
+        return weights_instruction(w, u, &p.tiles, &p.weights, filters, channels * depth if paired else 0,
                                    p.phases)
     if p.u_groups and depth == 1 and ceil_div(p.tiles.total, parts) <= chunk:
         p.u_groups, p.slices = 1, ceil_div(channels * group, 2048)
@@ -287,8 +271,8 @@ def winograd(dtype, x, w, u, y, spots, bias, other, *, blocks, parts, groups, gr
                            + p.tiles.in_sizes[2] * lanes + p.planes
                            + p.paired * max(1, p.slices) * p.tiles.values * (1 + SUMS_PAIRED(channels * depth))
                            * chunk * lanes) \
-        * (4 if dtype == "float32" else 8)
-    return instruction(winograd_f32 if dtype == "float32" else winograd_f64, &p, sizeof(p), parts * groups, scratch,
+        * 4
+    return instruction(winograd_task, &p, sizeof(p), parts * groups, scratch,
                        None)
 
 
@@ -304,24 +288,25 @@ cdef struct Plain:
     long v_step, u_step, m_step            # elements from one of the values to the next
     int relu
 
-cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
+cdef void plain_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const Plain *p = <const Plain *>params
+    cdef long lanes = LANES_F32
     cdef const Tiles *tiles = &p.tiles
-    cdef const real *u = <const real *>address(&p.u, 0, context)
-    cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef real *y = <real *>address(&p.y, 0, context)
-    cdef const real *other = <const real *>address(&p.other, 0, context)
+    cdef const float *u = <const float *>address(&p.u, 0, context)
+    cdef float *bias = <float *>address(&p.bias, 0, context)
+    cdef float *y = <float *>address(&p.y, 0, context)
+    cdef const float *other = <const float *>address(&p.other, 0, context)
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long part = task // p.groups, group = task % p.groups, all_groups = ceil_div(p.filters, p.width)
     cdef long g0 = all_groups * group // p.groups, g1 = all_groups * (group + 1) // p.groups
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk)
-    cdef real *zeros = <real *>context.scratch
-    cdef real *v = zeros + width * p.channels + lanes
-    cdef real *m = v + tiles.values * p.v_step
+    cdef float *zeros = <float *>context.scratch
+    cdef float *v = zeros + width * p.channels + lanes
+    cdef float *m = v + tiles.values * p.v_step
     cdef long i, first, n, s, c, t, g, f, k, f0, filters, to
     cdef Tile at[MOST_TILES]
-    memset(zeros, 0, (width * p.channels + lanes) * sizeof(real))
+    memset(zeros, 0, (width * p.channels + lanes) * sizeof(float))
     for i in range(chunks):
         first = begin + (end - begin) * i // chunks
         n = begin + (end - begin) * (i + 1) // chunks - first
@@ -335,31 +320,17 @@ cdef void plain_task(const Plain *p, long task, const Context *context, real *ta
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
             for k in range(tiles.values):
-                if real is float:
-                    narrow_product_f32(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
-                                       p.rows, m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
-                else:
-                    narrow_product_f64(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
-                                       p.rows, m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
+                narrow_product_f32(v + k * p.v_step, p.line, u + (g * tiles.values + k) * p.u_step, p.width,
+                                   p.rows, m + k * p.m_step, p.width, n, ceil_div(filters, lanes))
             for t in range(n):
                 for f from 0 <= f < filters by lanes:
                     to = (((at[t].block * tiles.out_sizes[0] + at[t].z) * oh + at[t].y) * ow + at[t].x) * p.filters \
                         + f0 + f
-                    if real is float:
-                        output_tile_plain_f32(tiles.taps, tiles.lines, m + t * p.width + f, p.m_step,
-                                              bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
-                                              y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
-                                              min(lanes, filters - f))
-                    else:
-                        output_tile_plain_f64(tiles.taps, tiles.lines, m + t * p.width + f, p.m_step,
-                                              bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
-                                              y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
-                                              min(lanes, filters - f))
+                    output_tile_plain_f32(tiles.taps, tiles.lines, m + t * p.width + f, p.m_step,
+                                          bias + f0 + f if bias else NULL, other + to if other else NULL, p.relu,
+                                          y + to, ow * p.filters, p.filters, oh - at[t].y, ow - at[t].x,
+                                          min(lanes, filters - f))
 
-cdef void plain_f32(const void *p, long task, const Context *c) noexcept nogil:
-    plain_task[float](<const Plain *>p, task, c, NULL)
-cdef void plain_f64(const void *p, long task, const Context *c) noexcept nogil:
-    plain_task[double](<const Plain *>p, task, c, NULL)
 cdef Plain plain_for(long channels, long filters, window, long width, long lanes) except *:
     cdef Plain p
     memset(&p, 0, sizeof(p))
@@ -373,28 +344,28 @@ def plain_weights_size(channels, filters, window, width, lanes):
     cdef Plain p = plain_for(channels, filters, window, width, lanes)
     return ceil_div(filters, width) * p.tiles.values * p.u_step
 
-def plain_weights(dtype, w, u, *, channels, filters, window, width, turned):
+def plain_weights(w, u, *, channels, filters, window, width, turned):
     """The transformed weights of `winograd_plain`.
 
     turned: w is [position][filter][channel] and taken from its last position on.
     """
-    cdef Plain p = plain_for(channels, filters, window, width, LANES_F32 if dtype == "float32" else LANES_F64)
+    cdef Plain p = plain_for(channels, filters, window, width, LANES_F32)
     cdef Weights of = weights_of(&p.tiles, window, channels, width, p.u_step)
     cdef long plane = channels * filters, tap = -plane if turned else plane
     of.across_filters, of.w_other, of.origin = not turned, channels if turned else filters, 0
     of.w_slice, of.w_line, of.w_tap = tap * window[1] * window[2], tap * window[2], tap
     if turned:
         of.origin = (window[0] * window[1] * window[2] - 1) * plane
-    return weights_instruction(dtype, w, u, &p.tiles, &of, filters)
+    return weights_instruction(w, u, &p.tiles, &of, filters)
 
-def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width, chunk, channels, filters, window,
+def winograd_plain(x, u, y, bias, other, *, samples, parts, groups, width, chunk, channels, filters, window,
                    in_sizes, out_sizes, low, relu):
     """The forward convolution in the plain layout, channels last; arguments as in `winograd`.
 
     u: from `plain_weights`. other: an array like y that is added before relu, or a null pointer. width: filters that
     are multiplied together, one or two vectors of them.
     """
-    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    cdef long lanes = LANES_F32
     cdef Plain p = plain_for(channels, filters, window, width, lanes)
     p.x, p.u, p.y, p.bias, p.other = operand(x), operand(u), operand(y), operand(bias), operand(other)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, (1, 1, 1), channels, samples, parts, chunk)
@@ -402,8 +373,8 @@ def winograd_plain(dtype, x, u, y, bias, other, *, samples, parts, groups, width
     p.line = ceil_div(p.rows + lanes, lanes) * lanes
     p.v_step, p.m_step = chunk * p.line + lanes, chunk * width + lanes
     cdef size_t scratch = (p.tiles.values * (p.v_step + p.m_step) + p.tiles.in_sizes[2] * channels + lanes) \
-        * (4 if dtype == "float32" else 8)
-    return instruction(plain_f32 if dtype == "float32" else plain_f64, &p, sizeof(p), parts * groups, scratch, None)
+        * 4
+    return instruction(plain_task, &p, sizeof(p), parts * groups, scratch, None)
 
 
 # Gradient for the kernel ------------------------------------------------------------------------------------------
@@ -418,21 +389,18 @@ cdef struct KernelGradient:
     long v_step, q_step, p_step            # elements from value to value
     long planes                            # elements of room for planes of points along the depth
 
-cdef void fold_gradients(const KernelGradient *p, const real *g, long z, long point, long filters, long rows,
-                         long columns, real *planes) noexcept nogil:
+cdef void fold_gradients(const KernelGradient *p, const float *g, long z, long point, long filters, long rows,
+                         long columns, float *planes) noexcept nogil:
     """The values of points along the depth of gradients for `filters` filters, from depth z on; g: their first."""
-    cdef long lanes = LANES_F32 if real is float else LANES_F64, f, w = p.tiles.out_sizes[2] * lanes
+    cdef long lanes = LANES_F32, f, w = p.tiles.out_sizes[2] * lanes
     cdef long plane = p.tiles.out_sizes[1] * w, depth = p.tiles.out_sizes[0]
     for f in range(filters):
-        if real is float:
-            fold_f32(OUTPUTS, point, p.tiles.each, g + f * depth * plane, plane, z, depth,
-                     planes + f * p.tiles.side * w, lanes * p.tiles.side * w, w, rows, columns, 1)
-        else:
-            fold_f64(OUTPUTS, point, p.tiles.each, g + f * depth * plane, plane, z, depth,
-                     planes + f * p.tiles.side * w, lanes * p.tiles.side * w, w, rows, columns, 1)
+        fold_f32(OUTPUTS, point, p.tiles.each, g + f * depth * plane, plane, z, depth,
+                 planes + f * p.tiles.side * w, lanes * p.tiles.side * w, w, rows, columns, 1)
 
-cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context *context, real *tag) noexcept nogil:
-    cdef long lanes = LANES_F32 if real is float else LANES_F64
+cdef void kernel_gradient_task(const void *params, long task, const Context *context) noexcept nogil:
+    cdef const KernelGradient *p = <const KernelGradient *>params
+    cdef long lanes = LANES_F32
     cdef const Tiles *tiles = &p.tiles
     cdef long h = tiles.in_sizes[1], width = tiles.in_sizes[2], oh = tiles.out_sizes[1], ow = tiles.out_sizes[2]
     cdef long in_plane = h * width * lanes, out_plane = tiles.out_sizes[0] * oh * ow * lanes
@@ -443,25 +411,25 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
     cdef long f0 = p.width * group, filters = min(p.width, p.filters - f0), wide = ceil_div(filters, lanes) * lanes
     cdef long begin = tiles.total * part // tiles.parts, end = tiles.total * (part + 1) // tiles.parts
     cdef long chunks = ceil_div(end - begin, tiles.chunk), line = tiles.chunk * lanes, groups = wide // lanes
-    cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(real),
+    cdef long ahead = ahead_of(&p.x, p.channels * tiles.in_sizes[0] * in_plane * sizeof(float),
                                2 * tiles.in_sizes[0] * in_plane)
     cdef long point, thick = tiles.square * p.p_step, plane = out_plane, room = tiles.side * ow * lanes
-    cdef bint far = tiles.deep == 1 and ahead_of(&p.g, p.filters * out_plane * sizeof(real), 1)
+    cdef bint far = tiles.deep == 1 and ahead_of(&p.g, p.filters * out_plane * sizeof(float), 1)
     cdef bint along = tiles.deep > 1 or tiles.columns >= 4 * tiles.chunk
-    cdef real *zeros = <real *>context.scratch
-    cdef real *planes = zeros + width * lanes
-    cdef real *v = planes + p.planes
-    cdef real *q = v + tiles.values * p.v_step
-    cdef real *sums = q + tiles.values * p.q_step
-    cdef real *totals = sums + (tiles.values * p.p_step if tiles.deep > 1 else 0)
-    cdef real *out = <real *>address(&p.out, part, context)
-    cdef real *to
-    cdef real *v_k
-    cdef real *sums_k
-    cdef const real *g
+    cdef float *zeros = <float *>context.scratch
+    cdef float *planes = zeros + width * lanes
+    cdef float *v = planes + p.planes
+    cdef float *q = v + tiles.values * p.v_step
+    cdef float *sums = q + tiles.values * p.q_step
+    cdef float *totals = sums + (tiles.values * p.p_step if tiles.deep > 1 else 0)
+    cdef float *out = <float *>address(&p.out, part, context)
+    cdef float *to
+    cdef float *v_k
+    cdef float *sums_k
+    cdef const float *g
     cdef long k, t, n, r, s, c, f, i, j, full, first, valid, ahead_g
     cdef Tile at[MOST_TILES]
-    memset(zeros, 0, width * lanes * sizeof(real))
+    memset(zeros, 0, width * lanes * sizeof(float))
     for j in range(tiles.passes * chunks):
         i, point = j % chunks, j // chunks * tiles.each
         first = begin + (end - begin) * i // chunks
@@ -477,7 +445,7 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
             t, f = (r % n, r // n * lanes) if along else (r // groups, r % groups * lanes)
             ahead_g = n * tiles.side * lanes if along else \
                 lanes * out_plane if f + lanes < filters else tiles.side * lanes - f * out_plane
-            g = <const real *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
+            g = <const float *>address(&p.g, at[t].block, context) + (f0 + f) * out_plane \
                 + (((at[t].z if tiles.deep == 1 else 0) * oh + at[t].y) * ow + at[t].x) * lanes
             if tiles.deep > 1:
                 if t == 0 or at[t].x == 0:
@@ -485,16 +453,10 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
                                    min((n - t) * tiles.side, ow - at[t].x), planes + at[t].x * lanes)
                 g, plane = planes + at[t].x * lanes, room
             for k in range(tiles.each):
-                if real is float:
-                    gradient_tile_f32(tiles.taps, tiles.lines, g + k * lanes * room, plane, ow * lanes,
-                                      min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
-                                      q + k * tiles.square * p.q_step + t * lanes * wide + f, p.q_step, wide,
-                                      ahead_g if far else 0)
-                else:
-                    gradient_tile_f64(tiles.taps, tiles.lines, g + k * lanes * room, plane, ow * lanes,
-                                      min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
-                                      q + k * tiles.square * p.q_step + t * lanes * wide + f, p.q_step, wide,
-                                      ahead_g if far else 0)
+                gradient_tile_f32(tiles.taps, tiles.lines, g + k * lanes * room, plane, ow * lanes,
+                                  min(tiles.height, oh - at[t].y), min(tiles.side, ow - at[t].x), filters - f,
+                                  q + k * tiles.square * p.q_step + t * lanes * wide + f, p.q_step, wide,
+                                  ahead_g if far else 0)
         # Lanes without a sample may hold anything: all lanes together, or those of each tile that count.
         full = n if at[n - 1].block * lanes + lanes <= p.samples else 1
         for k in range(tiles.values):
@@ -505,42 +467,24 @@ cdef void kernel_gradient_task(const KernelGradient *p, long task, const Context
             v_k, sums_k = v + k * p.v_step + r * line, sums + k * p.p_step + r * wide
             for t from 0 <= t < n by full:
                 valid = min(lanes, p.samples - at[t].block * lanes) if full == 1 else full * lanes
-                if real is float:
-                    strided_product_f32(v_k + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide, valid, sums_k,
-                                        wide, i > 0 or t > 0, c - r, wide // lanes)
-                else:
-                    strided_product_f64(v_k + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide, valid, sums_k,
-                                        wide, i > 0 or t > 0, c - r, wide // lanes)
+                strided_product_f32(v_k + t * lanes, line, q + k * p.q_step + t * lanes * wide, wide, valid, sums_k,
+                                    wide, i > 0 or t > 0, c - r, wide // lanes)
         if tiles.deep > 1 and i + 1 == chunks:
-            if real is float:
-                unfold_f32(KERNELS, point, tiles.each, sums, thick, totals, thick, 0, 3, thick, 1, thick // lanes,
-                           totals if point > 0 else NULL, 0, 0, 0)
-            else:
-                unfold_f64(KERNELS, point, tiles.each, sums, thick, totals, thick, 0, 3, thick, 1, thick // lanes,
-                           totals if point > 0 else NULL, 0, 0, 0)
+            unfold_f32(KERNELS, point, tiles.each, sums, thick, totals, thick, 0, 3, thick, 1, thick // lanes,
+                       totals if point > 0 else NULL, 0, 0, 0)
     for i in range((3 if tiles.deep > 1 else 1) * rows):
         r = i % rows
         s, c = (r0 + r) // p.channels + i // rows, (r0 + r) % p.channels
         phase_at(&tiles.phase, s % tiles.phases, &y, &x)
         to = out + ((s // tiles.phases * p.window[1] + y) * p.window[2] + x) * per_tap + c * p.filters + f0
         for f from 0 <= f < filters by lanes:
-            if real is float:
-                weights_back_f32(tiles.taps, tiles.lines, totals + i // rows * thick + r * wide + f, p.p_step, to + f,
-                                 tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
-                                 ceil_div(p.window[1] - y, tiles.planes.dy),
-                                 ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
-            else:
-                weights_back_f64(tiles.taps, tiles.lines, totals + i // rows * thick + r * wide + f, p.p_step, to + f,
-                                 tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
-                                 ceil_div(p.window[1] - y, tiles.planes.dy),
-                                 ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
+            weights_back_f32(tiles.taps, tiles.lines, totals + i // rows * thick + r * wide + f, p.p_step, to + f,
+                             tiles.planes.dy * p.window[2] * per_tap, tiles.planes.dx * per_tap,
+                             ceil_div(p.window[1] - y, tiles.planes.dy),
+                             ceil_div(p.window[2] - x, tiles.planes.dx), filters - f)
 
-cdef void kernel_gradient_f32(const void *p, long task, const Context *c) noexcept nogil:
-    kernel_gradient_task[float](<const KernelGradient *>p, task, c, NULL)
-cdef void kernel_gradient_f64(const void *p, long task, const Context *c) noexcept nogil:
-    kernel_gradient_task[double](<const KernelGradient *>p, task, c, NULL)
 
-def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, window,
+def kernel_gradient(x, g, out, *, samples, blocks, parts, row_groups, width, chunk, channels, filters, window,
                     in_sizes, out_sizes, low, strides, each):
     """Partial sums of the kernel's gradient, in the kernel's own order, per range of tiles.
 
@@ -548,7 +492,7 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, wid
     each: as of `winograd`.
     """
     cdef KernelGradient p
-    cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
+    cdef long lanes = LANES_F32
     p.x, p.g, p.out = operand(x), operand(g), operand(out)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each)
     p.channels, p.filters, p.samples = channels, filters, samples
@@ -561,8 +505,8 @@ def kernel_gradient(dtype, x, g, out, *, samples, blocks, parts, row_groups, wid
     p.v_step, p.q_step = (rows * chunk | 1) * lanes, chunk * lanes * wide + lanes
     p.p_step = rows * wide + lanes
     cdef size_t scratch = (p.tiles.values * (p.v_step + p.q_step + p.p_step) + p.tiles.in_sizes[2] * lanes + p.planes \
-                           + (3 * p.tiles.square * p.p_step if each else 0)) * (4 if dtype == "float32" else 8)
-    return instruction(kernel_gradient_f32 if dtype == "float32" else kernel_gradient_f64, &p, sizeof(p),
+                           + (3 * p.tiles.square * p.p_step if each else 0)) * 4
+    return instruction(kernel_gradient_task, &p, sizeof(p),
                        parts * row_groups * p.groups, scratch, None)
 
 

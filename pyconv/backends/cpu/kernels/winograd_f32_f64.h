@@ -1,4 +1,4 @@
-/* products.h and the headers of Winograd's algorithm for float and double. */
+/* products.h for float and double, and the headers of Winograd's algorithm, which is for float. */
 #ifndef PYCONV_WINOGRAD_F32_F64_H
 #define PYCONV_WINOGRAD_F32_F64_H
 #include "vector.h"
@@ -52,9 +52,6 @@ INLINE void phases_with(const Phases *p, int last_row, int last_column, long *be
 #define LANES LANES_F64
 #define NAME(x) x##_f64
 #include "products.h"
-#include "winograd.h"
-#include "winograd_depth.h"
-#include "winograd_weights.h"
 #undef T
 #undef V
 #undef VI
