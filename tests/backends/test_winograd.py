@@ -165,15 +165,15 @@ def test_programs_of_another_algorithm_are_not_used(monkeypatch):
 
 @settings(max_examples=60)
 @given(problems(), st.booleans(), st.booleans(), st.booleans())
-def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, summed, relu, dtype="float32"):
+def test_bias_another_map_and_relu_are_part_of_the_convolution(problem, biased, summed, relu):
     """In every combination, as in residual blocks, and with the same bits whatever the number of threads."""
     (batch, *shape), window, attrs, seed = problem
     rng, last = np.random.default_rng(seed), attrs["channels_last"]
-    x, kernel = rng.standard_normal((max(batch, 16), *shape)).astype(dtype), rng.standard_normal(window).astype(dtype)
+    x, kernel = rng.standard_normal((max(batch, 16), *shape)).astype("f4"), rng.standard_normal(window).astype("f4")
     options = {**{k: attrs[k] for k in ("strides", "padding", "groups")},
                "data_format": "channels_last" if last else "channels_first"}
-    bias = rng.standard_normal(window[-1:] if last else (window[-1], *[1] * (len(window) - 2))).astype(dtype)
-    other = rng.standard_normal(ops.conv(x, kernel, **options).shape).astype(dtype)
+    bias = rng.standard_normal(window[-1:] if last else (window[-1], *[1] * (len(window) - 2))).astype("f4")
+    other = rng.standard_normal(ops.conv(x, kernel, **options).shape).astype("f4")
     config.set_conv_algorithm("winograd")
 
     def function(x, kernel, bias, other):
