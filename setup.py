@@ -34,11 +34,12 @@ X86 = {
 GENERIC = {"generic": []}               # what the compiler takes by default, on any processor
 
 # Convolutions and matrix products gain a little from -O3; everything else is as fast and a third smaller with -O2, if
-# GCC vectorizes as it does with -O3. The older instruction sets do without it, for the wheel's size. The -Wno-... are
-# for what Cython's output is full of, and for vectors as arguments, which only inlined functions have.
+# GCC vectorizes as it does with -O3. The older instruction sets do without it, and the oldest with -Os where few steps
+# spend much time, for the wheel's size. The -Wno-... are for what Cython's output is full of, and for vectors as
+# arguments, which only inlined functions have.
 FAST, SMALL, SMALLEST = ["-O3"], ["-O2", "-ftree-vectorize"], ["-Os", "-ftree-vectorize"]
 WITH_O3 = ("convolution", "convolution_plain", "dots", "few", "grouped", "matmul", "pointwise", "winograd")
-WITH_OS = ("layout", "sampling", "special")       # on the oldest processors: no step spends much time there
+WITH_OS = ("dots", "few", "grouped", "layout", "pooling", "reduction", "sampling", "special")
 GCC_ONLY = ["-fvect-cost-model=dynamic"]
 FLAGS = ["-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fvisibility=hidden",
          "-fno-asynchronous-unwind-tables", "-Wall", "-Wextra", "-Wno-unused-function", "-Wno-unused-parameter",

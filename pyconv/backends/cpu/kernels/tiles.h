@@ -41,7 +41,7 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
             const V b = (bias && c < p->rows ? bias[c] : 0) - (V){0}; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = b; } \
     } \
-    if (xj == LANES) { \
+    if (xj == LANES && sizeof(T) == 4) {        /* double does without, for the size of the code */ \
         for (long t = 0; t < taps; t++, w += wc) { \
             const T *xt = x + xo[t]; \
             ADD_PRODUCTS(CB, XB, w[c] - (V){0}, *(const V *)(xt + j * LANES)) } \
