@@ -27,8 +27,8 @@ cdef extern from "threads.h" nogil:
     int pyconv_prepare()
     Pool *pyconv_acquire(int)
     void pyconv_release(Pool *)
-    void pyconv_begin(Pool *, void *, Work, int)
-    void pyconv_share(Pool *, int, int)
+    void pyconv_begin(Pool *, void *, Work)
+    void pyconv_share(Pool *, int, int, int)
     void pyconv_help(Pool *, int)
 
 HAS_OPENMP = bool(PYCONV_OPENMP)
@@ -266,7 +266,7 @@ cdef class Program:
                 team = NULL
             with nogil:
                 if spread:
-                    pyconv_begin(pool, <void *>self, <Work>_do_share, threads)
+                    pyconv_begin(pool, <void *>self, <Work>_do_share)
                 self._work(team, hot or self.shared >= WAKE)
             pool.last = pyconv_nanoseconds()
             took = pool.last - start
@@ -288,7 +288,7 @@ cdef class Program:
             if team == NULL or self.steps[s].serial:
                 self._step(s, 0, 1)
             else:
-                pyconv_share(team, s, wake)
+                pyconv_share(team, self.threads, s, wake)
             if self.failure.code:
                 return
 

@@ -31,6 +31,10 @@
 #define AWAKE 1000000           /* nanoseconds that helpers wait for more before they sleep */
 #define POOLS 4                 /* runs at the same time that have helpers */
 #define MOST_THREADS 512
+/* A round's number has its shares in its lowest bits, so that who sees the one has the other: those of a later run may
+ * be more, and are not to be claimed for this one. */
+#define NEXT (2 * MOST_THREADS)
+#define SHARES(round) ((int)((round) % NEXT))
 
 #define LOAD(p) __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define STORE(p, value) __atomic_store_n(p, value, __ATOMIC_RELEASE)
@@ -86,12 +90,12 @@ typedef struct {
 } Share;
 
 typedef struct {
-    /* Written by the caller; the rest belongs to the round. `first` is that of the run. */
+    /* Written by the caller; the rest belongs to the round. `first`: no round of the run is less. */
     _Alignas(64) uint64_t round;
     uint64_t first;
     void *program;
     Work work;
-    int step, shares, core;
+    int step, core;
     _Alignas(64) int busy;
     int helpers;                /* that have been started */
     int64_t last;               /* when a run ended last */
@@ -136,19 +140,19 @@ static inline void pyconv_wait(const uint64_t *what, uint64_t value) {
  * the claims are as new as the round, that is not over. */
 static inline void pyconv_take(Pool *p, uint64_t round, int number, int member) {
     Share *share = p->share + number;
-    uint64_t claim = LOAD(&share->claim);
+    uint64_t claim = __atomic_load_n(&share->claim, __ATOMIC_SEQ_CST);
     if (claim & 1 && claim >> 1 >= LOAD(&p->first) && claim >> 1 <= round) {
         if (!member) return;
     } else if (claim >= 2 * round || !__atomic_compare_exchange_n(&share->claim, &claim, 2 * round + member, 0,
                                                                   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
         return;
     }
-    p->work(p->program, p->step, number, p->shares);
+    p->work(p->program, p->step, number, SHARES(round));
     STORE(&share->done, round);
 }
 
 static inline void pyconv_take_others(Pool *p, uint64_t round, int number) {
-    for (int i = 1, shares = __atomic_load_n(&p->shares, __ATOMIC_RELAXED); i < shares; i++)
+    for (int i = 1; i < SHARES(round); i++)
         if (i != number) pyconv_take(p, round, i, 0);
 }
 
@@ -164,22 +168,21 @@ static inline void pyconv_wake(Pool *p) {
 }
 
 /* Do a step together; `wake`: those that sleep, too. */
-static inline void pyconv_share(Pool *p, int step, int wake) {
-    const uint64_t round = p->round + 1;
+static inline void pyconv_share(Pool *p, int shares, int step, int wake) {
+    const uint64_t round = p->round / NEXT * NEXT + NEXT + (uint64_t)shares;
     p->step = step;
     __atomic_store_n(&p->round, round, __ATOMIC_SEQ_CST);
     if (wake) pyconv_wake(p);
-    p->work(p->program, step, 0, p->shares);
+    p->work(p->program, step, 0, shares);
     pyconv_take_others(p, round, 0);
-    for (int i = 1; i < p->shares; i++) pyconv_wait(&p->share[i].done, round);
+    for (int i = 1; i < shares; i++) pyconv_wait(&p->share[i].done, round);
 }
 
-static inline void pyconv_begin(Pool *p, void *program, Work work, int threads) {
+static inline void pyconv_begin(Pool *p, void *program, Work work) {
     p->program = program;
     p->work = work;
     __atomic_store_n(&p->core, pyconv_core(), __ATOMIC_RELAXED);
-    __atomic_store_n(&p->shares, threads, __ATOMIC_RELAXED);
-    STORE(&p->first, p->round + 1);
+    STORE(&p->first, p->round / NEXT * NEXT + NEXT);
 }
 
 /* What a helper does all its life. It does not offer its core while it waits for the next round, for it might get it
@@ -191,7 +194,7 @@ static inline void pyconv_help(Pool *p, int number) {
     for (int spin = 0; ; spin++) {
         if ((round = LOAD(&p->round)) != seen) {
             seen = round;
-            if (number < __atomic_load_n(&p->shares, __ATOMIC_RELAXED)) {
+            if (number < SHARES(round)) {
                 pyconv_take(p, round, number, 1);
                 pyconv_take_others(p, round, number);
             }
