@@ -87,17 +87,17 @@ def set_conv_algorithm(name: str):
     """Choose how the CPU backend convolves from now on. Programs are kept apart by it.
 
     name: "auto" (Winograd's algorithm for float32 where it is estimated to be faster), "direct" (never), "winograd"
-    (wherever it can be used: kernels of n, 1 x n or n x n taps, in 3D with any depth, where n over the stride is 3, 4
-    or 5, rounded up; no dilation). Winograd's algorithm needs up to four times fewer multiplications for 3 x 3, six for
-    5 x 5, eight for 3 x 3 x 3 (up to 512 channels), two for 1 x 3, nearly five for 7 x 7 with stride 2 (whose gradient
-    for the input is direct); its results differ from the direct ones by a relative error of about 1e-6 in float32 (up
-    to 8e-6 for 5 x 5 or 3 x 3 x 3 with 512 channels), and a NaN or an infinity in a pixel spreads over the tiles of 4 x
-    4 (x 4) outputs (4 in a row; 5 for n over the stride of 4) that it reaches. Where the exact result is zero (a window
-    of zeros) it is a small number.
+    (in float32 wherever it can be used: kernels of n, 1 x n or n x n taps, in 3D with any depth, where n over the
+    stride is 3, 4 or 5, rounded up, or 2 for n x n; no dilation). Winograd's algorithm needs up to four times fewer
+    multiplications for 3 x 3, six for 5 x 5, eight for 3 x 3 x 3 (up to 512 channels), two for 1 x 3, five for 7 x 7
+    with stride 2; its results differ from the direct ones by a relative error of about 1e-6 (up to 8e-6 for 5 x 5 or 3
+    x 3 x 3 with 512 channels, or 7 x 7 with stride 2), and a NaN or an infinity in a pixel spreads over the tiles of 4
+    x 4 (x 4) outputs (4 in a row; 5 for n over the stride of 4) that it reaches. Where the exact result is zero (a
+    window of zeros) it is a small number. float64 is always direct.
 
     Kernels of one tap take, unless "direct", two thirds of the multiplications on processors that add meanwhile (the
     variant "zen4") if channels and filters are 32 or more: with an error of 2e-7 to 1e-6, or up to 4e-6 where all
-    inputs are positive and much alike. An infinity in a pixel makes its results NaN.
+    inputs are positive and much alike. An infinity in a pixel makes its results NaN. So do Winograd's products.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")
