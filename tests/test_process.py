@@ -515,8 +515,8 @@ def test_ctrl_c_leaves_a_whole_number_of_steps():
             model = make()
             model.fit(x[:1], y[:1], verbose=0)      # compiles the step
             timer = threading.Timer(wait, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
             try:
+                timer.start()           # on a busy machine the signal may come before this returns
                 model.fit(x[:1], y[:1], epochs=1000000, verbose=0)
             except KeyboardInterrupt:
                 interrupted += 1
