@@ -93,12 +93,13 @@ def of_layers(data) -> str:
         row = [task["title"], f"{own['best'] * 1e3:.2f}",
                f"{peer['best'] * 1e3:.2f} ({peer['candidate']})" if peer else "", ratio(own, peer)]
         if "convolution" in task:
-            flops = CONVOLUTIONS[task["convolution"]].flops
+            layer = CONVOLUTIONS[task["convolution"]]
+            flops, fewer = layer.flops, "Winograd" if layer.kernel > 1 else "by pairs"
             speeds = [m and flops / m["best"] for m in (own, peer)]
             products = own.get("products") or flops
             rows.append([*row, *(f"{s / 1e9:.0f}" if s else "" for s in speeds),
                          f"{speeds[0] / top:.0%}" if top else "",
-                         ("Winograd" if products < flops else "direct") if "products" in own else "",
+                         (fewer if products < flops else "direct") if "products" in own else "",
                          f"{products / own['best'] / top:.0%}" if top and "products" in own else ""])
         else:
             others.append([*row, f"{least_bytes(task['title'], task['what']) / own['best'] / speed:.0%}"])
@@ -108,7 +109,7 @@ def of_layers(data) -> str:
                            "pyconv, GFLOP/s", "PyTorch's", "of the peak", "algorithm", "its products, of the peak"],
                           rows))
         if top:
-            text.append(f"GFLOP/s count the products of the direct algorithm; Winograd's needs fewer, so that it can "
+            text.append(f"GFLOP/s count the products of the direct algorithm; the others need fewer, so that they can "
                         f"pass the peak of {top / 1e9:.0f} GFLOP/s, measured. The last column counts the products "
                         f"that are computed; the transforms of tiles, which take a good part of the time, are no "
                         f"products.")
