@@ -113,7 +113,10 @@ static inline void pyconv_reset(void) {
         Pool *p = pyconv_pools + i;
         pthread_mutex_init(&p->mutex, 0);
         pthread_cond_init(&p->bell, 0);
-        for (int k = 1; k <= p->helpers; k++) p->share[k].sleep = (Sleep){0};
+        /* A fork while another thread runs a program copies claims that may be newer than the round beside them: nobody
+         * would take such a share, or wait for it. */
+        for (int k = 0; p->round && k < MOST_THREADS; k++) p->share[k] = (Share){0};
+        p->round = p->first = 0;
         p->busy = p->helpers = p->sleepers = 0;
         p->last = p->woken = -AWAKE;
     }
