@@ -187,6 +187,21 @@ def test_fork_while_a_thread_predicts(who):
 
 
 @POSIX
+def test_a_fork_while_garbage_collection_pauses():
+    """The child has it on again, as nobody would put it on there; the parent when the pause is over."""
+    assert run("""
+        import gc
+        from pyconv.utils.garbage import no_collection
+        with no_collection():
+            found = [gc.isenabled(), in_child(lambda: str(gc.isenabled()).encode())]
+        gc.disable()
+        with no_collection():
+            pass
+        print(*found, gc.isenabled())
+        """) == "False b'True' False"
+
+
+@POSIX
 def test_fork_while_a_thread_compiles():
     """Tracing and planning hold locks too."""
     assert run("""

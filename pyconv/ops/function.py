@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-
 import numpy as np
 
 from .. import backends, config
 from ..graph import Variable, canonical, flatten, fold, pack, simplify, trace
 from ..utils.foreign import to_hosts
+from ..utils.garbage import no_collection
 from ..utils.locks import RLock
 
 __all__ = ["Function"]
@@ -43,14 +42,8 @@ class Function:
                _structure(args))
         found = self.programs.get(key)
         if found is None:
-            collects = gc.isenabled()
-            gc.disable()            # a fifth of the time would go to looking for garbage where there is none
-            try:
-                with self._lock:
-                    found = self.programs.get(key) or self._compile(key, backend, args, shapes, leaves)
-            finally:
-                if collects:
-                    gc.enable()
+            with self._lock, no_collection():
+                found = self.programs.get(key) or self._compile(key, backend, args, shapes, leaves)
         return found
 
     @staticmethod
