@@ -15,8 +15,8 @@ pytestmark = pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="produ
 
 @pytest.fixture(scope="module", autouse=True)
 def by_pairs():
-    def everywhere(planner, dtype, rows, filters):
-        return dtype == "float32" and filters % planner.kernels.pointwise.sweep_rows() == 0
+    def everywhere(planner, rows, filters):
+        return filters % planner.kernels.pointwise.sweep_rows() == 0
     before = config.conv_algorithm()
     config.set_conv_algorithm("winograd")
     with pytest.MonkeyPatch.context() as patch:

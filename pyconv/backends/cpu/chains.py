@@ -11,7 +11,7 @@ from ...graph import aligned_empty, is_float
 from . import buffers as memory
 from . import chain_code
 from .buffers import Lanes
-from .chain_code import OPERATIONS, code_of
+from .chain_code import AT_ONCE, OPERATIONS, PAST_CACHES, WHEN_DONE, code_of
 from .slices import Sliced
 
 CHUNK = 16384          # positions of a task in the plain layout
@@ -399,8 +399,8 @@ class Chains:
 
         def way(b):
             if b.instead is not None:
-                return 0 if (b, b.instead, True) in replaces else 1
-            return 1 if id(b) in chain.in_place else 2 if id(b) in chain.work.far else 0
+                return AT_ONCE if (b, b.instead, True) in replaces else WHEN_DONE
+            return WHEN_DONE if id(b) in chain.in_place else PAST_CACHES if id(b) in chain.work.far else AT_ONCE
         split = {id(b) for t, (b, _) in loads if rows and rowwise(chain, t)} | {id(s[0]) for s in stores}
         positions, twice = math.prod(chain.shape), planner.twice
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]

@@ -41,6 +41,10 @@ cdef inline char *address(const Operand *o, long task, const Context *context) n
 cdef inline long ceil_div(long a, long b) noexcept nogil:
     return (a + b - 1) // b
 
+cdef inline long row_start(long row, const long *n, const long *steps) noexcept nogil:
+    """Where a row begins of samples of n[0] x n[1] rows; steps: elements along both, ..., and from sample to sample."""
+    return row // (n[0] * n[1]) * steps[3] + row // n[1] % n[0] * steps[0] + row % n[1] * steps[1]
+
 cdef class Instruction:
     cdef Kernel kernel
     cdef void *params

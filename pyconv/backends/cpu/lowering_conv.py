@@ -149,7 +149,7 @@ def conv(planner, node):
     if winograd and pooled and pools(g):
         planner.done.add(id(pooled[0]))
         target = planner.define(pooled[0].output, layout)
-        return run_winograd(planner, g, dtype=x.dtype, source=source, target=target, weights=weights,
+        return run_winograd(planner, g, source=source, target=target, weights=weights,
                             channels=g.channels, filters=g.filters, in_sizes=g.sizes, out_sizes=g.outputs,
                             low=[p for p, _ in g.padding], across_filters=True, w_other=all_filters,
                             w_tap=g.channels * all_filters, origin=0, bias=bias_buffer, relu=relu, pooled=True,
@@ -159,7 +159,7 @@ def conv(planner, node):
         target, join = dilated.whole(planner, g, w, planner.define(tensor, layout), x.dtype, all_filters, lanes)
         deep = use_depth(w, w.outputs, g.channels, g.filters)
         for k in range(g.groups):
-            run_winograd(planner, w.alone(), dtype=x.dtype, source=source.part(k, g.groups),
+            run_winograd(planner, w.alone(), source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=weights, channels=g.channels, filters=g.filters,
                          in_sizes=w.sizes, out_sizes=w.outputs, low=[p for p, _ in w.padding], across_filters=True,
                          w_other=all_filters, w_tap=g.channels * all_filters, origin=k * g.filters,
@@ -215,7 +215,7 @@ def input_gradient(planner, node):
                                      g.channels * g.groups, lanes, outputs=False)
         origin = options.pop("origin")
         for k in range(g.groups):
-            run_winograd(planner, w.alone(), dtype=grad.dtype, source=source.part(k, g.groups),
+            run_winograd(planner, w.alone(), source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=planner.rep(kernel, None), channels=g.filters,
                          filters=g.channels, in_sizes=w.outputs, out_sizes=w.sizes, across_filters=False,
                          w_other=all_filters, origin=origin + k * g.filters, deep=deep, **options)
@@ -231,7 +231,7 @@ def input_gradient(planner, node):
         one, low, back = phases
         source, target = planner.rep(grad, layout), planner.define(node.output, layout)
         for k in range(g.groups):
-            run_winograd(planner, one, dtype=grad.dtype, source=source.part(k, g.groups),
+            run_winograd(planner, one, source=source.part(k, g.groups),
                          target=target.part(k, g.groups), weights=planner.rep(kernel, None), channels=g.filters,
                          filters=g.channels, in_sizes=g.outputs, out_sizes=one.outputs, low=low, across_filters=False,
                          w_other=all_filters, w_tap=g.channels * all_filters, origin=k * g.filters,
@@ -271,7 +271,7 @@ def kernel_gradient(planner, node):
         gradient = dilated.apart(planner, g, w, gradient, dtype, g.filters * g.groups, lanes, outputs=True)
         target = planner.define(node.output)
         for k in range(g.groups):
-            run_kernel_gradient(planner, w.alone(), dtype=dtype, source=source.part(k, g.groups),
+            run_kernel_gradient(planner, w.alone(), source=source.part(k, g.groups),
                                 gradient=gradient.part(k, g.groups), target=target, row=shape[-1], first=k * g.filters)
         planner.products[id(node)] *= g.groups
         return

@@ -13,9 +13,9 @@ import math
 import numpy as np
 
 from .buffers import Buffer
+from .lowering_winograd import CACHE
 
 NEAR, FAR = 6, 36               # vector operations that the copy of a vector takes: within a cache, or from memory
-CACHED = 1 << 20                # bytes of the second-level cache
 
 
 def undilated(g, lanes=0):
@@ -40,7 +40,7 @@ def copying(g, parts, lanes) -> float:
     if parts is g:
         return 0
     vectors = math.prod(g.sizes) * g.channels + math.prod(g.outputs) * g.filters
-    return vectors * -(-g.batch // lanes) * (NEAR if vectors * g.groups * 64 <= CACHED else FAR)
+    return vectors * -(-g.batch // lanes) * (NEAR if vectors * g.groups * 64 <= CACHE else FAR)
 
 
 def apart(planner, g, parts, buffer, dtype, channels, lanes=0, outputs=False):

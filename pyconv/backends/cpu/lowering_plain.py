@@ -102,7 +102,7 @@ def _run_winograd(planner, g, parts, *, dtype, source, target, other, **options)
     source = dilated.apart(planner, g, parts, source, dtype, g.channels)
     other = dilated.apart(planner, g, parts, other, dtype, g.filters, outputs=True)
     target, join = dilated.whole(planner, g, parts, target, dtype, g.filters)
-    run_plain(planner, parts, dtype=dtype, source=source, target=target, other=other, **options)
+    run_plain(planner, parts, source=source, target=target, other=other, **options)
     join()
 
 

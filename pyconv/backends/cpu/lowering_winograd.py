@@ -125,7 +125,7 @@ def use_winograd(g, dtype, lanes, outputs, channels, filters) -> bool:
     deep = use_depth(g, outputs, channels, filters)
     tiled = outputs == g.sizes and transposed_sizes(g, deep) or outputs
     fast = _forward_cost(g, tiled, -(-g.batch // lanes), channels, filters, deep)
-    if _taps(g) == 2 and 3 * _values(g) * _rows(g, channels) * lanes * np.dtype(dtype).itemsize > CACHE:
+    if _taps(g) == 2 and 3 * _values(g) * _rows(g, channels) * lanes * 4 > CACHE:
         fast *= 1.3                     # not even three tiles stay in the cache, for half the products at best
     slow = math.prod(outputs) * math.prod(g.window) * channels * filters * -(-g.batch // lanes) * 1.1
     return chosen(dtype, fast, slow)
@@ -195,12 +195,12 @@ def tasks_of(most) -> int:
     return min(range(1, max(1, min(16, most)) + 1), key=lambda n: idle(n) + 0.3 / n)
 
 
-def run_winograd(planner, g, *, dtype, source, target, weights, channels, filters, in_sizes, out_sizes, low,
+def run_winograd(planner, g, *, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
                  pooled=False, spots=None, transposed=None, deep=False, back=None):
     """Add the work of a convolution; arguments as the kernels' module has them (transposed: what is tiled then)."""
     phases = math.prod(back[0]) if back else 1
-    lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
+    lanes, item, blocks = planner.kernels.lanes["float32"], 4, source.blocks
     rows, values, taps = _rows(g, channels, deep), _values(g, deep), g.window[1] * g.window[2]
     tiles = _tiles(g, transposed or out_sizes, blocks, deep)
     total = tiles * values * (rows * filters * phases + INPUT * rows + OUTPUT * filters * phases)
@@ -212,7 +212,7 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
     group = 32 if rows >= 256 else 16
     # The transformed weights are made once, ahead of all tasks, if that is worth it and the third-level cache has room
     # for them; larger ones by each task, a few channels at a time, which the second-level cache holds.
-    paired = not back and by_pairs(planner, dtype, rows, filters)
+    paired = not back and by_pairs(planner, rows, filters)
     _note(planner, g, transposed or out_sizes, deep, paired)
     once = rows * filters * _weights_cost(lanes * item) * (6 if deep else phases)
     lines = planner.kernels.pointwise.paired_lines(rows) if paired else rows
@@ -264,9 +264,9 @@ def run_winograd(planner, g, *, dtype, source, target, weights, channels, filter
                 blocks=blocks if chained else 0, cost=total * (0.22 if paired else 0.3))
 
 
-def by_pairs(planner, dtype, rows, filters) -> bool:
+def by_pairs(planner, rows, filters) -> bool:
     """Whether products go by pairs (paired.h): transformed tiles must be read often enough to be worth scaling."""
-    return dtype == "float32" and planner.kernels.pairs and filters % planner.kernels.pointwise.sweep_rows() == 0 \
+    return planner.kernels.pairs and filters % planner.kernels.pointwise.sweep_rows() == 0 \
         and filters >= LEAST_PAIRED and LEAST_SUMMED <= rows <= MOST_SUMMED
 
 
@@ -335,12 +335,12 @@ def _read(vectors, lanes):
     return vectors * (1 if vectors * lanes * 4 < CACHE else 5)
 
 
-def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, turned=False):
+def run_plain(planner, g, *, source, target, weights, bias, other, relu, turned=False):
     """Add the work of a forward convolution in the plain layout, channels last.
 
     turned: it is the gradient for the input, and the weights are those of the convolution that it belongs to.
     """
-    lanes, item = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize
+    lanes, item = planner.kernels.lanes["float32"], 4
     _note(planner, g, g.outputs)
     tiles, values, rows = _tiles(g, g.outputs, g.batch), _values(g), g.channels * g.window[0]
     width = min(2, -(-g.filters // lanes)) * lanes
@@ -369,9 +369,9 @@ def run_plain(planner, g, *, dtype, source, target, weights, bias, other, relu, 
     planner.add(make, [source, packed, *(b for b in (bias, other) if b)], [target], cost=(products + of_inputs) * 0.3)
 
 
-def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place):
+def run_kernel_gradient(planner, g, *, source, gradient, target, **place):
     """Add the work of the gradient for the kernel: partial sums, then their sum (`place`: see add_partial_sums)."""
-    lanes, item, blocks = planner.kernels.lanes[dtype], np.dtype(dtype).itemsize, source.blocks
+    lanes, item, blocks = planner.kernels.lanes["float32"], 4, source.blocks
     deep = use_depth(g, g.outputs, g.channels, g.filters)
     rows, filters, taps = _rows(g, g.channels, deep), g.filters, math.prod(g.window) * g.channels
     values, tiles = _values(g, deep), _tiles(g, g.outputs, blocks, deep)
@@ -397,7 +397,7 @@ def run_kernel_gradient(planner, g, *, dtype, source, gradient, target, **place)
             source.at(), gradient.at(), partial.at(), samples=g.batch, blocks=blocks, parts=parts,
             row_groups=row_groups, width=width, chunk=chunk, channels=g.channels, filters=filters, window=g.window,
             in_sizes=g.sizes, out_sizes=g.outputs, low=[p for p, _ in g.padding], strides=g.strides, each=points)
-    add_partial_sums(planner, make, dtype=dtype, source=source, gradient=gradient, target=target, parts=parts,
+    add_partial_sums(planner, make, dtype="float32", source=source, gradient=gradient, target=target, parts=parts,
                      chained=chained, taps=taps, filters=filters, cost=tiles * values * rows * filters / 3,
                      **place)
 

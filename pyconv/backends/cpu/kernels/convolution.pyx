@@ -23,6 +23,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 
+from pyconv.backends.cpu.border cimport Border, band_with_border, with_border
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
                                            operand)
 
@@ -60,15 +61,6 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void strided_product_f64(const double *, long, const double *, long, long, double *, long, int, long, long)
     void transposed_f32(const float *, long, long, float *, long, long)
     void transposed_f64(const double *, long, long, double *, long, long)
-
-cdef extern from "border.h" nogil:
-    ctypedef struct Border:
-        long n[3]
-        long low[3]
-        long padded[3]
-        long needed
-    void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
-    void with_border(const Border *, const char *, char *, long, size_t)
 
 ctypedef fused real:
     float

@@ -14,7 +14,7 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
-                                           operand)
+                                           operand, row_start)
 
 cdef extern from "tiles_f32_f64.h" nogil:
     const int LANES_F32, LANES_F64
@@ -65,16 +65,15 @@ cdef struct Plain:
 cdef void plain_task(const Plain *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
     cdef long cut = task % p.cuts, line = task // p.cuts
-    cdef long r = line % p.n[1], z = line // p.n[1] % p.n[0], sample = line // (p.n[0] * p.n[1])
     # A row's tiles are of two sizes, first the larger ones; a task has some of them.
     cdef long tiles = ceil_div(p.n[2], p.cb), few = p.n[2] // tiles, more = p.n[2] % tiles
     cdef long first = tiles * cut // p.cuts, count = tiles * (cut + 1) // p.cuts - first
     cdef long begin = first * few + min(first, more)
-    cdef const real *x = <const real *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1] \
+    cdef const real *x = <const real *>address(&p.x, 0, context) + row_start(line, p.n, p.xs) \
         + begin * p.xs[2]
     cdef const real *w = <const real *>address(&p.w, 0, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
-    cdef long start = sample * p.ys[3] + z * p.ys[0] + r * p.ys[1] + begin * p.ys[2]
+    cdef long start = row_start(line, p.n, p.ys) + begin * p.ys[2]
     cdef real *y = <real *>address(&p.y, 0, context) + start
     cdef const real *other = <const real *>address(&p.other, 0, context)
     cdef long vectors = ceil_div(p.filters, lanes), nv = ceil_div(vectors, p.xb)
@@ -167,8 +166,8 @@ cdef enum:
 
 cdef void pairs_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const Plain *p = <const Plain *>params
-    cdef long r = task % p.n[1], z = task // p.n[1] % p.n[0], sample = task // (p.n[0] * p.n[1]), half = LANES_F32 // 2
-    cdef const float *x = <const float *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
+    cdef long half = LANES_F32 // 2
+    cdef const float *x = <const float *>address(&p.x, 0, context) + row_start(task, p.n, p.xs)
     cdef const float *w = <const float *>address(&p.w, 0, context)
     cdef const float *bias = <const float *>address(&p.bias, 0, context)
     cdef float *y = <float *>address(&p.y, 0, context) + task * p.n[2] * p.filters

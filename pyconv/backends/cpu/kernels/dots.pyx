@@ -10,6 +10,7 @@ gradient takes as long as a dozen products.
 from libc.stdint cimport int32_t
 from libc.string cimport memset
 
+from pyconv.backends.cpu.border cimport Border, band_with_border
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
                                            operand)
 
@@ -34,14 +35,6 @@ cdef extern from *:
     static float sum_of_lanes(const float *v, long n) { return sum_lanes_f32(*(const vf32 *)v, n); }
     """
     float sum_of_lanes(const float *, long) nogil
-
-cdef extern from "border.h" nogil:
-    ctypedef struct Border:
-        long n[3]
-        long low[3]
-        long padded[3]
-        long needed
-    void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
 
 
 cdef struct KernelGradient:

@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t
 from libc.string cimport memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
-                                           operand)
+                                           operand, row_start)
 
 cdef extern from "few.h" nogil:
     ctypedef struct Few:
@@ -40,11 +40,10 @@ cdef struct Conv:
 cdef void conv_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const Conv *p = <const Conv *>params
     cdef long cut = task % p.cuts, line = task // p.cuts
-    cdef long r = line % p.n[1], z = line // p.n[1] % p.n[0], sample = line // (p.n[0] * p.n[1])
-    cdef const float *x = <const float *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
+    cdef const float *x = <const float *>address(&p.x, 0, context) + row_start(line, p.n, p.xs)
     cdef const float *w = <const float *>address(&p.w, 0, context)
     cdef float *bias = <float *>address(&p.bias, 0, context)
-    cdef float *y = <float *>address(&p.y, 0, context) + sample * p.ys[3] + z * p.ys[0] + r * p.ys[1]
+    cdef float *y = <float *>address(&p.y, 0, context) + row_start(line, p.n, p.ys)
     cdef long begin = p.n[2] * cut // p.cuts, end = p.n[2] * (cut + 1) // p.cuts, parts = ceil_div(p.filters, 4)
     cdef long i, a, f, count, pixels
     cdef int k

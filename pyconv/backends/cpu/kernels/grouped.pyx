@@ -10,7 +10,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
-                                           operand)
+                                           operand, row_start)
 
 cdef extern from "grouped.h" nogil:
     const int MOST_GROUPED
@@ -59,13 +59,12 @@ cdef struct Conv:
 cdef void conv_task(const void *params, long task, const Context *context) noexcept nogil:
     cdef const Conv *p = <const Conv *>params
     cdef long part = task % p.parts, line = task // p.parts
-    cdef long r = line % p.n[1], z = line // p.n[1] % p.n[0], sample = line // (p.n[0] * p.n[1])
-    cdef const float *x = <const float *>address(&p.x, 0, context) + sample * p.xs[3] + z * p.xs[0] + r * p.xs[1]
+    cdef const float *x = <const float *>address(&p.x, 0, context) + row_start(line, p.n, p.xs)
     cdef const float *w = <const float *>address(&p.w, 0, context)
     cdef float *bias = <float *>address(&p.bias, 0, context)
     cdef float *other = <float *>address(&p.other, 0, context)
     cdef float *y = <float *>address(&p.y, 0, context)
-    cdef long start = sample * p.ys[3] + z * p.ys[0] + r * p.ys[1]
+    cdef long start = row_start(line, p.n, p.ys)
     # A row's tiles are of two sizes, first the larger ones.
     cdef long tiles = ceil_div(p.n[2], MOST_GROUPED), few = p.n[2] // tiles, more = p.n[2] % tiles
     cdef long vectors = ceil_div(p.groups, p.side), v, i, a, b, f

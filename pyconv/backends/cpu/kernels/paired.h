@@ -68,6 +68,7 @@ INLINE vi32 scale_exponents(vi32 most) {
     const vi32 e = EXPONENT(most), high = e > 253, low = e < 1;
     return (e & ~(high | low)) | (253 & high) | (1 & low);
 }
+INLINE vf32 scales(vi32 most) { return (vf32)((254 - scale_exponents(most)) << 23); }
 INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 23) & (most != 0)); }
 
 #define PAIRED_SWEEP(XB) \
@@ -86,7 +87,7 @@ static void paired_sweep_##XB(const Sweep *p) { \
         for (long k = 0; k < steps; k++, x += xs) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = most_bits(most[j], x + j * xj); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-            scale[j] = (vf32)((254 - scale_exponents(most[j])) << 23); \
+            scale[j] = scales(most[j]); \
             inverse[j] = scale_inverses(most[j]); } \
         x = p->x; \
         for (long part = 0, k = 0; part < parts; part++) { \
@@ -155,7 +156,6 @@ static void (*const paired_sweeps[4])(const Sweep *) = {0, paired_sweep_1, paire
 #define PIXELS_PAIRED 32
 #define ROW_PAIRED ((PIXELS_PAIRED + 1) * LANES_F32)    /* elements: the rows lie in different lines of a cache */
 
-
 /* Scales a panel's vector of columns in place; inverse: of the scales; sums: of the pairs. */
 static void paired_columns(float *panel, long step, long n, long valid, float *inverse, float *sums) {
     vi32 most = {0};
@@ -165,7 +165,7 @@ static void paired_columns(float *panel, long step, long n, long valid, float *i
         for (long l = 0; l < 3 * valid; l++) most = most_bits(most, panel + k * line + l * step);
     for (long k = whole; k < n; k++)
         for (long l = 0; l < valid; l++) most = most_bits(most, panel + k * line + l * step);
-    const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
+    const vf32 scale = scales(most);
     for (long k = 0; k < whole; k += 3)
         for (long l = 0; l < valid; l++) {
             float *x = panel + k * line + 3 * l * step;
@@ -260,7 +260,7 @@ static void paired_matrix(const float *w, long ws, long steps, float *out) {
         vi32 most = {0};
         float *to = out + (1 + SUMS_PAIRED(steps)) * step;
         for (long k = 0; k < steps; k++) most = most_bits(most, w + k * ws);
-        const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
+        const vf32 scale = scales(most);
         for (long k = 0; k < steps; k++) *(vf32 *)(to + k * step) = *(const vf32 *)(w + k * ws) * scale;
         *(vf32 *)out = scale_inverses(most);
         for (long b = 0; b < SUMS_PAIRED(steps); b++) {

@@ -16,6 +16,7 @@ from libc.stdint cimport int32_t, uint8_t
 from libc.math cimport INFINITY
 from libc.string cimport memcpy, memset
 
+from pyconv.backends.cpu.border cimport Border, band_with_border
 from pyconv.backends.cpu.executor cimport (Context, Instruction, Operand, address, ceil_div, elements, instruction,
                                            operand)
 
@@ -39,14 +40,6 @@ cdef extern from "pooling_types.h" nogil:
     void max_pool_f64(const Pool *, const double *, double *, long)
     void max_pool_gradient_f32(const Pool *, const float *, const float *, float *, long)
     void max_pool_gradient_f64(const Pool *, const double *, const double *, double *, long)
-
-cdef extern from "border.h" nogil:
-    ctypedef struct Border:
-        long n[3]
-        long low[3]
-        long padded[3]
-        long needed
-    void band_with_border(const Border *, const char *, char *, long, size_t, long, long)
 
 cdef extern from "pooled.h" nogil:
     const int POOLED_ROWS, POOLED_PIXELS

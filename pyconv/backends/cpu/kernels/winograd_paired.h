@@ -12,7 +12,7 @@ static void pair_weights(float *u, long group, long n, long rows) {
     for (long f = 0; f < rows; f += LANES_F32, u += LANES_F32) {
         vi32 most = {0};
         for (long k = 0; k < n; k++) most = most_bits(most, u + k * group);
-        const vf32 scale = (vf32)((254 - scale_exponents(most)) << 23);
+        const vf32 scale = scales(most);
         for (long k = 0; k < n; k++) *(vf32 *)(u + k * group) *= scale;
         *(vf32 *)(u + n * group) = scale_inverses(most);
         for (long b = 0; b < SUMS_PAIRED(n); b++) {
