@@ -14,7 +14,7 @@ from .workers import ROOT
 
 README = os.path.join(ROOT, "README.md")
 BEGIN, END = "<!-- figures: begin", "<!-- figures: end -->"
-INSTRUCTIONS = {"zen4": "AVX-512", "v4": "AVX-512", "v3": "AVX2", "v2": "SSE4.2"}
+INSTRUCTIONS = {"zen4": "AVX-512", "v4": "AVX-512", "zen3": "AVX2", "v3": "AVX2", "v2": "SSE4.2"}
 KINDS = {"train": "training a step", "predict": "predicting a batch", "one": "predicting one sample"}
 
 HOW = """Each figure is the time of a way of using a library; of several ways the fastest counts. "pyconv ÷ it" below 1

@@ -108,7 +108,7 @@ class CPUBackend(Backend):
 
     @property
     def variant(self) -> str:
-        """The instruction set in use: "zen4", "v4", "v3", "v2" (x86-64 levels; "zen4" is v4 tuned) or "generic"."""
+        """The instruction set in use: "v2", "v3", "v4" (x86-64 levels), "zen3", "zen4" (v3, v4 tuned) or "generic"."""
         return self.kernels.variant
 
     def supports(self, name: str) -> bool:

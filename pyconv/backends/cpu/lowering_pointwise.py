@@ -73,7 +73,8 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
 def by_pairs(planner, g, channels, filters, rows) -> bool:
     """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and what is read
     is read often enough to be worth its preparation."""
-    return planner.kernels.pairs and config.conv_algorithm() != "direct" and g.groups == 1 \
+    return planner.kernels.pairs and planner.kernels.lanes["float32"] == 16 \
+        and config.conv_algorithm() != "direct" and g.groups == 1 \
         and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0
 
 

@@ -266,7 +266,8 @@ def run_winograd(planner, g, *, source, target, weights, channels, filters, in_s
 
 def by_pairs(planner, rows, filters) -> bool:
     """Whether products go by pairs (paired.h): transformed tiles must be read often enough to be worth scaling."""
-    return planner.kernels.pairs and filters % planner.kernels.pointwise.sweep_rows() == 0 \
+    return planner.kernels.pairs and planner.kernels.lanes["float32"] == 16 \
+        and filters % planner.kernels.pointwise.sweep_rows() == 0 \
         and filters >= LEAST_PAIRED and LEAST_SUMMED <= rows <= MOST_SUMMED
 
 

@@ -11,10 +11,12 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader
 MODULES = ("convolution", "convolution_plain", "depthwise", "dots", "elementwise", "few", "grouped", "layout",
            "matmul", "pointwise", "pooling", "reduction", "sampling", "special", "winograd")
 
-# Variant -> what the processor must have, as /proc/cpuinfo names it; the best first. "zen4" is v4's library with
-# products by pairs (kernels/paired.h): all processors with AVX-512 run it, to the same bits, but few gain.
+# Those with products by pairs (kernels/paired.h) -> the variant whose library they use: all processors that run that
+# one run these, to the same bits, but few gain.
+_PAIRED = {"zen4": "v4", "zen3": "v3"}
+
+# Variant -> what the processor must have, as /proc/cpuinfo names it; the best first.
 _NEEDS = {
-    "zen4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
     "v4": {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
     "v3": {"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"},
     "v2": {"sse4_2", "popcnt", "ssse3"},
@@ -49,7 +51,7 @@ def _flags(processor) -> set:
 
 
 def _folder(variant: str) -> str:
-    return "v4" if variant == "zen4" else variant
+    return _PAIRED.get(variant, variant)
 
 
 def _library(variant: str) -> str | None:
@@ -64,14 +66,16 @@ def available() -> list[str]:
         return ["generic"]
     processor = _processor()
     flags = _flags(processor)
-    found = [v for v, needs in _NEEDS.items() if _library(v) and needs <= flags]
-    if "zen4" in found and not _adds_beside_products(processor):
-        found[:2] = found[1::-1]
+    plain = [v for v, needs in _NEEDS.items() if _library(v) and needs <= flags]
+    first, found = _adds_beside_products(processor), []
+    for variant in plain:
+        paired = [v for v, library in _PAIRED.items() if library == variant]
+        found += [*paired, variant] if first else [variant, *paired]
     return found
 
 
 def _adds_beside_products(processor) -> bool:
-    """Whether it begins an addition of 512 bits in each cycle beside a multiplication: AMD's family 25, Zen 4."""
+    """Whether it begins as many additions as multiplications, beside them, in each cycle: AMD's family 25."""
     return processor.get("vendor_id") == "AuthenticAMD" and processor.get("cpu family") == "25"
 
 
@@ -110,7 +114,7 @@ class Kernels:
     """The modules of one variant as attributes: kernels.convolution, kernels.elementwise, ..."""
 
     def __init__(self, variant: str):
-        self.variant, self.pairs = variant, variant == "zen4"
+        self.variant, self.pairs = variant, variant in _PAIRED
         path = _library(variant)
         for name in MODULES:
             setattr(self, name, _module(f"{__package__}.{_folder(variant)}.{name}", path))
