@@ -10,6 +10,7 @@ Which thread does a task never changes what it computes, so results do not depen
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from _thread import start_new_thread
+from libc.limits cimport LONG_MAX
 from libc.stdlib cimport malloc, free
 from libc.string cimport memcpy
 from cython.parallel cimport parallel, threadid
@@ -22,13 +23,15 @@ cdef extern from "threads.h" nogil:
     ctypedef struct Pool:
         int helpers
         int64_t last
-    ctypedef void (*Work)(void *, int, int, int) noexcept nogil
+    ctypedef void (*Work)(Pool *, void *, int, int, int) noexcept nogil
     int64_t pyconv_nanoseconds()
     int pyconv_prepare()
     Pool *pyconv_acquire(int)
     void pyconv_release(Pool *)
     void pyconv_begin(Pool *, void *, Work)
     void pyconv_share(Pool *, int, int, int)
+    void pyconv_deal(Pool *, int, long)
+    int64_t pyconv_task(Pool *, int, int)
     void pyconv_help(Pool *, int)
 
 HAS_OPENMP = bool(PYCONV_OPENMP)
@@ -106,9 +109,17 @@ cdef struct Step:
     double cost                 # estimated nanoseconds
     int serial                  # by one thread
 
+cdef struct Cursor:             # on the way through the tasks of a share of a step
+    int share, shares
+    int free                    # which of the free instructions it is at; -1: the chains
+    long begin, end             # which of the share's tasks are of these
+    long first, many, odd       # those tasks' numbers in the instruction: `many` from the first on, then `odd`
+    long around                 # tasks so far that were left when every share had as many
+
 cdef enum:                      # nanoseconds, estimated
     STEP = 500                  # work that a step must have for each thread
     STEP_ENOUGH = 3_000         # ... or altogether: waiting for the others costs about as much
+    ALONE = 30_000              # that a step must have for threads to take over tasks, which are in another cache
     LITTLE = 4_000              # work in such steps that a program must have for each thread, if these are awake
     ENOUGH = 30_000             # ... or altogether
     WAKE = 100_000              # in which threads that sleep can help
@@ -286,7 +297,7 @@ cdef class Program:
         cdef int s
         for s in range(self.n_steps):
             if team == NULL or self.steps[s].serial:
-                self._step(s, 0, 1)
+                self._step(NULL, s, 0, 1)
             else:
                 pyconv_share(team, self.threads, s, wake)
             if self.failure.code:
@@ -303,54 +314,80 @@ cdef class Program:
             if self.profiling:
                 self.code[i].time += pyconv_nanoseconds()
 
-    cdef void _step(self, int number, int thread, int threads) noexcept nogil:
-        """A thread's share of a step. The tasks go to the threads in turns of fixed ranges, for the caches' sake."""
+    cdef void _step(self, Pool *team, int number, int thread, int threads) noexcept nogil:
+        """A thread's share of a step, and then what others have not begun of theirs."""
         cdef Context context
         cdef Step *step = &self.steps[number]
-        cdef Code *code
-        cdef long task, first, last
-        cdef long offset = 0
-        cdef int i, end, slice
+        cdef Cursor at = begin(step, thread, threads)
+        cdef int64_t task
+        cdef long last
+        cdef int i, share
         cdef size_t each = self.local_bytes + self.scratch_bytes + 4096
         cdef char *memory = <char *>((<size_t>self.base + 4095) // 4096 * 4096 + thread * each)
         context.local = memory
         context.scratch = memory + self.local_bytes
         context.failure = &self.failure
+        for i in range(step.free):
+            next_instruction(&self.code[step.first + step.chains + i], &at)
+        if team == NULL or step.cost < ALONE:
+            last, at = at.end, begin(step, thread, threads)
+            for task in range(last):
+                self._task(step, task, &at, &context)
+            return
+        pyconv_deal(team, thread, at.end)
+        for i in range(threads):
+            share = (thread + i) % threads
+            task, at.begin = pyconv_task(team, share, i > 0), LONG_MAX
+            while task >= 0:
+                if task < at.begin:
+                    at = begin(step, share, threads)
+                self._task(step, task, &at, &context)
+                task = pyconv_task(team, share, i > 0)
+
+    cdef void _task(self, Step *step, long task, Cursor *at, Context *context) noexcept nogil:
+        """A task of a share, not before that instruction to which the last one had brought `at`."""
+        cdef int i, end, slice
+        cdef Code *code
+        while task >= at.end:
+            at.free += 1
+            next_instruction(&self.code[step.first + step.chains + at.free], at)
+        task -= at.begin
+        task = at.first + task if task < at.many else at.odd
         context.slice, context.slices = 0, 1
-        if step.chains:
-            last = step.tasks * step.slices
-            first, last = last * thread // threads, last * (thread + 1) // threads
-            end = step.first + step.chains
-            for task in range(first, last):
-                i = step.first
-                if step.slices > 1:
-                    self._run(i, task // step.slices, task % step.slices, &context)
-                    i = end
-                while i < end:
-                    for slice in range(self.code[i].slices):
-                        self._run(i, task, slice, &context)
-                    i += self.code[i].run
-            context.slice, context.slices = 0, 1
-        for i in range(step.first + step.chains, step.first + step.chains + step.free):
-            code = &self.code[i]
+        if at.free >= 0:
+            code = &self.code[step.first + step.chains + at.free]
             if self.profiling:
                 code.time -= pyconv_nanoseconds()
-            # As many tasks that follow each other for every thread: to take over what another has in its cache costs
-            # ten times the bandwidth of one's own. Those that are left go around, so that instructions of few tasks
-            # spread too.
-            last = code.tasks // threads
-            for task in range(last * thread, last * (thread + 1)):
-                code.kernel(code.params, task, &context)
-            first = code.tasks - last * threads
-            task = (thread - offset) % threads
-            if task < 0:
-                task += threads
-            if task < first:
-                code.kernel(code.params, last * threads + task, &context)
-            offset += first
+            code.kernel(code.params, task, context)
             if self.profiling:
                 code.time += pyconv_nanoseconds()
+        elif step.slices > 1:
+            self._run(step.first, task // step.slices, task % step.slices, context)
+        else:
+            i, end = step.first, step.first + step.chains
+            while i < end:
+                for slice in range(self.code[i].slices):
+                    self._run(i, task, slice, context)
+                i += self.code[i].run
 
 
-cdef void _do_share(void *program, int step, int thread, int threads) noexcept nogil:
-    (<Program>program)._step(step, thread, threads)
+cdef inline Cursor begin(const Step *step, int share, int shares) noexcept nogil:
+    """The chains of a share."""
+    cdef long tasks = step.tasks * step.slices
+    cdef long first = tasks * share // shares, many = tasks * (share + 1) // shares - first
+    return Cursor(share, shares, -1, 0, many, first, many, 0, 0)
+
+
+cdef inline void next_instruction(const Code *code, Cursor *at) noexcept nogil:
+    """As many tasks that follow each other for every thread, for the caches' sake: to take over what another has in its
+    cache costs ten times the bandwidth of one's own. Those that are left go around, so that instructions of few tasks
+    spread too."""
+    cdef long many = code.tasks // at.shares, left = code.tasks - many * at.shares
+    cdef long turn = (at.share + at.shares - at.around % at.shares) % at.shares
+    at.begin, at.first, at.many, at.odd = at.end, many * at.share, many, many * at.shares + turn
+    at.end += many + (turn < left)
+    at.around += left
+
+
+cdef void _do_share(Pool *team, void *program, int step, int thread, int threads) noexcept nogil:
+    (<Program>program)._step(team, step, thread, threads)

@@ -4,7 +4,10 @@
  * A step that is shared is a round, and has as many shares as the program has threads. The caller does share 0. A
  * helper that sees the round does the share with its number, and by that becomes a member: from then on the caller
  * counts on it in each round of this run, so that a round costs no more than telling its number and waiting for the
- * members. Shares that nobody has begun are taken by whoever is ready first. */
+ * members. Shares that nobody has begun are taken by whoever is ready first.
+ *
+ * Cores are not equally fast: others may compute on the same ones, unseen. So who is done with a share takes over tasks
+ * from the ends of those that others have begun, before it says that it is done: so none of this outlasts the round. */
 #ifndef PYCONV_THREADS_H
 #define PYCONV_THREADS_H
 
@@ -45,7 +48,8 @@ static inline int64_t pyconv_nanoseconds(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-typedef void (*Work)(void *program, int step, int share, int shares);
+typedef struct Pool Pool;
+typedef void (*Work)(Pool *, void *program, int step, int share, int shares);
 
 /* Linux may put a thread that wakes on the core of the one that woke it, where it waits until that sleeps, while others
  * are idle. So the one that wakes it says that it may go to any other before. Called while it sleeps, or by itself. */
@@ -82,14 +86,17 @@ static inline void pyconv_get_up(Sleep *s) { (void)s; }
 #endif
 
 /* claim: twice the round for which the share has been taken; or, odd, since which its helper is a member, until it goes
- * to sleep. done: the last round of which it is done. */
+ * to sleep. done: the last round of which it is done. left: its tasks that nobody has begun, in the round `dealt`: the
+ * first, and above that, 32 bits further, where they end. */
 typedef struct {
     _Alignas(64) uint64_t claim;
     _Alignas(64) uint64_t done;
     Sleep sleep;
+    _Alignas(64) uint64_t left;
+    uint64_t dealt;
 } Share;
 
-typedef struct {
+struct Pool {
     /* Written by the caller; the rest belongs to the round. `first`: no round of the run is less. */
     _Alignas(64) uint64_t round;
     uint64_t first;
@@ -104,7 +111,7 @@ typedef struct {
     pthread_mutex_t mutex;
     pthread_cond_t bell;
     Share share[MOST_THREADS];
-} Pool;
+};
 
 static Pool pyconv_pools[POOLS];
 
@@ -139,6 +146,27 @@ static inline void pyconv_wait(const uint64_t *what, uint64_t value) {
     }
 }
 
+/* The tasks of a share, when it is begun. */
+static inline void pyconv_deal(Pool *p, int number, uint32_t tasks) {
+    __atomic_store_n(&p->share[number].left, (uint64_t)tasks << 32, __ATOMIC_RELAXED);
+    STORE(&p->share[number].dealt, p->round);
+}
+
+/* The first task of a share that nobody has begun, or with `last` the last one; -1 if there is none, or it has not been
+ * dealt. Called only by who does a share itself, until which is done the round is not over. */
+static inline int64_t pyconv_task(Pool *p, int number, int last) {
+    Share *share = p->share + number;
+    if (last && LOAD(&share->dealt) != p->round) return -1;
+    uint64_t left = __atomic_load_n(&share->left, __ATOMIC_RELAXED);
+    for (;;) {
+        const uint32_t first = (uint32_t)left, end = (uint32_t)(left >> 32);
+        if (first >= end) return -1;
+        const uint64_t rest = last ? left - ((uint64_t)1 << 32) : left + 1;
+        if (__atomic_compare_exchange_n(&share->left, &left, rest, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+            return last ? end - 1 : first;
+    }
+}
+
 /* Claims a share and does it. What a late helper reads here may be from later rounds, but then its claim fails: until
  * the claims are as new as the round, that is not over. */
 static inline void pyconv_take(Pool *p, uint64_t round, int number, int member) {
@@ -150,7 +178,7 @@ static inline void pyconv_take(Pool *p, uint64_t round, int number, int member) 
                                                                   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
         return;
     }
-    p->work(p->program, p->step, number, SHARES(round));
+    p->work(p, p->program, p->step, number, SHARES(round));
     STORE(&share->done, round);
 }
 
@@ -176,7 +204,7 @@ static inline void pyconv_share(Pool *p, int shares, int step, int wake) {
     p->step = step;
     __atomic_store_n(&p->round, round, __ATOMIC_SEQ_CST);
     if (wake) pyconv_wake(p);
-    p->work(p->program, step, 0, shares);
+    p->work(p, p->program, step, 0, shares);
     pyconv_take_others(p, round, 0);
     for (int i = 1; i < shares; i++) pyconv_wait(&p->share[i].done, round);
 }
