@@ -11,6 +11,8 @@ from pyconv.backends.cpu import lowering_pointwise
 from pyconv.graph import simplify, trace
 from pyconv.ops.base import apply
 
+PAIRED = pytest.mark.skipif(CPU.variant in ("v2", "generic"), reason="products by pairs are made for AVX2 and AVX-512")
+
 
 def attributes(rank, stride=1, groups=1, last=True):
     return dict(strides=(stride,) * rank, padding=((0, 0),) * rank, dilation=(1,) * rank, groups=groups,
@@ -61,7 +63,7 @@ def test_weights_that_fill_a_cache(channels, filters, last):
           attributes(1, last=last))
 
 
-@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
+@PAIRED
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 12), st.integers(1, 7), st.sampled_from([(1, 1), (1, 2), (2, 2)]),
        st.booleans(), st.integers(0, 2**32 - 1))
@@ -94,7 +96,7 @@ def test_products_by_pairs(channels, tiles, size, strides, backward, seed):
     assert (abs(found - right) <= 1e-6 * channels * bound).all()
 
 
-@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
+@PAIRED
 @settings(max_examples=60, deadline=None)
 @given(st.integers(4, 70), st.integers(4, 70), st.integers(2, 40), st.sampled_from([(1, 1), (1, 2), (2, 2)]),
        st.booleans(), st.sampled_from([1, 15, 16, 21, 32]), st.integers(0, 2**32 - 1))
@@ -122,10 +124,10 @@ def test_kernel_gradient_by_pairs(channels, filters, size, strides, wide, batch,
     assert (abs(found - right) <= 1e-6 * g[..., 0].size * bound).all()
 
 
-@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
+@PAIRED
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 4), st.sampled_from([(1, 1), (2, 4), (4, 4), (7, 9), (8, 15)]),
-       st.sampled_from([1, 2, 5]), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
+       st.sampled_from([1, 2, 3]), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_small_batches_by_pairs(channels, filters, sizes, batch, biased, summed, relu, seed):
     """Whatever the magnitudes of pixels and filters, each result is exact to its own; zeros stay zeros."""
     rng = np.random.default_rng(seed)
@@ -149,7 +151,8 @@ def test_small_batches_by_pairs(channels, filters, sizes, batch, biased, summed,
         program = CPU.compile(simplify(graph))
         found, = program([x, other])
     pixels = batch * sizes[0] * sizes[1]
-    paired = shape[-1] >= lowering_pointwise.LEAST_PAIRED_PLAIN and -(-pixels // 8) * 8 <= 1.15 * pixels
+    rows = CPU.kernels.pointwise.sweep_rows()
+    paired = shape[-1] >= lowering_pointwise.LEAST_PAIRED_PLAIN and -(-pixels // rows) * rows <= 1.15 * pixels
     assert any(r.products == 4 * pixels * shape[-1] * filters // 3 for r in program.profile([x, other])) == paired
     right = x.astype("f8") @ kernel[0, 0].astype("f8") + biased * bias + summed * other
     bound = abs(x).max(-1, keepdims=True) * abs(kernel[0, 0]).max(0) * shape[-1] + biased * abs(bias) \
@@ -157,7 +160,7 @@ def test_small_batches_by_pairs(channels, filters, sizes, batch, biased, summed,
     assert (abs(found - (np.maximum(right, 0) if relu else right)) <= 1e-6 * bound).all()
 
 
-@pytest.mark.skipif(CPU.variant not in ("zen4", "v4"), reason="products by pairs are made for AVX-512")
+@PAIRED
 @pytest.mark.parametrize("batch, channels", [(1, 32), (1, 240), (1, 256), (1, 480), (1, 1024), (16, 239), (16, 240),
                                              (16, 242), (16, 243), (16, 480), (16, 1000), (16, 2048)])
 def test_errors_by_pairs_where_all_inputs_are_positive(batch, channels, monkeypatch):

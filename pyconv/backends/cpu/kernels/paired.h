@@ -1,5 +1,5 @@
-/* Products of matrices with two thirds of the multiplications, in single precision, for processors with AVX-512 whose
- * additions take none of the multiplications' time (Zen 4: each cycle one of both; the variant zen4).
+/* Products of matrices with two thirds of the multiplications, in single precision, for processors whose additions take
+ * none of the multiplications' time (Zen 3, Zen 4: each cycle as many of both; the variants zen3, zen4).
  *
  * S. Winograd, A new algorithm for inner products (1968):
  *
@@ -14,7 +14,7 @@
  * every STEPS_PAIRED steps, and it stays below 5e-6. Where all of a row or a pixel is zero so is the result, as the
  * inverse of its scale is.
  *
- * The scalars come from memory with each operation, as no other way leaves both kinds of arithmetic free. */
+ * With AVX-512 scalars come from memory with each operation: no other way leaves both kinds of arithmetic free. */
 #ifndef PYCONV_PAIRED_H
 #define PYCONV_PAIRED_H
 #include "pointwise.h"
@@ -25,6 +25,93 @@
 /* The power of two that brings a largest absolute value to 1 or more and less than 2, and its inverse; both finite. */
 #define EXPONENT(v) ((v) >> 23 & 255)
 #define CLAMPED(e) ((e) < 1 ? 1 : (e) > 253 ? 253 : (e))
+
+#if VECTOR_BYTES >= 32
+/* Of three steps a pair and a plain one: `acc` gets the products of the vectors at xa, xb and xd, each XB of them xj
+ * elements apart, with the scalars at w0, w1 and w2, each SWEEP_ROWS of them wc apart. LONE_STEP: a plain one. */
+#if VECTOR_BYTES == 64
+/* x + *at, sum += x * *at, as one operation each, which the compiler may not take apart to load *at but once. */
+#define PLUS(x, at) ({ vf32 r_; __asm__("vaddps %2%{1to16%}, %1, %0" : "=v"(r_) : "v"(x), "m"(*(at))); r_; })
+#define TIMES(sum, x, at) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(at)))
+
+#define THREE_STEPS(XB, xa, xb, xd, xj, w0, w1, w2, wc) \
+    _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+        const vf32 a = *(const vf32 *)((xa) + j * (xj)), b = *(const vf32 *)((xb) + j * (xj)); \
+        const vf32 d = *(const vf32 *)((xd) + j * (xj)); \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
+            const vf32 t = PLUS(a, (w1) + c * (wc)), u = PLUS(b, (w0) + c * (wc)); \
+            TIMES(acc[c][j], d, (w2) + c * (wc)); \
+            acc[c][j] += t * u; } }
+#define LONE_STEP(XB, xd, xj, w, wc) \
+    _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+        const vf32 d = *(const vf32 *)((xd) + j * (xj)); \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) TIMES(acc[c][j], d, (w) + c * (wc)); }
+
+INLINE vi32 larger_bits(vi32 a, vi32 b) { return (vi32)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+/* The largest of the first n lanes, which are not negative, and the sum of all. */
+INLINE int32_t largest(vi32 v, long n) { return _mm512_mask_reduce_max_epi32((1u << n) - 1, (__m512i)v); }
+INLINE float total(vf32 v) { return _mm512_reduce_add_ps((__m512)v); }
+/* A vector of what begins at `at`, but of each three from the `third`-th vector on only the first, before `left`. */
+INLINE vf32 firsts(const float *at, long third, long left) {
+    static const __mmask16 first[3] = {0x9249, 0x4924, 0x2492};
+    const __mmask16 kept = first[third] & (left < LANES_F32 ? (1u << (left < 0 ? 0 : left)) - 1 : 0xffff);
+    return (vf32)_mm512_maskz_loadu_ps(kept, at);
+}
+#else
+/* A scalar serves two vectors, once it is in a register: 18 loads for 16 multiplications and as many additions. The
+ * compiler, left alone, has all of them at once, and puts sums aside instead. */
+#define PAIR_1(sum, a, b, w0, w1) sum[0] += (a[0] + *(w1)) * (b[0] + *(w0))
+#define PAIR_2(sum, a, b, w0, w1) do { \
+    vf32 t_, u_, v_, w_; \
+    __asm__("vbroadcastss %11, %2\n\tvbroadcastss %10, %3\n\tvaddps %2, %6, %4\n\tvaddps %3, %7, %5\n\t" \
+            "vaddps %2, %8, %2\n\tvaddps %3, %9, %3\n\tvfmadd231ps %4, %5, %0\n\tvfmadd231ps %2, %3, %1" \
+            : "+x"(sum[0]), "+x"(sum[1]), "=&x"(t_), "=&x"(u_), "=&x"(v_), "=&x"(w_) \
+            : "x"(a[0]), "x"(b[0]), "x"(a[1]), "x"(b[1]), "m"(*(w0)), "m"(*(w1))); } while (0)
+#define LONE_1(sum, d, w) sum[0] += d[0] * *(w)
+#define LONE_2(sum, d, w) do { \
+    vf32 t_; \
+    __asm__("vbroadcastss %5, %2\n\tvfmadd231ps %2, %3, %0\n\tvfmadd231ps %2, %4, %1" \
+            : "+x"(sum[0]), "+x"(sum[1]), "=&x"(t_) : "x"(d[0]), "x"(d[1]), "m"(*(w))); } while (0)
+
+#define THREE_STEPS(XB, xa, xb, xd, xj, w0, w1, w2, wc) { \
+        vf32 a[XB], b[XB]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+            a[j] = *(const vf32 *)((xa) + j * (xj)), b[j] = *(const vf32 *)((xb) + j * (xj)); \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+            PAIR_##XB(acc[c], a, b, (w0) + c * (wc), (w1) + c * (wc)); } \
+    LONE_STEP(XB, xd, xj, w2, wc)
+#define LONE_STEP(XB, xd, xj, w, wc) { \
+        vf32 d[XB]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) d[j] = *(const vf32 *)((xd) + j * (xj)); \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) LONE_##XB(acc[c], d, (w) + c * (wc)); }
+
+INLINE vi32 larger_bits(vi32 a, vi32 b) { return (vi32)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+INLINE int32_t largest(vi32 v, long n) {
+    v &= (vi32){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n;
+    __m128i most = _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(most, _mm_shuffle_epi32(most, 0xb1)));
+}
+INLINE float total(vf32 v) {
+    const __m128 sum = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    const __m128 half = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+    return _mm_cvtss_f32(half) + _mm_cvtss_f32(_mm_movehdup_ps(half));
+}
+INLINE vf32 firsts(const float *at, long third, long left) {
+    static const int32_t first[10] = {-1, 0, 0, -1, 0, 0, -1, 0, 0, -1};
+    const vi32 lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    return (vf32)_mm256_maskload_ps(at, (__m256i)(*(const vi32 *)(first + 2 * third % 3) & (lane < (int32_t)left)));
+}
+#endif
+
+/* The larger absolute value, as bits: these take a cycle to compare, values four. */
+INLINE vi32 most_bits(vi32 most, const float *at) { return larger_bits(most, *(const vi32 *)at & 0x7fffffff); }
+INLINE vi32 scale_exponents(vi32 most) {
+    const vi32 e = EXPONENT(most), high = e > 253, low = e < 1;
+    return (e & ~(high | low)) | (253 & high) | (1 & low);
+}
+INLINE vf32 scales(vi32 most) { return (vf32)((254 - scale_exponents(most)) << 23); }
+INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 23) & (most != 0)); }
 
 /* Rows of w as sweeps by pairs read them, a tile of SWEEP_ROWS: the inverses of their scales, the sums of pairs, then
  * w, scaled, step by step. */
@@ -55,29 +142,13 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
     }
 }
 
-#if VECTOR_BYTES == 64
-/* x + *at, sum += x * *at, as one operation each, which the compiler may not take apart to load *at but once. */
-#define PLUS(x, at) ({ vf32 r_; __asm__("vaddps %2%{1to16%}, %1, %0" : "=v"(r_) : "v"(x), "m"(*(at))); r_; })
-#define TIMES(sum, x, at) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(at)))
-
-/* The larger absolute value, as bits: these take a cycle to compare, values four. */
-INLINE vi32 most_bits(vi32 most, const float *at) {
-    return (vi32)_mm512_max_epi32((__m512i)most, (__m512i)(*(const vi32 *)at & 0x7fffffff));
-}
-INLINE vi32 scale_exponents(vi32 most) {
-    const vi32 e = EXPONENT(most), high = e > 253, low = e < 1;
-    return (e & ~(high | low)) | (253 & high) | (1 & low);
-}
-INLINE vf32 scales(vi32 most) { return (vf32)((254 - scale_exponents(most)) << 23); }
-INLINE vf32 scale_inverses(vi32 most) { return (vf32)((scale_exponents(most) << 23) & (most != 0)); }
-
 #define PAIRED_SWEEP(XB) \
 static void paired_sweep_##XB(const Sweep *p) { \
     const long yc = p->yc, yj = p->yj, steps = p->steps, whole = steps / 3 * 3, xs = p->xs, xj = p->xj; \
+    const long parts = SUMS_PAIRED(steps), share = (steps * SWEEP_ROWS + p->rows - 1) / p->rows; \
     long asked = 0; \
-    const long parts = SUMS_PAIRED(steps); \
     float *const sums = p->panel + steps * XB * LANES_F32;      /* of each part */ \
-    vf32 inverse[XB]; \
+    float inverse[XB * LANES_F32]; \
     { \
         vi32 most[XB]; \
         vf32 scale[XB]; \
@@ -88,7 +159,7 @@ static void paired_sweep_##XB(const Sweep *p) { \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = most_bits(most[j], x + j * xj); \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
             scale[j] = scales(most[j]); \
-            inverse[j] = scale_inverses(most[j]); } \
+            *(vf32 *)(inverse + j * LANES_F32) = scale_inverses(most[j]); } \
         x = p->x; \
         for (long part = 0, k = 0; part < parts; part++) { \
             vf32 sum[XB]; \
@@ -114,41 +185,51 @@ static void paired_sweep_##XB(const Sweep *p) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 acc[c][j] = *(const vf32 *)(sums + j * LANES_F32) - row[SWEEP_ROWS + c]; \
-        for (const long all = steps * (r + SWEEP_ROWS) / p->rows; asked < all; asked++) \
+        for (const long all = asked + share < steps ? asked + share : steps; asked < all; asked++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 __builtin_prefetch(p->ahead + asked * xs + j * xj, 0, 2); \
-        for (long part = 0, k = 0;;) { \
-            const long end = (part + 1) * STEPS_PAIRED < whole ? (part + 1) * STEPS_PAIRED : whole; \
-            for (; k < end; k += 3, w += 3 * SWEEP_ROWS) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++, x += 3 * LANES_F32) { \
-                    const vf32 a = *(const vf32 *)x, b = *(const vf32 *)(x + LANES_F32); \
-                    const vf32 d = *(const vf32 *)(x + 2 * LANES_F32); \
-                    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
-                        const vf32 t = PLUS(a, w + SWEEP_ROWS + c), u = PLUS(b, w + c); \
-                        TIMES(acc[c][j], d, w + 2 * SWEEP_ROWS + c); \
-                        acc[c][j] += t * u; } } \
-            if (++part >= parts) break; \
+        const float *of_x = sums, *of_w = row + SWEEP_ROWS; \
+        long k = 0; \
+        for (long part = 1;; part++) { \
+            const long end = part * STEPS_PAIRED < whole ? part * STEPS_PAIRED : whole; \
+            for (; k < end; k += 3, w += 3 * SWEEP_ROWS, x += 3 * XB * LANES_F32) { \
+                THREE_STEPS(XB, x, x + LANES_F32, x + 2 * LANES_F32, 3 * LANES_F32, w, w + SWEEP_ROWS, \
+                            w + 2 * SWEEP_ROWS, 1) } \
+            if (k == whole) break; \
+            of_x += XB * LANES_F32, of_w += SWEEP_ROWS; \
             _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                    acc[c][j] += *(const vf32 *)(sums + (part * XB + j) * LANES_F32) \
-                        - row[(1 + part) * SWEEP_ROWS + c]; } \
-        for (long k = whole; k < steps; k++, w += SWEEP_ROWS) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++, x += LANES_F32) { \
-                const vf32 d = *(const vf32 *)x; \
-                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) TIMES(acc[c][j], d, w + c); } \
+                    acc[c][j] += *(const vf32 *)(of_x + j * LANES_F32) - of_w[c]; } \
+        for (long k = whole; k < steps; k++, w += SWEEP_ROWS, x += XB * LANES_F32) { \
+            LONE_STEP(XB, x, LANES_F32, w, 1) } \
+        const float *last = inverse; \
+        WALK(last);         /* in memory: the sums take all registers */ \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const float bias = p->bias ? p->bias[r + c] : 0; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                vf32 v = acc[c][j] * row[c] * inverse[j] + bias; \
-                if (p->relu) v = relu_f32(v); \
-                if (p->past) STREAM(y + c * yc + j * yj, v); else *(vf32 *)(y + c * yc + j * yj) = v; } } } \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
+                acc[c][j] = acc[c][j] * row[c] * *(const vf32 *)(last + j * LANES_F32) + bias; } \
+        if (p->relu) { \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = relu_f32(acc[c][j]); } \
+        if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + c * yc + j * yj, acc[c][j]); \
+        } else { \
+            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } } \
 }
 
 PAIRED_SWEEP(1)
 PAIRED_SWEEP(2)
+#if SWEEP_PIXELS > 2
 PAIRED_SWEEP(3)
+#endif
 #undef PAIRED_SWEEP
-static void (*const paired_sweeps[4])(const Sweep *) = {0, paired_sweep_1, paired_sweep_2, paired_sweep_3};
+static void (*const paired_sweeps[4])(const Sweep *) = {0, paired_sweep_1, paired_sweep_2,
+#if SWEEP_PIXELS > 2
+    paired_sweep_3,
+#endif
+};
 
 /* The gradient for the kernel: sums over n pixels and their first `valid` lanes. Pairs are those of two pixels, each
  * lane's, of every three; a panel of a few vectors has what goes together side by side, [three pixels][lane][3], then
@@ -179,12 +260,11 @@ static void paired_columns(float *panel, long step, long n, long valid, float *i
 /* A scaled copy of up to SWEEP_ROWS rows; copy: those, then the inverses of the scales, then the sums of the pairs. */
 static void paired_rows(const float *g, long plane, long rows, long n, long valid, float *copy) {
     float *inverse = copy + SWEEP_ROWS * ROW_PAIRED, *sums = inverse + LANES_F32;
-    const __mmask16 lanes = (1u << valid) - 1;
     for (long c = 0; c < SWEEP_ROWS; c++, copy += ROW_PAIRED) {
         const float *row = g + (c < rows ? c : rows - 1) * plane;
         vi32 most = {0};
         for (long k = 0; k < n; k++) most = most_bits(most, row + k * LANES_F32);
-        const int32_t all = _mm512_mask_reduce_max_epi32(lanes, (__m512i)most), e = CLAMPED(EXPONENT(all));
+        const int32_t all = largest(most, valid), e = CLAMPED(EXPONENT(all));
         const vf32 scale = (vf32)((vi32){0} + ((254 - e) << 23));
         vf32 sum = {0};
         long k = 0;
@@ -214,22 +294,14 @@ static void paired_dot_##XB(const float *rows, long count, const float *panel, c
         const float *x = panel, *s = w; \
         for (long i = 0; i < asked; i++) \
             for (long j = 0; j < 3; j++) __builtin_prefetch(ahead + i * plane + (k + j) * LANES_F32, 0, 2); \
-        for (long l = 0; l < valid; l++, s++, x += 3 * XB * LANES_F32) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                const vf32 a = *(const vf32 *)(x + j * LANES_F32), b = *(const vf32 *)(x + (XB + j) * LANES_F32); \
-                const vf32 d = *(const vf32 *)(x + (2 * XB + j) * LANES_F32); \
-                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
-                    const vf32 t = PLUS(a, s + LANES_F32 + c * ROW_PAIRED), u = PLUS(b, s + c * ROW_PAIRED); \
-                    TIMES(acc[c][j], d, s + 2 * LANES_F32 + c * ROW_PAIRED); \
-                    acc[c][j] += t * u; } } } \
+        for (long l = 0; l < valid; l++, s++, x += 3 * XB * LANES_F32) { \
+            THREE_STEPS(XB, x, x + XB * LANES_F32, x + 2 * XB * LANES_F32, LANES_F32, s, s + LANES_F32, \
+                        s + 2 * LANES_F32, ROW_PAIRED) } } \
     for (; k < n; k++, w += LANES_F32, panel += XB * LANES_F32 * LANES_F32) { \
         const float *x = panel, *s = w; \
         for (long i = 0; i < asked; i++) __builtin_prefetch(ahead + i * plane + k * LANES_F32, 0, 2); \
-        for (long l = 0; l < valid; l++, s++, x += XB * LANES_F32) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                const vf32 d = *(const vf32 *)(x + j * LANES_F32); \
-                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                    TIMES(acc[c][j], d, s + c * ROW_PAIRED); } } \
+        for (long l = 0; l < valid; l++, s++, x += XB * LANES_F32) { \
+            LONE_STEP(XB, x, LANES_F32, s, ROW_PAIRED) } } \
     const float *inverses = rows + SWEEP_ROWS * ROW_PAIRED, *pairs = inverses + LANES_F32; \
     _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
         if (c < count) \
@@ -240,12 +312,18 @@ static void paired_dot_##XB(const float *rows, long count, const float *panel, c
 }
 PAIRED_DOT(1)
 PAIRED_DOT(2)
+#if SWEEP_PIXELS > 2
 PAIRED_DOT(3)
+#endif
 #undef PAIRED_DOT
 #define ROWS_PAIRED (SWEEP_ROWS * ROW_PAIRED + 2 * LANES_F32)    /* elements of the copy */
 static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
                                     float *, long, const float *, long, long) = {
-    0, paired_dot_1, paired_dot_2, paired_dot_3};
+    0, paired_dot_1, paired_dot_2,
+#if SWEEP_PIXELS > 2
+    paired_dot_3,
+#endif
+};
 
 /* Small batches, channels last: w has the filters in the lanes, a tile of PLAIN_PAIRED vectors as the inverses of their
  * scales, the sums of pairs, then w, scaled, [channel][filter]. */
@@ -274,32 +352,30 @@ static void paired_matrix(const float *w, long ws, long steps, float *out) {
 /* A scaled copy of up to SWEEP_ROWS pixels, of a multiple of a vector of channels each; then as paired_rows has it.
  * All at a time, as each of their sums over lanes takes long, but not longer together. */
 static void paired_pixels(const float *x, long rows, long steps, float *copy) {
-    static const __mmask16 first[3] = {0x9249, 0x4924, 0x2492};     /* those of every three */
     const float *row[SWEEP_ROWS];
     int32_t *inverse = (int32_t *)(copy + SWEEP_ROWS * PIXEL_PAIRED);
     float *sums = copy + SWEEP_ROWS * PIXEL_PAIRED + LANES_F32;
     vi32 most[SWEEP_ROWS];
     vf32 scale[SWEEP_ROWS];
-    __m512 sum[SWEEP_ROWS];
+    vf32 sum[SWEEP_ROWS];
     _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
-        row[c] = x + (c < rows ? c : rows - 1) * steps, most[c] = (vi32){0}, sum[c] = _mm512_setzero_ps();
+        row[c] = x + (c < rows ? c : rows - 1) * steps, most[c] = (vi32){0}, sum[c] = (vf32){0};
     for (long k = 0; k < steps; k += LANES_F32)
         _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) most[c] = most_bits(most[c], row[c] + k);
     _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
-        const int32_t all = _mm512_reduce_max_epi32((__m512i)most[c]), e = CLAMPED(EXPONENT(all));
+        const int32_t all = largest(most[c], LANES_F32), e = CLAMPED(EXPONENT(all));
         inverse[c] = all ? e << 23 : 0, scale[c] = (vf32)((vi32){0} + ((254 - e) << 23)); }
     for (long k = 0, third = 0; k < steps; k += LANES_F32, third = third == 2 ? 0 : third + 1) {
         const long left = steps / 3 * 3 - k;
-        const __mmask16 kept = first[third] & (left < LANES_F32 ? (1u << (left < 0 ? 0 : left)) - 1 : 0xffff);
         _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
             const vf32 v = *(const vf32 *)(row[c] + k) * scale[c];
             /* The next channel; past the last none is kept. */
-            const vf32 next = (vf32)_mm512_maskz_loadu_ps(kept, row[c] + k + 1) * scale[c];
+            const vf32 next = firsts(row[c] + k + 1, third, left) * scale[c];
             *(vf32 *)(copy + c * PIXEL_PAIRED + k) = v;
-            sum[c] = _mm512_mask3_fmadd_ps((__m512)v, (__m512)next, sum[c], kept); }
+            sum[c] += v * next; }
         if ((k + LANES_F32) % STEPS_PAIRED == 0 || k + LANES_F32 == steps) {
             _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
-                sums[c] = _mm512_reduce_add_ps(sum[c]), sum[c] = _mm512_setzero_ps();
+                sums[c] = total(sum[c]), sum[c] = (vf32){0};
             sums += LANES_F32; } }
 }
 
@@ -317,23 +393,14 @@ static void paired_plain(const float *rows, long count, const float *w, long ste
     long k = 0;
     for (long part = 1;; part++) {
         const long end = part * STEPS_PAIRED < whole ? part * STEPS_PAIRED : whole;
-        for (; k < end; k += 3, s += 3, x += 3 * step)
-            _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
-                const vf32 a = *(const vf32 *)(x + j * LANES_F32), b = *(const vf32 *)(x + step + j * LANES_F32);
-                const vf32 d = *(const vf32 *)(x + 2 * step + j * LANES_F32);
-                _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) {
-                    const vf32 t = PLUS(a, s + 1 + c * PIXEL_PAIRED), u = PLUS(b, s + c * PIXEL_PAIRED);
-                    TIMES(acc[c][j], d, s + 2 + c * PIXEL_PAIRED);
-                    acc[c][j] += t * u; } }
+        for (; k < end; k += 3, s += 3, x += 3 * step) {
+            THREE_STEPS(2, x, x + step, x + 2 * step, LANES_F32, s, s + 1, s + 2, PIXEL_PAIRED) }
         if (k == whole) break;
         sums += step, pairs += LANES_F32;
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
             _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++)
                 acc[c][j] -= *(const vf32 *)(sums + j * LANES_F32) + pairs[c]; }
-    for (; k < steps; k++, s++, x += step)
-        _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
-            const vf32 d = *(const vf32 *)(x + j * LANES_F32);
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) TIMES(acc[c][j], d, s + c * PIXEL_PAIRED); }
+    for (; k < steps; k++, s++, x += step) { LONE_STEP(2, x, LANES_F32, s, PIXEL_PAIRED) }
     _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++)
         if (c < count)
             _Pragma("GCC unroll 8") for (int j = 0; j < PLAIN_PAIRED; j++) {
@@ -343,6 +410,7 @@ static void paired_plain(const float *rows, long count, const float *w, long ste
                 *(vf32 *)(y + c * apart + j * LANES_F32) = relu ? relu_f32(v) : v; }
 }
 #else
+static void pair_rows(const float *w, long ws, long wc, long steps, float *out) {}
 #define ROWS_PAIRED 0
 static void (*const paired_sweeps[4])(const Sweep *) = {0};
 static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
