@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+TAPS_AHEAD = 6                  # offsets after those of the taps that tiles may read, to ask for what lies there
+
 
 def three(values, fill):
     """Spatial values padded in front to three axes: depth, rows, columns."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import buffers as memory
 from .buffers import NOWHERE, Buffer, Lanes, Rows
+from .geometry import TAPS_AHEAD
 from .lowering_conv import LOWERING, lowers, pack_rows
 from .lowering_plain import gemm_tile, packed_columns, plain_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
@@ -179,7 +180,7 @@ def dense(planner, node, x, w, transposed):
     else:
         packed = Buffer(tiles * cb * inputs * item)
         pack_rows(planner, dtype, weights, packed, [np.arange(inputs, dtype=np.int64) * tap], outputs, cb, row)
-    xo = planner.table(np.arange(min(inputs, 512)) * lanes)
+    xo = planner.table(np.arange(min(inputs, 512) + TAPS_AHEAD) * lanes)
 
     def make():
         place = Buffer.whole if together else Buffer.at

@@ -13,7 +13,7 @@ from . import lowering_dots as dots
 from . import lowering_plain as plain
 from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, SERIAL, Buffer
-from .geometry import Geometry, border, lines_of, pack_rows, tap_number, three
+from .geometry import TAPS_AHEAD, Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_plain import permuted, sizes_of
 from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
 from .lowering_winograd import (CACHE, TASK, add_partial_sums, fits_chain, phases_of_gradient, pools,
@@ -34,12 +34,15 @@ def lowers(*names):
     return register
 
 
-def conv_tile(tiles, filters, widths):
-    """(rows of filters, columns) of the packed tile that takes the fewest cycles for lines of these lengths."""
-    return _conv_tile(tiles, filters, widths)[0]
+def conv_tile(tiles, filters, widths, apart=False):
+    """(rows of filters, columns) of the packed tile that takes the fewest cycles for lines of these lengths.
+
+    apart: each vector has a line of the cache for itself, and fewer for a tap are better.
+    """
+    return _conv_tile(tiles, filters, widths, apart)[0]
 
 
-def _conv_tile(tiles, filters, widths):
+def _conv_tile(tiles, filters, widths, apart=False):
     """The same, and how many cycles a tap takes."""
     def cost(tile):
         cb, xb = tile
@@ -48,7 +51,7 @@ def _conv_tile(tiles, filters, widths):
             n = -(-width // xb)
             for i in range(n):
                 x = width * (i + 1) // n - width * i // n
-                total += max(cb * x, 6) + (cb + x) / 2
+                total += max(cb * x, 6) + (cb / 4 + x if apart else (cb + x) / 2)
         return total * -(-filters // cb)
     usable = [t for t in tiles if all((t[0], k) in tiles for k in range(1, t[1] + 1))]
     best = min(sorted(usable, reverse=True), key=cost)
@@ -80,6 +83,10 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     band = -(-rows // -(-rows // band))
     copy = tuple(padded) != tuple(sizes) or band < rows and filters >= 16
     band_rows = ((band - 1) * step + reach + 1) if copy else padded[1]
+    narrow = lanes * item == 32
+    if narrow and channels >= 16 and filters >= 16 and not padded[0] * band_rows * padded[2] * lanes * item % 4096:
+        copy, padded[2] = True, padded[2] + 1       # planes whole pages apart share a few places in the nearest cache
+        band_rows = min(band_rows, (band - 1) * step + reach + 1)
     row, depth = padded[2] * lanes, band_rows * padded[2] * lanes
     plane_in = padded[0] * depth
     out_row, out_depth = outputs[2] * lanes, outputs[1] * outputs[2] * lanes
@@ -98,11 +105,11 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
         lines += lines_of(z, y, steps, sizes, channels * len(x[3]))
     total = sum(map(len, offsets))
     phases.append([total] + [0] * 12)
-    cb, xb = conv_tile(planner.kernels.packed, filters, sorted({p[5] for p in phases[:-1]}))
+    cb, xb = conv_tile(planner.kernels.packed, filters, sorted({p[5] for p in phases[:-1]}), narrow and steps[2] > 1)
     packed = Buffer(max(1, total * groups * -(-filters // cb) * cb * item))
     sections = [sources_of(g, taps)[order] for g in range(groups) for taps, order in taps_of]
     pack_rows(planner, dtype, weights, packed, sections, filters, cb, row_stride)
-    table = planner.table(np.concatenate(offsets) if total else np.zeros(1))
+    table = planner.table(np.concatenate([*offsets, np.zeros(TAPS_AHEAD)]))
     phases, lines, spots = planner.table(phases, np.int64), planner.table(lines), phases
     macs = sum(p[1] * p[3] * p[4] * p[5] for p in spots[:-1]) * -(-filters // cb) * cb * groups * source.blocks
     parts = 1 if fits_chain(source, target) else tasks_of(min(-(-rows // band), macs // source.blocks // TASK))

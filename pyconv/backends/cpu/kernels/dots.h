@@ -33,7 +33,7 @@ static void dots_##TB##_##CB(const Dots *p) { \
             _Pragma("GCC unroll 4") for (int f = 0; f < CB; f++) v[f] = *(const vf32 *)(g + f * gc); \
             _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) { \
                 const vf32 s = *(const vf32 *)(x + xo[t]); \
-                _Pragma("GCC unroll 4") for (int f = 0; f < CB; f++) { acc[t][f] += s * v[f]; HOLD(acc[t][f]); } } } } \
+                _Pragma("GCC unroll 4") for (int f = 0; f < CB; f++) MULTIPLY_ADD(acc[t][f], s, v[f]) } } } \
     _Pragma("GCC unroll 8") for (int t = 0; t < TB; t++) \
         _Pragma("GCC unroll 4") for (int f = 0; f < CB; f++) \
             *(vf32 *)(p->sums + t * p->line + f * LANES_F32) = acc[t][f]; \

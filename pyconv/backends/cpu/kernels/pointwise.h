@@ -35,7 +35,7 @@ typedef struct {
         STEP \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const vf32 s = w[c * wc] - (vf32){0}; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { acc[c][j] += s * v[j]; HOLD(acc[c][j]); } } }
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) MULTIPLY_ADD(acc[c][j], s, v[j]) } }
 
 #define KEEP(XB) \
     _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) = v[j]; \

@@ -48,7 +48,7 @@ static void NAME(kind##_product_##RB##_##XB)(const T *w, long ws, const T *x, lo
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(xt + j * LANES); \
             _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++) { \
                 const V s = wt[c * (apart)] - (V){0}; \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { acc[c][j] += s * v[j]; HOLD(acc[c][j]); } } } \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) MULTIPLY_ADD(acc[c][j], s, v[j]) } } \
         _Pragma("GCC unroll 8") for (int c = 0; c < RB; c++, y += yc) { \
             WALK(y); \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(V *)(y + j * LANES) = acc[c][j]; } } \

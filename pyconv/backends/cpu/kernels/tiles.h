@@ -11,18 +11,34 @@
 
 /* acc[c][j] += S * VECTOR, which are expressions of c and of j: the fewer of both stay in registers meanwhile. */
 #define ADD_PRODUCTS(CB, XB, S, VECTOR) \
-    if (CB < XB) { \
+    if (CB == 1) { \
+        const int c = 0; \
+        const V s = S; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { acc[0][j] += s * VECTOR; HOLD(acc[0][j]); } \
+    } else if (CB < XB) { \
         V s[CB]; \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) s[c] = S; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
             const V v = VECTOR; \
-            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { acc[c][j] += s[c] * v; HOLD(acc[c][j]); } } \
+            _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) MULTIPLY_ADD(acc[c][j], s[c], v) } \
     } else { \
         V v[XB]; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = VECTOR; \
         _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
             const V s = S; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { acc[c][j] += s * v[j]; HOLD(acc[c][j]); } } }
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) MULTIPLY_ADD(acc[c][j], s, v[j]) } }
+
+/* What a later tap reads is asked for, every vector or every other one and the last: with eight lanes, a tap that
+ * finds its vectors in the second-level cache waited for them for up to half of the time. */
+#if VECTOR_BYTES == 32
+#  define TAPS_AHEAD(CB, XB, xj, step) \
+    if (sizeof(T) == 4 && CB > 1) { \
+        const T *next = x + xo[t + PACKED_AHEAD]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB - 1; j += step) __builtin_prefetch(next + j * xj); \
+        __builtin_prefetch(next + (XB - 1) * xj); }
+#else
+#  define TAPS_AHEAD(CB, XB, xj, step)
+#endif
 
 #define PACKED_TILE(CB, XB) \
 static void NAME(packed_##CB##_##XB)(const Outer *p) { \
@@ -44,11 +60,13 @@ static void NAME(packed_##CB##_##XB)(const Outer *p) { \
     if (xj == LANES && sizeof(T) == 4) {        /* double does without, for the size of the code */ \
         for (long t = 0; t < taps; t++, w += wc) { \
             const T *xt = x + xo[t]; \
+            TAPS_AHEAD(CB, XB, LANES, 2) \
             ADD_PRODUCTS(CB, XB, w[c] - (V){0}, *(const V *)(xt + j * LANES)) } \
     } else { \
         for (long t = 0; t < taps; t++, w += wc, ahead += ahead_step) { \
             const T *xt = x + xo[t]; \
             __builtin_prefetch(ahead, 0, 2); \
+            TAPS_AHEAD(CB, XB, xj, 1) \
             ADD_PRODUCTS(CB, XB, w[c] - (V){0}, *(const V *)(xt + j * xj)) } \
     } \
     if (p->relu) { \
@@ -101,7 +119,7 @@ static void NAME(strided_##CB##_##XB)(const Outer *p) { \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = *(const V *)(xt + j * LANES); \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++) { \
                 const V s = wt[c * wc] - (V){0}; \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] += s * v[j]; } } \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) MULTIPLY_ADD(acc[c][j], s, v[j]) } } \
         if (p->other) { \
             const T *z = (const T *)p->other + (y - (T *)p->y); \
             _Pragma("GCC unroll 8") for (int c = 0; c < CB; c++, z += p->yc) { \

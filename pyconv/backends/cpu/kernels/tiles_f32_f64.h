@@ -6,6 +6,8 @@
 #  include <immintrin.h>
 #endif
 
+#define PACKED_AHEAD 6          /* offsets after those of a packed tile's taps, which it may read */
+
 /* Arguments of the outer tiles; lengths and offsets in elements. */
 typedef struct {
     const void *x; const int32_t *xo; long xj;      /* vectors */
