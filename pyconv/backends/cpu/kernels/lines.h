@@ -47,10 +47,9 @@ static void pooled_lines(const Lines *p, const float *x, const float *u, const f
     const Planes plane = {LANES_F32, p->h, p->w, 1, 1};
     float *v = zeros + p->w * LANES_F32, *m = v + p->channels * tiles * 8 * step;
     memset(zeros, 0, p->w * VECTOR_BYTES);
-    for (long c = 0; c < p->channels; c++)
-        for (long i = 0; i < in_rows; i++)
-            input_tiles_f32(5, 1, x + c * p->h * p->w * LANES_F32, zeros, &plane, i - p->low[0], -p->low[1], tiles,
-                            v + c * tiles * 8 * step + i * LANES_F32, step, 8 * step, 0);
+    for (long i = 0; i < in_rows; i++)
+        input_tiles_f32(5, 1, x, zeros, &plane, i - p->low[0], -p->low[1], tiles, v + i * LANES_F32, step, 8 * step,
+                        p->channels, p->h * p->w * LANES_F32, tiles * 8 * step, 0);
     for (long r = 0, n; r < p->rows; r += n) {
         n = p->rows - r < LINES_ROWS / 2 ? p->rows - r : LINES_ROWS / 2;
         for (long t = 0; t < tiles; t++)

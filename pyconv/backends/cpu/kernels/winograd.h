@@ -52,7 +52,7 @@
 INLINE const T *NAME(read_line)(int points, const T *from, long step, V *line) {
     UNROLL for (int j = 0; j < points; j++, from += step) {
         line[j] = AT(from, 0);
-        WALK(from);
+        if (!__builtin_constant_p(step)) WALK(from);
     }
     return from;
 }
@@ -60,7 +60,7 @@ INLINE const T *NAME(read_line)(int points, const T *from, long step, V *line) {
 INLINE T *NAME(write_line)(int points, const V *line, T *to, long step) {
     UNROLL for (int j = 0; j < points; j++, to += step) {
         *(V *)to = line[j];
-        WALK(to);
+        if (!__builtin_constant_p(step)) WALK(to);
     }
     return to;
 }
@@ -96,7 +96,14 @@ INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
     UNROLL for (int part = 0; 2 * part <= points; part++)
         NAME(input_part)(points, part, d, o + (part ? 2 * part - 1 : 0),
                          part && 2 * part < points ? o + 2 * part : &unused);
-    NAME(write_line)(points, o, out, step);
+    /* Three from where a pointer is: an address has room for one and for two steps. */
+    UNROLL for (int j = 0; j < points; j++) {
+        *(V *)(out + j % 3 * step) = o[j];
+        if (j % 3 == 2) {
+            out += 3 * step;
+            if (!__builtin_constant_p(step)) WALK(out);
+        }
+    }
 }
 
 #if ACCUMULATORS >= 24
@@ -149,6 +156,8 @@ SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, lon
     enum { MOST = 3, WIDTH = (6 * MOST + 4) * LANES };
     const int points = POINTS(taps, lines), side = SIDE(taps, lines);
     T columns[8 * WIDTH] ALIGNED;
+    const T *from_rows[8];
+    UNROLL for (int i = 0; i < lines; i++) from_rows[i] = rows[i];
     for (long some; n > 0; n -= some, x += side * some, out += tile * some) {
         some = n < MOST ? n : MOST;
         const long end = x + side * some + points - side;
@@ -160,7 +169,7 @@ SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, lon
         for (long at = x; at < end && !inside; at++) {
             V d[8];
             UNROLL for (int i = 0; i < lines; i++) d[i] = (V){0};
-            if (at >= 0 && at < w) UNROLL for (int i = 0; i < lines; i++) d[i] = AT(rows[i], at * pixel);
+            if (at >= 0 && at < w) UNROLL for (int i = 0; i < lines; i++) d[i] = AT(from_rows[i], at * pixel);
             if (lines > 1) NAME(input_line)(points, d, columns + (at - x) * LANES, WIDTH);
             else *(V *)(columns + (at - x) * LANES) = d[0];
         }
@@ -188,19 +197,28 @@ FEW(INPUT)
 
 /* B' d B of n tiles side by side, with samples, or channels side by side, in the lanes; the first one has its corner at
  * (y, x) of a plane, of which it takes each dy-th row and dx-th column. Outside of the plane, and everywhere if it is
- * NULL, it reads `zeros`, a row of them. ahead: elements from here to where later tiles lie, of which those pixels are
- * asked for that no tile has before; 0: none. */
+ * NULL, it reads `zeros`, a row of them. The same for `channels` planes, `apart` elements from each other, and `line`
+ * in the result. ahead: elements from here to where later tiles lie, of which those pixels are asked for that no tile
+ * has before; 0: none. */
 static void NAME(input_tiles)(int taps, int lines, const T *plane, const T *zeros, const Planes *p, long y, long x,
-                              long n, T *out, long step, long tile, long ahead) {
+                              long n, T *out, long step, long tile, long channels, long apart, long line,
+                              long ahead) {
     const T *rows[8];
-    const long phase = p->dx == 1 ? 0 : (x + 64 * p->dx) % p->dx, line = p->w * p->pixel;
-    for (int i = 0; i < lines; i++, y += p->dy)
-        rows[i] = plane && y >= 0 && y < p->h ? plane + y * line + phase * p->pixel : zeros;
+    long moves[8];
+    const long phase = p->dx == 1 ? 0 : (x + 64 * p->dx) % p->dx, width = p->w * p->pixel;
+    for (int i = 0; i < lines; i++, y += p->dy) {
+        const int inside = plane && y >= 0 && y < p->h;
+        rows[i] = inside ? plane + y * width + phase * p->pixel : zeros, moves[i] = inside ? apart : 0;
+    }
     /* Tiles of 4 taps, which are 5 pixels apart, one by one: less code, for a few columns read twice. */
     const long w = p->dx == 1 ? p->w : (p->w - phase + p->dx - 1) / p->dx, each = taps == 4 ? 1 : n;
     x = p->dx == 1 ? x : (x - phase) / p->dx;
-    for (long t = 0; t < n; t += each, x += 5, out += tile)
-        BY_FEW(input_run, taps, lines, rows, p->dx * p->pixel, w, x, each, out, step, tile, ahead);
+    for (long c = 0; c < channels; c++, out += line) {
+        for (long t = 0; t < n; t += each)
+            BY_FEW(input_run, taps, lines, rows, p->dx * p->pixel, w, x + 5 * t, each, out + t * tile, step, tile,
+                   ahead);
+        for (int i = 0; i < lines; i++) rows[i] += moves[i];
+    }
 }
 
 /* A line of A' m. */

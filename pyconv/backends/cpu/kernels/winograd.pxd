@@ -31,7 +31,7 @@ cdef extern from "winograd_f32_f64.h" nogil:
     void narrow_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
     void strided_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void input_tiles_f32(int, int, const float *, const float *, const Planes *, long, long, long, float *,
-                         long, long, long)
+                         long, long, long, long, long, long)
     void weights_f32(int, int, const float *, long, long, float *, long)
     void output_tiles_f32(int, int, const float *, long, float, const float *, int, float *, long, long, long, long,
                           long, long)
@@ -150,34 +150,39 @@ cdef inline const float *folded(const Tiles *t, int matrix, long point, const fl
     return out - top * w * pixel
 
 cdef inline void transform_inputs(const Tiles *t, const Operand *x, const Context *context, const Tile *at, long n,
-                                  long slice, long first, long sample, float *zeros, float *v, long step, long tile,
-                                  long ahead) noexcept nogil:
-    """V of n tiles for one channel, or some side by side, of a slice; or for some points along the depth from number
-    `slice` on.
+                                  long slice, long first, long channels, long apart, long sample, float *zeros,
+                                  float *v, long step, long tile, long line, long ahead) noexcept nogil:
+    """V of n tiles for `channels` channels, each of which may be some side by side, of a slice; or for some points
+    along the depth from number `slice` on.
 
-    first: elements from a block, or from a sample of `sample` elements, to the channel; zeros: a row of them, with
-    room for planes behind it; step, tile: from value to value, and from tile to tile, of V.
+    first: elements from a block, or from a sample of `sample` elements, to the first channel; apart: to the next one;
+    zeros: a row of them, with room for planes behind it; step, tile, line: from value to value, from tile to tile, and
+    from channel to channel of V.
     """
-    cdef long i = 0, run, d, k
+    cdef long i = 0, run, d, k, c, y, x0
     cdef long down, right
     cdef const float *plane
+    cdef const float *values
     phase_at(&t.phase, slice % t.phases, &down, &right)
     down, right = down - t.low[1], right - t.low[2]
     while i < n:
         run, d, plane = same_row(t, at, i, n), slice_of(t, at[i].z, slice), NULL
+        y, x0 = at[i].y * t.planes.dy + down, at[i].x * t.planes.dx + right
         if t.deep > 1 or d >= 0:
             plane = <const float *>address(x, at[i].block, context) + at[i].block * sample + first
         if t.deep > 1:
-            plane = folded(t, INPUTS, slice, plane, at[i].z - t.low[0], at[i].y - t.low[1], t.lines,
-                           at[i].x - t.low[2], run * t.side + t.taps - 1, zeros + t.planes.w * t.planes.pixel)
-        elif d >= 0:
-            plane += d * t.planes.h * t.planes.w * t.planes.pixel
-        for k in range(t.each):
-            input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, at[i].y * t.planes.dy + down,
-                            at[i].x * t.planes.dx + right, run, v + k * t.square * step + i * tile, step, tile,
-                            ahead)
-            if t.deep > 1:
-                plane += 6 * t.planes.w * t.planes.pixel
+            for c in range(channels):
+                values = folded(t, INPUTS, slice, plane + c * apart, at[i].z - t.low[0], y, t.lines, x0,
+                                run * t.side + t.taps - 1, zeros + t.planes.w * t.planes.pixel)
+                for k in range(t.each):
+                    input_tiles_f32(t.taps, t.lines, values, zeros, &t.planes, y, x0, run,
+                                    v + k * t.square * step + i * tile + c * line, step, tile, 1, 0, 0, 0)
+                    values += 6 * t.planes.w * t.planes.pixel
+        else:
+            if d >= 0:
+                plane += d * t.planes.h * t.planes.w * t.planes.pixel
+            input_tiles_f32(t.taps, t.lines, plane, zeros, &t.planes, y, x0, run, v + i * tile, step, tile, channels,
+                            apart, line, ahead)
         i += run
 
 cdef struct Winograd:
@@ -224,61 +229,69 @@ cdef inline void spread_gradients(const Winograd *p, const Context *context, con
         i += run
 
 cdef inline void transform_results(const Winograd *p, const Context *context, const Tile *at, long n, long point,
-                                   long filter, const float *m, float *planes) noexcept nogil:
-    """What n tiles, for which M has been computed, are in the results of a filter.
+                                   long filter, long filters, const float *m, long line, float *planes) noexcept nogil:
+    """What n tiles, for which M has been computed, are in the results of `filters` filters from number `filter` on.
 
-    point: the first of the points along the depth that M is for, and planes: room for them, which are added up last.
+    point: the first of the points along the depth that M is for, and planes: room for them, which are added up last;
+    line: elements from filter to filter of M.
     """
-    cdef long lanes = LANES_F32, i = 0, j, run, k
+    cdef long lanes = LANES_F32, i = 0, j, run, k, f
     cdef const Tiles *t = &p.tiles
     cdef long h = t.out_sizes[1], w = t.out_sizes[2], plane = h * w * lanes, room = 6 * w * lanes, y, x, rows, columns
     cdef bint last = point + t.each == 6 or t.deep == 1
-    cdef const float *bias = <const float *>address(&p.bias, 0, context)
-    cdef float b = bias[filter] if bias and last else 0
+    cdef const float *bias = <const float *>address(&p.bias, 0, context) if last else NULL
     cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(float),
                                                     2 * t.out_sizes[0] * plane)
     if p.past:
         ahead = -1
     cdef const float *other
+    cdef const float *others
+    cdef const float *values
+    cdef float *first
     cdef float *to
     cdef float *out
+    cdef float b
     while i < n:
         run = same_row(t, at, i, n)
-        to = <float *>address(&p.y, at[i].block, context) + filter * t.out_sizes[0] * plane
+        first = <float *>address(&p.y, at[i].block, context)
+        others = <const float *>address(&p.other, at[i].block, context) if point == 0 else NULL
         y, x, rows, columns = at[i].y, at[i].x, t.height, run * t.side
         if p.transposed:
             y, x, rows, columns = y - t.low[1], x - t.low[2], rows + t.taps - 1, columns + t.taps - 1
         rows, columns, y, x = min(h, y + rows), min(w, x + columns), max(0, y), max(0, x)
         rows, columns = rows - y, columns - x
-        other = <const float *>address(&p.other, at[i].block, context) if point == 0 else NULL
-        if other:
-            other += filter * t.out_sizes[0] * plane + (y * w + x) * lanes
-        for k in range(t.each):
-            out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
-            if p.transposed:
-                if t.deep > 1:
-                    memset(out + y * w * lanes, 0, room * sizeof(float))
-                for j in range(i, i + run):
-                    gather_tile_f32(t.taps, m + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
-                                    at[j].y - t.low[1], at[j].x - t.low[2])
-            else:
-                output_tiles_f32(t.taps, t.lines, m + k * t.square * p.m_step + i * lanes, p.m_step,
-                                 b if t.deep == 1 else 0, other + at[i].z * plane if other and t.deep == 1 else NULL,
-                                 p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, lanes, h - y, w - x,
-                                 run, ahead)
-        if t.deep > 1:
-            to += (y * w + x) * lanes
-            if point > 0 or p.transposed:
-                other = to
-            unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
-                       at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
-                       other, b, p.relu and last, 1)
+        for f in range(filters):
+            to, other = first + (filter + f) * t.out_sizes[0] * plane, NULL
+            if others:
+                other = others + (filter + f) * t.out_sizes[0] * plane + (y * w + x) * lanes
+            b, values = bias[filter + f] if bias else 0, m + f * line
+            for k in range(t.each):
+                out = to + at[i].z * plane if t.deep == 1 else planes + k * room - y * w * lanes
+                if p.transposed:
+                    if t.deep > 1:
+                        memset(out + y * w * lanes, 0, room * sizeof(float))
+                    for j in range(i, i + run):
+                        gather_tile_f32(t.taps, values + k * t.square * p.m_step + j * lanes, p.m_step, out, h, w,
+                                        at[j].y - t.low[1], at[j].x - t.low[2])
+                else:
+                    output_tiles_f32(t.taps, t.lines, values + k * t.square * p.m_step + i * lanes, p.m_step,
+                                     b if t.deep == 1 else 0,
+                                     other + at[i].z * plane if other and t.deep == 1 else NULL,
+                                     p.relu and t.deep == 1, out + (y * w + x) * lanes, w * lanes, lanes, h - y,
+                                     w - x, run, ahead)
+            if t.deep > 1:
+                to += (y * w + x) * lanes
+                if point > 0 or p.transposed:
+                    other = to
+                unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
+                           at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
+                           other, b, p.relu and last, 1)
         i += run
 
 cdef inline void part_results(const Winograd *p, const Context *context, const Tile *at, long n, long phase,
-                              long filter, const float *m) noexcept nogil:
-    """What n tiles, for which M has been computed, are in a phase of the results of a filter."""
-    cdef long lanes = LANES_F32, i = 0, run, rows, columns
+                              long filter, long filters, const float *m, long apart) noexcept nogil:
+    """What n tiles, for which M has been computed, are in a phase of the results of some filters."""
+    cdef long lanes = LANES_F32, i = 0, run, rows, columns, f
     cdef const Tiles *t = &p.tiles
     cdef long dy = p.steps[0], dx = p.steps[1], down = phase // dx, right = phase % dx, line = p.sizes[1] * lanes
     cdef float *y
@@ -288,8 +301,10 @@ cdef inline void part_results(const Winograd *p, const Context *context, const T
         y = <float *>address(&p.y, at[i].block, context) + (filter * t.out_sizes[0] + at[i].z) * p.sizes[0] * line
         y += (at[i].y * dy + down) * line + (at[i].x * dx + right) * lanes
         if rows > 0 and columns > 0:
-            output_tiles_f32(t.taps, t.lines, m + i * lanes, p.m_step, 0, NULL, 0, y, dy * line, dx * lanes, rows,
-                             columns, run, 0)
+            for f in range(filters):
+                output_tiles_f32(t.taps, t.lines, m + f * apart + i * lanes, p.m_step, 0, NULL, 0, y, dy * line,
+                                 dx * lanes, rows, columns, run, 0)
+                y += t.out_sizes[0] * p.sizes[0] * line
         i += run
 
 cdef inline bint lacks(const Weights *w, long phase, long k) noexcept nogil:
@@ -300,24 +315,26 @@ cdef inline bint lacks(const Weights *w, long phase, long k) noexcept nogil:
     return j == 0 and column >= w.kernel_columns or j == w.lines - 1 and column + w.dx * (w.taps - 1) < 0
 
 cdef inline void pool_results(const Winograd *p, const Context *context, const Tile *at, long n, long filter,
-                              const float *m, float *strip) noexcept nogil:
-    """What n tiles, for which M has been computed, are in the pooled results of a filter."""
+                              long filters, const float *m, long line, float *strip) noexcept nogil:
+    """What n tiles, for which M has been computed, are in the pooled results of some filters."""
     cdef const Tiles *t = &p.tiles
     cdef const float *bias = <const float *>address(&p.bias, 0, context)
     cdef float *y
     cdef uint8_t *spots
-    cdef long i = 0, run, rows, columns, width = t.out_sizes[2] // 2, plane = t.out_sizes[1] // 2 * width, to
+    cdef long i = 0, run, rows, columns, width = t.out_sizes[2] // 2, plane = t.out_sizes[1] // 2 * width, to, f
     cdef long ahead = ahead_of(&p.y, p.filters * plane * LANES_F32 * sizeof(float), 2 * plane * LANES_F32)
     if p.past:
         ahead = -1
     while i < n:
         run = same_row(t, at, i, n)
         rows, columns = min(t.height, t.out_sizes[1] - at[i].y), min(run * t.side, t.out_sizes[2] - at[i].x)
-        output_tiles_f32(t.taps, t.lines, m + i * LANES_F32, p.m_step, bias[filter] if bias else 0, NULL, p.relu,
-                         strip, run * t.side * LANES_F32, LANES_F32, rows, columns, run, 0)
-        to = (filter * plane + at[i].y // 2 * width + at[i].x // 2) * LANES_F32
-        y = <float *>address(&p.y, at[i].block, context) + to
+        y = <float *>address(&p.y, at[i].block, context)
         spots = <uint8_t *>address(&p.spots, at[i].block, context)
-        pool_with_spots(strip, run * t.side, rows // 2, columns // 2, y, spots + to if spots else NULL, width,
-                        ahead)
+        for f in range(filters):
+            output_tiles_f32(t.taps, t.lines, m + f * line + i * LANES_F32, p.m_step,
+                             bias[filter + f] if bias else 0, NULL, p.relu, strip, run * t.side * LANES_F32,
+                             LANES_F32, rows, columns, run, 0)
+            to = ((filter + f) * plane + at[i].y // 2 * width + at[i].x // 2) * LANES_F32
+            pool_with_spots(strip, run * t.side, rows // 2, columns // 2, y + to, spots + to if spots else NULL,
+                            width, ahead)
         i += run

@@ -160,13 +160,14 @@ cdef void winograd_task(const void *params, long task, const Context *context) n
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
         for s in range(p.depth):
+            if not p.transposed:
+                transform_inputs(tiles, &p.x, context, at, n, point + s, 0, p.channels,
+                                 tiles.in_sizes[0] * in_plane, 0, zeros, v + s * p.channels * line, p.v_step, lanes,
+                                 line, ahead)
+                continue
             for c in range(p.channels):
-                if p.transposed:
-                    spread_gradients(p, context, at, n, point + s, c, zeros + width * lanes,
-                                     v + (s * p.channels + c) * line)
-                else:
-                    transform_inputs(tiles, &p.x, context, at, n, point + s, c * tiles.in_sizes[0] * in_plane, 0,
-                                     zeros, v + (s * p.channels + c) * line, p.v_step, lanes, ahead)
+                spread_gradients(p, context, at, n, point + s, c, zeros + width * lanes,
+                                 v + (s * p.channels + c) * line)
         for g in range(g0, g1):
             f0 = g % per_phase * p.group
             rows = min(p.group, p.filters - f0)
@@ -203,15 +204,12 @@ cdef void winograd_task(const void *params, long task, const Context *context) n
                     else:
                         packed_product_f32(u_k, p.group, v + k * p.v_step + c * line, line, count,
                                            m + k * p.m_step, line, s > 0, rows, n)
-            for f in range(rows):
-                if p.pooled:
-                    pool_results(p, context, at, n, f0 + f, <float *>m + f * line,
-                                 <float *>zeros + width * lanes)
-                    continue
-                if p.phases > 1:
-                    part_results(p, context, at, n, point, f0 + f, m + f * line)
-                else:
-                    transform_results(p, context, at, n, point, f0 + f, m + f * line, zeros + width * lanes)
+            if p.pooled:
+                pool_results(p, context, at, n, f0, rows, m, line, zeros + width * lanes)
+            elif p.phases > 1:
+                part_results(p, context, at, n, point, f0, rows, m, line)
+            else:
+                transform_results(p, context, at, n, point, f0, rows, m, line, zeros + width * lanes)
     if p.past:
         STREAMED()
 
@@ -313,9 +311,9 @@ cdef void plain_task(const void *params, long task, const Context *context) noex
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
         for s in range(p.depth):                # the last vector of a slice reaches into the next one, which follows
-            for c from 0 <= c < p.channels by lanes:
-                transform_inputs(tiles, &p.x, context, at, n, s, c, tiles.in_sizes[0] * h * width * p.channels,
-                                 zeros, v + s * p.channels + c, p.v_step, p.line, 0)
+            transform_inputs(tiles, &p.x, context, at, n, s, 0, ceil_div(p.channels, lanes), lanes,
+                             tiles.in_sizes[0] * h * width * p.channels, zeros, v + s * p.channels, p.v_step, p.line,
+                             lanes, 0)
         for g in range(g0, g1):
             f0 = g * p.width
             filters = min(p.width, p.filters - f0)
@@ -436,10 +434,13 @@ cdef void kernel_gradient_task(const void *params, long task, const Context *con
         n = begin + (end - begin) * (i + 1) // chunks - first
         for t in range(n):
             at[t] = tile_of(tiles, first + t)
-        for r in range(rows):
+        r = 0
+        while r < rows:
             s, c = (r0 + r) // p.channels, (r0 + r) % p.channels
-            transform_inputs(tiles, &p.x, context, at, n, point + s, c * tiles.in_sizes[0] * in_plane, 0, zeros,
-                             v + r * line, p.v_step, lanes, ahead)
+            k = min(rows - r, p.channels - c)               # of this slice
+            transform_inputs(tiles, &p.x, context, at, n, point + s, c * tiles.in_sizes[0] * in_plane, k,
+                             tiles.in_sizes[0] * in_plane, 0, zeros, v + r * line, p.v_step, lanes, line, ahead)
+            r += k
         # Ahead: the next filters or the next tile's first; of large maps, read along their rows, the next chunk.
         for r in range(n * groups):
             t, f = (r % n, r // n * lanes) if along else (r // groups, r % groups * lanes)
