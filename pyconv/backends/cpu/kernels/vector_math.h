@@ -46,11 +46,16 @@ INLINE vf32 reduce_exp(vf32 x, float add, vf32 *number) {
 /* 2**(n - 127) for the n in the last places of a number, from 0 (which gives 0) to 255 (infinity). */
 INLINE vf32 power_of_two(vi32 number) { return (vf32)(number << 23); }
 
-/* exp(r) - 1 for |r| <= ln 2 / 2. Terms are paired, so that few of them wait for others. */
+/* exp(r) - 1 for |r| <= ln 2 / 2. With many registers terms are paired, so that few of them wait for others. */
 INLINE vf32 small_expm1(vf32 r) {
     const vf32 s = r * r;
-    const vf32 q = (r * 0.000199156246f + 0.00139420456f) * s + (r * 0.00833327044f + 0.0416663438f);
-    return (q * s + (r * 0.166666672f + 0.5f)) * s + r;
+#if defined(__AVX512F__)
+    const vf32 q = ((r * 0.00138825161f + 0.00836654715f) * r + 0.0416672007f) * s + (r * 0.166665434f + 0.499999981f);
+#else
+    vf32 q = (r * 0.00138825161f + 0.00836654715f) * r + 0.0416672007f;
+    q = (q * r + 0.166665434f) * r + 0.499999981f;
+#endif
+    return q * s + r;
 }
 
 INLINE vf32 vexp_f32(vf32 x) {
@@ -82,8 +87,9 @@ INLINE vf32 sigmoid_times_f32(vf32 x, vf32 y) {
 }
 #else
 INLINE vf32 sigmoid_times_f32(vf32 x, vf32 y) {
-    vf32 k, r = reduce_exp(AT_MOST(89.5f, AT_LEAST(-80.0f, -x)), 126, &k);
-    return y * 0.5f / ((small_expm1(r) + 1.0f) * power_of_two((vi32)k) + 0.5f);
+    vf32 k, r = reduce_exp(-AT_MOST(80.0f, AT_LEAST(-89.5f, x)), 126, &k);
+    const vf32 power = power_of_two((vi32)k);
+    return y * 0.5f / (small_expm1(r) * power + (power + 0.5f));
 }
 #endif
 
@@ -100,7 +106,7 @@ INLINE vf32 vexpm1_f32(vf32 x) {
 
 /* x = m 2**e with m between the roots of 1/2 and of 2; log(m) by a series in m - 1. */
 INLINE vf32 vlog_f32(vf32 x) {
-    const vi32 tiny = (x > 0) & (x < 1.17549435e-38f);
+    const vi32 tiny = x < 1.17549435e-38f;
     const vf32 v = PICK_F32(tiny, x * 8388608.0f, x);
     vi32 bits = (vi32)v - 0x3f3504f3;
     const vf32 e = __builtin_convertvector((bits >> 23) - (tiny & 23), vf32);
@@ -109,8 +115,8 @@ INLINE vf32 vlog_f32(vf32 x) {
     const vf32 p = high * w + ((f * -0.16669251f + 0.200022265f) * z + (f * -0.249999866f + 0.333333105f));
     vf32 y = ((p * f * z - e * 2.12194440e-4f) - 0.5f * z) + f + e * 0.693359375f;
     y = PICK_F32(x == 0, ALL_F32(-INFINITY), y);
-    y = PICK_F32((x < 0) | (x != x), ALL_F32(NAN), y);
-    return PICK_F32(x == INFINITY, x, y);
+    y = PICK_F32(x == INFINITY, x, y);
+    return (vf32)((vi32)y | ~(x >= 0));     /* all bits set: not a number */
 }
 
 INLINE vf32 vlog1p_f32(vf32 x) {
@@ -189,15 +195,14 @@ INLINE vf32 verf_f32(vf32 x) {
     return PICK_F32(a < 1.1875f, near * x + x, far);
 }
 
-/* The same within 4e-7, which is enough where 1 is added to it: x times a quotient, above 1 where that is 1. */
+/* The same within 3e-7, which is enough where 1 is added to it: 1 less the fourth power of a polynomial in |x|. */
 INLINE vf32 rough_erf_f32(vf32 x) {
-    x = AT_MOST(4.0f, AT_LEAST(-4.0f, x));
-    const vf32 z = x * x, s = z * z;
-    const vf32 p = ((z * 2.08304823e-06f + 0.000285281044f) * s + (z * 0.00371199523f + 0.0525906533f)) * s
-        + (z * 0.188946788f + 1.12837915f);
-    const vf32 q = ((z * 3.84520810e-05f + 0.00115246633f) * s + (z * 0.0148612783f + 0.113537452f)) * s
-        + (z * 0.500782551f + 1.0f);
-    return AT_MOST(1.0f, AT_LEAST(-1.0f, p * x / q));
+    const vf32 a = AT_MOST(4.0f, (vf32)((vi32)x & INT32_MAX)), s = a * a;
+    const vf32 p = ((a * 6.51163427e-05f - 0.00079013349f) * s + (a * 0.00294116535f + 0.000204473967f)) * (s * s)
+        + ((a * -0.0180207938f - 0.0156592466f) * s + (a * 0.119396582f + 0.282093227f));
+    vf32 g = 1.0f - p * a;
+    g = g * g;
+    return (vf32)((vi32)(1.0f - g * g) | ((vi32)x & INT32_MIN));
 }
 #endif
 
