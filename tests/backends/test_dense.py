@@ -39,6 +39,14 @@ def test_a_step_of_a_large_dense_layer(shape, units, batch, dtype):
     check_step(shape, units, batch, dtype)
 
 
+@pytest.mark.parametrize("units", [5, 6, 7, 23])
+@pytest.mark.parametrize("batch", [16, 24])
+def test_weights_that_all_samples_meet_together(units, batch, monkeypatch):
+    """Fewer and more outputs than a tile has rows, and blocks of samples that are and are not pairs."""
+    monkeypatch.setattr(lowering, "BIG_WEIGHTS", 1)
+    check_step((6, 6, 61), units, batch, "float32")
+
+
 @pytest.mark.parametrize("optimizer", [
     lambda: optimizers.Adam(0.1), lambda: optimizers.SGD(0.5, momentum=0.9, nesterov=True),
     lambda: optimizers.AdamW(0.1, weight_decay=0.1, clipvalue=0.01), lambda: optimizers.Adam(0.1, global_clipnorm=0.1)])

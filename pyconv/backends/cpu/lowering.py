@@ -21,6 +21,7 @@ BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight on
 LARGE_GRADIENT = 1 << 20        # bytes of weights' gradients; above, some rows at a time, just before their update
 PAST_CACHES = 1 << 23           # bytes; weights of that size come from memory
 THIN = 4                        # taps of a product that take less time than writing it
+WIDE = (6, 2)                   # rows and vectors of the tiles of kernels/wide.h
 PACKED_ROWS = 64                # rows of a product for which it is worth packing what they are multiplied with
 BIG_PAD = 1 << 16               # bytes; above, only what is around is filled
 
@@ -165,19 +166,22 @@ def dense(planner, node, x, w, transposed):
     target = planner.define(tensor, Lanes((0,), lanes))
     item, blocks = np.dtype(dtype).itemsize, source.blocks
     together = inputs * outputs * item > BIG_WEIGHTS and blocks > 1
-    cb, xb = _dense_tile(planner.kernels.packed, outputs, blocks if together else 1)
+    wide = together and _wide(planner, dtype, outputs, blocks)
+    cb, xb = WIDE if wide else _dense_tile(planner.kernels.packed, outputs, blocks if together else 1)
     row, tap = (inputs, 1) if transposed else (1, outputs)
     tiles = -(-outputs // cb)
     per_task = max(1, min(8, tiles // 8)) if together else 0
     # Weights that stay the same are packed once (see planner.py); others by each task for itself.
-    changing = together and w.node.op == "variable" and any(v is w.node.attrs["variable"]
-                                                            for v, _ in planner.graph.updates)
+    changing = together and (wide or not _wide(planner, dtype)) and w.node.op == "variable" \
+        and any(v is w.node.attrs["variable"] for v, _ in planner.graph.updates)
     options = {}
     if changing:
         packed, options = weights, dict(w_row=row, w_tap=tap)
         per_task = min(range(1, 17), key=lambda n: idle(-(-tiles // n)) + 0.05 * -(-n * cb // lanes) * lanes / (n * cb)
                        + 0.2 / n)
-    else:
+    if wide:
+        per_task = min(range(1, 33), key=lambda n: idle(-(-tiles // n)) + 0.3 / n)
+    if not changing:
         packed = Buffer(tiles * cb * inputs * item)
         pack_rows(planner, dtype, weights, packed, [np.arange(inputs, dtype=np.int64) * tap], outputs, cb, row)
     xo = planner.table(np.arange(min(inputs, 512) + TAPS_AHEAD) * lanes)
@@ -192,6 +196,11 @@ def dense(planner, node, x, w, transposed):
     planner.add(make, reads, [target], blocks=0 if together else blocks, cost=inputs * outputs * blocks * 0.3)
     if together:
         source.shared = target.shared = True
+
+
+def _wide(planner, dtype, rows=WIDE[0], vectors=WIDE[1]) -> bool:
+    """Whether a product of so many rows, and vectors, goes by the tiles of kernels/wide.h."""
+    return dtype == "float32" and planner.kernels.lanes[dtype] == 8 and rows >= WIDE[0] and vectors >= WIDE[1]
 
 
 def _dense_tile(tiles, outputs, blocks):
@@ -271,26 +280,29 @@ def product(planner, node, lanes_of_a=0):
     thin = dtype == "float32" and not settled and (
         m < lanes and not ta and (k >= 256 or m <= 2 and k >= 64) if tb
         else m == 1 and k * n * item >= PAST_CACHES or k <= THIN and vectors >= 16)
+    wide = _wide(planner, dtype, m, vectors) and min(k, m) >= 24 and not (settled or thin)
+    best = WIDE if wide else gemm_tile(kernels.strided, m, vectors)
     if settled and m < lanes:
         most = max(1, min(4, vectors // 2))
         cb, xb = gemm_tile({t for t in kernels.strided if t[1] <= most}, m, vectors)
         rows, cols = cb, xb
     elif thin:
-        cb, xb = gemm_tile(kernels.strided, m, vectors)
+        cb, xb = best
         rows, cols = (m, max(1 if tb else 16, -(-vectors // 8))) if m <= k or tb \
             else (-(-(1 << 15) // (n * item)), vectors)
         pack = "turned" if tb else ""
     elif settled or pack:
-        cb, xb = plain_tile(kernels.strided, m, vectors, 1)
+        cb, xb = best if wide else plain_tile(kernels.strided, m, vectors, 1)
         rows, cols = _task_of(m, k, vectors, math.prod(batch), cb, xb, lanes * item, 8 if pack else 0)
     else:
-        cb, xb = gemm_tile(kernels.strided, m, vectors)
+        cb, xb = best
         rows = min(m, max(cb, 64 // cb * cb))
         cols = max(xb, 128 * 1024 // (max(1, min(k, 512)) * lanes * 8) // xb * xb) if m > cb \
             else max(xb, -(-vectors // 8))
-    if settled or pack and not thin:
-        b_taps = planner.table(np.arange(k if settled else min(k, 512)) * xb * lanes)
-    if settled:
+    packed = settled or by_rows and wide
+    if packed or pack and not thin:
+        b_taps = planner.table(np.arange(k if packed else min(k, 512)) * xb * lanes)
+    if packed:
         right = packed_columns(planner, right, k, n, xb * lanes, item)
     target = planner.define(tensor)
     most = min(16, (96 << 10) // (n * item * cb))        # tiles of rows that stay in the cache beside the right side
@@ -308,7 +320,7 @@ def product(planner, node, lanes_of_a=0):
         return kernels.matmul.gemm(dtype, left.whole(), right.whole(), target.whole(),
                                    bias_buffer.whole() if bias_buffer else NOWHERE, m=m, n=n, k=k, a_row=a_row,
                                    a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=rows,
-                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=settled, pack=pack,
+                                   cols=cols, cb=cb, xb=xb, relu=relu, packed=bool(packed), pack=pack,
                                    row=settled and m == 1 and not lanes_of_a, thin=thin,
                                    ahead=read_next())
     planner.add(make, [left, right, *([bias_buffer] if bias_buffer else [])], [target],

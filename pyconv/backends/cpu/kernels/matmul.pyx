@@ -31,7 +31,7 @@ cdef extern from "tiles_f32_f64.h" nogil:
         const int32_t *wo
         long wc, taps
         void *y
-        long yc, yj, rows, tiles, last
+        long yc, yj, rows, skip, tiles, last
         const void *bias
         int accumulate, relu
         const void *ahead
@@ -40,6 +40,11 @@ cdef extern from "tiles_f32_f64.h" nogil:
     void (*packed_tiles_f64[9][9])(const Outer *)
     void (*strided_tiles_f32[9][9])(const Outer *)
     void (*strided_tiles_f64[9][9])(const Outer *)
+
+cdef extern from "wide.h" nogil:
+    const int WIDE_ROWS, WIDE_DEPTH
+    void wide_tile(const Outer *, long, long, long, long, int)
+    void copy_tiles(const float *, long, long, long, float *)
 
 cdef extern from "winograd_f32_f64.h" nogil:
     void transposed_f32(const float *, long, long, float *, long, long)
@@ -121,12 +126,13 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
     cdef real *y = <real *>address(&p.y, block, context)
     cdef real *bias = <real *>address(&p.bias, 0, context)
     cdef long k = 0, f, i, a, b
+    cdef bint copies = p.width and not (real is float and WIDE_ROWS)
     cdef Outer t
     memset(&t, 0, sizeof(t))
     t.xo, t.xj, t.yc, t.yj, t.wc = p.xo, p.x_block, lanes, p.y_block, p.cb
     while True:
         t.taps = min(DEPTH, p.inputs - k)
-        if p.width:
+        if copies:
             t.wc = p.width
             copy_weights(p, w + k * p.w_tap, first * p.cb, t.taps, <real *>context.scratch)
         t.accumulate = k > 0
@@ -134,12 +140,12 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
         for f in range(first, last):
             t.rows = min(p.cb, p.outputs - f * p.cb)
             t.bias = NULL if bias == NULL or k > 0 else bias + f * p.cb
-            t.w = <real *>context.scratch + (f - first) * p.cb if p.width else w + (f * p.inputs + k) * p.cb
+            t.w = <real *>context.scratch + (f - first) * p.cb if copies else w + (f * p.inputs + k) * p.cb
             for i in range(nb):
                 a, b = p.blocks * i // nb, p.blocks * (i + 1) // nb
                 t.x = x + a * p.x_block + k * lanes
                 t.y = y + a * p.y_block + f * p.cb * lanes
-                if p.width:
+                if copies:
                     ask_ahead(p, w, k, first, last, (f - first) * nb + i, (last - first) * nb, &t)
                 if real is float:
                     packed_tiles_f32[p.cb][b - a](&t)
@@ -148,6 +154,63 @@ cdef void dense_task(const Dense *p, long task, const Context *context, real *ta
         k += DEPTH
         if k >= p.inputs:
             break
+
+cdef void wide_task(const void *params, long task, const Context *context) noexcept nogil:
+    """Pairs of blocks with all tiles of the task, chunk by chunk. Weights that are not packed are copied if rows of a
+    tile lie side by side; else they are read where they are."""
+    cdef const Dense *p = <const Dense *>params
+    cdef long count = ceil_div(p.outputs, WIDE_ROWS), first = task * p.tiles, last = min(count, first + p.tiles)
+    cdef long chunks = ceil_div(p.inputs, WIDE_DEPTH), chunk, f, i, k, end, next, call, nb = ceil_div(p.blocks, 2)
+    cdef const float *x = <const float *>address(&p.x, 0, context)
+    cdef const float *w = <const float *>address(&p.w, 0, context)
+    cdef float *y = <float *>address(&p.y, 0, context)
+    cdef const float *bias = <const float *>address(&p.bias, 0, context)
+    cdef const float *later
+    cdef bint copied = p.w_tap > 1
+    cdef Outer t
+    if not WIDE_ROWS:
+        return
+    memset(&t, 0, sizeof(t))
+    t.xo, t.wo, t.yc, t.wc = p.xo, p.xo, LANES_F32, p.w_row if p.w_tap == 1 else 1
+    for chunk in range(chunks):
+        k, end = p.inputs * chunk // chunks, p.inputs * (chunk + 1) // chunks
+        t.taps, t.accumulate, t.relu = end - k, chunk > 0, p.relu and end == p.inputs
+        if copied:
+            copy_tiles(w + k * p.w_tap + first * WIDE_ROWS, p.w_tap, t.taps, last - first, <float *>context.scratch)
+        # What comes next of the weights: this task's next chunk, or the first one of the next task.
+        next = first if end < p.inputs else last
+        later = w + (end * p.w_tap if end < p.inputs else 0) + next * WIDE_ROWS * p.w_row
+        for i in range(nb):
+            t.xj, t.yj, t.last = p.x_block, p.y_block, LANES_F32
+            if 2 * i + 1 == p.blocks:        # the last one twice, and once in vain
+                t.xj, t.last = 0, 0
+            for f in range(first, last):
+                t.rows, t.skip, t.ahead, t.ahead_step = p.outputs - f * WIDE_ROWS, 0, NULL, 0
+                call = f - first - 2
+                if call < 0:                 # the next blocks' part, one of them with each of the first tiles
+                    if 2 * i + 4 + call < p.blocks:
+                        t.ahead, t.ahead_step = x + (2 * i + 4 + call) * p.x_block + k * LANES_F32, 4 * LANES_F32
+                elif next < count and p.w_tap:
+                    call += i * (last - first - 2)
+                    if p.w_row == 1 and call * 16 <= (last - first) * WIDE_ROWS:
+                        t.ahead, t.ahead_step = later + call * 16, p.w_tap * 4
+                    elif p.w_row > 1 and call < min(last - first, count - 1 - next) * WIDE_ROWS:
+                        t.ahead, t.ahead_step = later + call * p.w_row, 4
+                t.x, t.bias = x + 2 * i * p.x_block + k * LANES_F32, bias + f * WIDE_ROWS if bias and k == 0 else NULL
+                t.y = y + 2 * i * p.y_block + f * WIDE_ROWS * LANES_F32
+                if p.w_tap == 0:
+                    t.w = w + (f * p.inputs + k) * WIDE_ROWS
+                elif copied:
+                    t.w = <float *>context.scratch + (f - first) * (t.taps * WIDE_ROWS + LANES_F32)
+                else:
+                    t.w = w + f * WIDE_ROWS * p.w_row + k
+                    if t.rows < WIDE_ROWS:   # the last rows; those of the tile before are there
+                        t.skip, t.rows = WIDE_ROWS - t.rows, WIDE_ROWS
+                        t.w = <const float *>t.w - t.skip * p.w_row
+                        t.y = <float *>t.y - t.skip * LANES_F32
+                        if t.bias:
+                            t.bias = <const float *>t.bias - t.skip
+                wide_tile(&t, LANES_F32, 1 if p.w_tap == 1 else WIDE_ROWS, 0, t.taps, False)
 
 cdef void dense_f32(const void *p, long task, const Context *c) noexcept nogil:
     dense_task[float](<const Dense *>p, task, c, NULL)
@@ -162,6 +225,7 @@ def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_
 
     tasks_of: 0 for one task a block, else the number of output tiles of a task, which then takes all blocks.
     w_row, w_tap: if w is not packed (then with tasks_of), elements from output to output and from input to input.
+    Where wide.h has tiles, those of 6 rows and 2 blocks with tasks_of go by it, and other weights of float are packed.
     """
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef Dense p
@@ -172,7 +236,10 @@ def dense(dtype, x, w, y, bias, *, inputs, outputs, cb, xb, blocks, tasks_of, x_
     p.blocks, p.tiles = blocks if tasks_of else 1, tasks_of
     p.w_row, p.w_tap, p.width = w_row, w_tap, ceil_div(tasks_of * cb, lanes) * lanes if w_tap else 0
     cdef size_t scratch = (min(DEPTH, inputs) + lanes) * p.width * (4 if dtype == "float32" else 8)
-    return instruction(dense_f32 if dtype == "float32" else dense_f64, &p, sizeof(p),
+    cdef bint wide = WIDE_ROWS and dtype == "float32" and tasks_of and cb == WIDE_ROWS and xb == 2
+    if wide:
+        scratch = p.tiles * (min(WIDE_DEPTH, inputs) * WIDE_ROWS + lanes) * sizeof(float) if w_tap > 1 else 0
+    return instruction(wide_task if wide else dense_f32 if dtype == "float32" else dense_f64, &p, sizeof(p),
                        ceil_div(ceil_div(outputs, cb), tasks_of) if tasks_of else blocks, scratch, (xo,))
 
 
@@ -186,7 +253,7 @@ cdef struct Gemm:
     const int64_t *b_batch
     const int64_t *sections          # k in parts, each of `period`: where those of a begin
     const int64_t *b_sections        # and those of b; NULL if they are b_section apart
-    long period, b_section
+    long period, b_section, depth    # depth: taps of a chunk
     long rows, cols                  # of a task; cols are vectors
     long b_col                       # vectors from one column's part of B to the next: 1, or k where it is packed
     int pack                         # how tasks pack their part of B: see Packing
@@ -194,6 +261,8 @@ cdef struct Gemm:
     int relu
     Operand ahead[AHEAD]
     int aheads, asks                 # asks: for what comes next of B
+    long a_tap, a_part, a_ahead      # for the tiles of wide.h, of a: elements from tap to tap, so many taps, 0 without,
+                                     # and elements from their end to the next ones
 
 cdef enum Packing:
     NOT, COPIED, TURNED              # TURNED: B is given as [n][k]
@@ -249,16 +318,17 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
     cdef long nr = ceil_div(r1 - r0, p.cb), nv = ceil_div(v1 - v0, p.xb)
     cdef long k = 0, i, j, i0, i1, j0, j1, part, within, q, size = (r1 - r0) * p.n * sizeof(real), parts
     cdef long few = (r1 - r0) // nr, more = (r1 - r0) % nr
+    cdef bint wide = real is float and WIDE_ROWS and p.a_part > 0
     cdef const real *a_part
     cdef const real *b_part
     cdef Outer t
     memset(&t, 0, sizeof(t))
-    t.wc, t.yc = p.a_row, p.n
+    t.wc, t.yc, t.xj, t.yj = p.a_row, p.n, lanes, lanes
     while True:
         part, within = k // p.period, k % p.period
         a_part = a + p.sections[part]
         b_part = b + (p.b_sections[part] if p.b_sections else part * p.b_section)
-        t.taps = min(DEPTH, p.period - within)
+        t.taps = min(p.depth if WIDE_ROWS else DEPTH, p.period - within)
         t.accumulate = k > 0
         t.relu = p.relu and k + t.taps == p.k
         t.xo, t.wo = p.b_taps + (0 if p.pack else within), p.a_taps + within
@@ -277,8 +347,8 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
             # Tiles of two sizes, first the larger ones; all that are equal at once, but for what is asked for.
             i, i0 = 0, r0
             while i < nr:
-                i1 = i0 + few + (i < more)
-                t.tiles = 1 if p.aheads or p.asks else more if i < more else nr - more
+                i1 = min(r1, i0 + p.cb) if wide else i0 + few + (i < more)
+                t.tiles = 1 if p.aheads or p.asks or wide else more if i < more else nr - more
                 if p.asks and p.pack:
                     ask_columns(p, b, k, t.taps, v0, v1, v1, j * nr + i, &t)
                 elif p.asks and p.b_col > 1:     # the next columns' part, of which each tile asks for as much
@@ -296,7 +366,12 @@ cdef void gemm_task(const Gemm *p, long task, const Context *context, real *tag)
                         + size * (q // p.aheads) // parts
                     t.ahead_step = size // (parts * t.taps) + 1
                 if real is float:
-                    strided_tiles_f32[i1 - i0][j1 - j0](&t)
+                    if wide and i1 - i0 == WIDE_ROWS and j1 - j0 == 2:
+                        t.rows = WIDE_ROWS
+                        wide_tile(&t, 2 * LANES_F32 if p.pack or p.b_col > 1 else p.n, p.a_tap, p.a_ahead, p.a_part,
+                                  True)
+                    else:
+                        strided_tiles_f32[i1 - i0][j1 - j0](&t)
                 else:
                     strided_tiles_f64[i1 - i0][j1 - j0](&t)
                 i0 += (i1 - i0) * t.tiles
@@ -359,6 +434,7 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
     it is to be turned, times rows of a that lie side by side, and k is at least a vector. row: b is packed, a is a
     single row that lies side by side, and xb at most 4. sections: the taps repeat; a's begin at these places, b's
     b_section apart or at b_sections.
+    Without sections a's taps are equally far apart, all or those in each vector's lanes; wide.h's tiles rely on it.
     """
     cdef Gemm p
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
@@ -377,6 +453,13 @@ def gemm(dtype, a, b, c, bias, *, m, n, k, a_row, a_taps, b_taps, a_batch,
         p.ahead[i] = operand(ahead[i])
     p.asks = not (ahead or pack == "turned" or sections is not None) \
         and k * n * sizeof(float) > (MEMORY if packed else FAR)
+    p.depth, p.a_part = DEPTH, 0
+    if WIDE_ROWS and dtype == "float32" and cb == WIDE_ROWS and xb == 2 and sections is None and k > lanes:
+        p.a_tap, p.a_part, p.a_ahead = p.a_taps[1] - p.a_taps[0], k, 0
+        if p.a_taps[lanes] != lanes * p.a_tap:
+            p.a_part, p.a_ahead = lanes, p.a_taps[lanes] - lanes * p.a_tap
+        # Chunks of equal size, and of whole vectors.
+        p.depth = ceil_div(k, ceil_div(k, WIDE_DEPTH) * lanes) * lanes
     p.sections, p.period, p.b_section, p.b_sections = &START, k, b_section, NULL
     if sections is not None:
         p.sections, p.period = <const int64_t *>elements(sections, 8), k // sections.shape[0]

@@ -14,7 +14,8 @@ typedef struct {
     const void *w; const int32_t *wo; long wc;      /* scalars; of packed tiles, wc: from step to step */
     long taps;
     void *y; long yc, yj;                           /* result: y + c * yc + j * yj */
-    long rows;                                      /* rows of a packed tile to store, at most CB */
+    long rows, skip;                                /* rows of a packed tile to store, at most CB; the first that a
+                                                       wide one (wide.h) does not */
     long tiles;                                     /* how often a strided tile goes on to its next rows */
     long last;                                      /* lanes of the last vector of a strided tile to store */
     const void *bias;                               /* per row (packed) or per lane (strided), or NULL */
