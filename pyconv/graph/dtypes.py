@@ -13,6 +13,7 @@ HALVES = ("float16", "bfloat16")
 FLOATS = ("float32", "float64")
 INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "int32", "uint32", "int64")
 ALL = FLOATS + INTEGERS         # those of arrays and variables; programs have the halves too
+_NAMES = {**{name: name for name in ALL + HALVES}, **{np.dtype(name): name for name in ALL}}
 
 
 def canonical(dtype) -> str:
@@ -23,6 +24,8 @@ def canonical(dtype) -> str:
     TypeError
         For types that pyconv does not compute with (complex, object, strings...).
     """
+    if isinstance(dtype, (str, np.dtype)) and dtype in _NAMES:       # NumPy takes its time to find a name
+        return _NAMES[dtype]
     try:
         name = np.dtype(dtype).name
     except TypeError:
@@ -83,8 +86,11 @@ def as_dtype(array, dtype: str) -> np.ndarray:
     """The array with numbers of the type, in the NumPy type that holds them."""
     if dtype == "bfloat16":
         return np.asarray(to_bfloat16(array), "float32")
+    array = np.asarray(array)
+    if array.dtype == dtype:
+        return array
     with np.errstate(over="ignore"):            # what is too large for a half becomes infinite
-        return np.asarray(array).astype(dtype, copy=False)
+        return array.astype(dtype)
 
 
 def promote(*dtypes: str) -> str:
@@ -93,6 +99,8 @@ def promote(*dtypes: str) -> str:
     Unlike NumPy, an integer never widens a float: int64 with float32 gives float32, as in Keras and JAX. float16 with
     bfloat16 gives float32, the smallest type that holds the numbers of both.
     """
+    if len(set(dtypes)) == 1:
+        return dtypes[0]
     floats = {d for d in dtypes if is_float(d)}
     if floats & set(HALVES):
         wide = floats - set(HALVES)

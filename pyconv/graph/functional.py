@@ -51,7 +51,8 @@ class Call:
 
 
 def is_functional(args, kwargs=None) -> bool:
-    return any(isinstance(t, FunctionalTensor) for t in flatten([list(args), kwargs or {}]))
+    return any(isinstance(v, FunctionalTensor) or isinstance(v, (tuple, list, dict)) and is_functional(v)
+               for v in (args.values() if isinstance(args, dict) else args)) or bool(kwargs) and is_functional(kwargs)
 
 
 def filled(shape, k) -> tuple:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import operator
 
 from .dtypes import is_float, is_half
 from .tensor import Node, Spec, Tensor
@@ -10,11 +10,12 @@ from .trace import Graph
 
 _NEUTRAL = {"add": (0, True), "subtract": (0, False), "multiply": (1, True), "divide": (1, False),
             "power": (1, False)}    # op: (neutral element, on either side)
+_FIRST = operator.itemgetter(0)
 _SPREADING = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "where", "power")    # inputs broadcast
 
 
 def _is_constant(tensor: Tensor, value) -> bool:
-    return tensor.node.op == "constant" and bool(np.all(tensor.node.attrs["value"].array == value))
+    return tensor.node.op == "constant" and bool((tensor.node.attrs["value"].array == value).all())
 
 
 def _shortcut(op, inputs, attrs, spec):
@@ -60,11 +61,12 @@ class Simplifier:
 
     def node(self, op, inputs, attrs, specs, layer) -> Node:
         """The node, or an equal one that is there already."""
-        key = (op, tuple(map(id, inputs)), tuple(sorted(attrs.items(), key=lambda item: item[0])),
-               tuple(s.dtype for s in specs))       # constants of two types may have the same bytes
-        if key not in self.known:
-            self.known[key] = Node(op, inputs, attrs, specs, layer)
-        return self.known[key]
+        key = (op, *map(id, inputs), *sorted(attrs.items(), key=_FIRST),
+               *[s.dtype for s in specs])           # constants of two types may have the same bytes
+        known = self.known.get(key)
+        if known is None:
+            known = self.known[key] = Node(op, inputs, attrs, specs, layer)
+        return known
 
     def moved_out(self, inputs, attrs, spec, layer):
         """A sum of products with a factor that is even along its axes: the factor times a sum. Likewise of negatives.

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..utils.foreign import to_hosts
+from ..utils.foreign import PLAIN, to_hosts
 from .dtypes import as_dtype, canonical
 
 __all__ = ["Op", "REGISTRY", "Spec", "Tensor", "Node", "Operators", "constant", "placeholder", "make_node"]
@@ -125,17 +125,13 @@ for _name in ("neg", "abs", "invert"):
 
 
 class Tensor(Operators):
-    """A symbolic array: `shape` (tuple of ints), `dtype` (a name), and the `node` whose output it is."""
+    """A symbolic array: `shape` (tuple of ints), `dtype` (a name), both in `spec`, and the `node` it comes from."""
 
-    __slots__ = ("node", "index", "shape", "dtype")
+    __slots__ = ("node", "index", "spec", "shape", "dtype")
 
     def __init__(self, node, index, spec):
-        self.node, self.index = node, index
+        self.node, self.index, self.spec = node, index, spec
         self.shape, self.dtype = spec
-
-    @property
-    def spec(self):
-        return Spec(self.shape, self.dtype)
 
     def __repr__(self):
         return f"<Tensor {self.node.op} {self.shape} {self.dtype}>"
@@ -144,19 +140,18 @@ class Tensor(Operators):
 class Node:
     """An op applied: `op` (its name), `inputs` (tensors), `attrs` (static, hashable), `outputs` (tensors)."""
 
-    __slots__ = ("op", "inputs", "attrs", "outputs", "layer")
+    __slots__ = ("op", "inputs", "attrs", "outputs", "output", "layer")
 
     def __init__(self, op, inputs, attrs, specs, layer=None):
         self.op, self.inputs, self.attrs, self.layer = op, tuple(inputs), attrs, layer
-        self.outputs = tuple(Tensor(self, i, spec) for i, spec in enumerate(specs))
-
-    @property
-    def output(self):
-        return self.outputs[0]
+        self.outputs = tuple([Tensor(self, i, spec) for i, spec in enumerate(specs)])
+        self.output = self.outputs[0]        # the first, most often the only one
 
     def __repr__(self):
         return f"<Node {self.op} {self.attrs} -> {', '.join(str(t.shape) for t in self.outputs)}>"
 
+
+PLAIN.add(Tensor)
 
 # Leaves: tensors that no op computes.
 LEAVES = ("placeholder", "constant", "variable")

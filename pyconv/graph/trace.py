@@ -109,15 +109,15 @@ class Graph:
 def topological(tensors) -> list[Node]:
     """The nodes that `tensors` depend on, each once, inputs first, otherwise in depth-first order."""
     order, seen = [], set()
-    stack = [(t.node, False) for t in reversed(list(tensors))]
+    stack = [t.node for t in reversed(list(tensors))]
     while stack:
-        node, ready = stack.pop()
-        if ready:
-            order.append(node)
+        node = stack.pop()
+        if node is None:            # all that the next one depends on is there
+            order.append(stack.pop())
         elif id(node) not in seen:
             seen.add(id(node))
-            stack.append((node, True))
-            stack.extend((t.node, False) for t in reversed(node.inputs) if id(t.node) not in seen)
+            stack += node, None
+            stack += [t.node for t in reversed(node.inputs) if id(t.node) not in seen]
     return order
 
 

@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 
-from ..utils.foreign import to_hosts
+from ..utils.foreign import PLAIN, to_hosts
 from ..utils.locks import RLock
 from .dtypes import canonical, is_half
 from .tensor import Node, Operators, Spec, Tensor
@@ -211,4 +211,5 @@ class Variable(Operators):
         return f"<Variable {self.path} {self.shape} {self.dtype}{'' if self.trainable else ' not trainable'}>"
 
 
+PLAIN.add(Variable)
 _ALONE = _references(Variable(0.0))       # where nobody else holds the storage

@@ -17,6 +17,7 @@ from .input_spec import is_shape, show
 
 __all__ = ["Owner", "blank_weights", "structure_version"]
 
+PLAIN = {str, int, float, bool, type(None)}       # attributes of these types own nothing
 _version = 0
 _blank = threading.local()       # .left: how many bytes of weights may still be made, within `blank_weights`
 
@@ -84,7 +85,7 @@ class Owner:
 
         visit(self.__dict__.get("_weights", []))
         for key, value in self.__dict__.items():
-            if key not in self._untracked:
+            if key not in self._untracked and type(value) not in PLAIN:
                 visit(value)
         return variables, seeds, layers
 
@@ -114,12 +115,12 @@ class Owner:
                 return
             seen.add(id(layer))
             trainable = trainable and layer.trainable
-            variables, seeds, _ = layer._owned()
+            variables, seeds, layers = layer._owned()
             for variable in sorted(variables, key=lambda v: not v.trainable):
                 found.setdefault(variable, (trainable and variable.trainable, True))
             for state in seeds:
                 found.setdefault(state, (False, False))
-            for sub in layer._sublayers():
+            for sub in layers:
                 visit(sub, trainable)
 
         visit(self, True)

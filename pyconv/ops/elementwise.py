@@ -17,7 +17,10 @@ __all__ = ["negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolu
 
 def broadcast_shapes(name, *shapes) -> tuple:
     """NumPy's broadcasting rule; ValueError names the op and the shapes."""
-    rank = max(map(len, shapes))
+    widest = max(shapes, key=len)
+    if all(s in (widest, ()) for s in shapes):
+        return tuple(widest)
+    rank = len(widest)
     padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
     out = []
     for sizes in zip(*padded, strict=True):

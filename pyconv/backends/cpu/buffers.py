@@ -142,13 +142,13 @@ def place(buffers, start=0):
     for buffer in sorted(buffers, key=lambda b: -b.nbytes):
         size = buffer.block_bytes // buffer.slices if buffer.place == LOCAL else buffer.nbytes
         size = -(-(size + SLACK) // 64) * 64
-        offset = start
-        for other, at, end in placed:      # sorted by offset
-            if other.first <= buffer.last and buffer.first <= other.last:
+        offset, first, last = start, buffer.first, buffer.last
+        for at, end, since, until in placed:      # sorted by offset
+            if since <= last and first <= until and end > offset:
                 if at - offset >= size:
                     break
-                offset = max(offset, end)
+                offset = end
         buffer.base = offset
         total = max(total, offset + size)
-        bisect.insort(placed, (buffer, offset, offset + size), key=lambda item: item[1])
+        bisect.insort(placed, (offset, offset + size, first, last))
     return total

@@ -42,7 +42,7 @@ class Chain:
         self.work = None
         self.in_place = set()     # ids of buffers that are also read
         self.latest = 0           # position of the node that was added last
-        self.needs = 0            # bit set of the chains that it comes after
+        self.needs = 0            # bit set of the chains that it comes after, those included that these come after
         self.bits = 1 << index    # itself, and the chains that were merged into it
 
     def writes_through(self, variable) -> bool:
@@ -70,6 +70,7 @@ class Chains:
         self.codes = code_of(planner.kernels).of
         self.OPS = {*OPERATIONS, "cast"}
         self.by_index: list[Chain] = []
+        self.needed = 0               # bit set of the chains that any come after
         self.of: dict = {}            # id of a tensor -> its chain
         self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
         self.adding: dict = {}        # id of a tensor -> a chain that sums it, but does not compute it
@@ -120,7 +121,7 @@ class Chains:
 
     def _read(self, chain, tensor):
         if id(tensor) not in chain.inside:
-            chain.needs |= self.after(tensor)
+            self._need(chain, self.after(tensor))
             if not any(tensor is t for t in chain.outside):
                 chain.outside.append(tensor)
 
@@ -247,20 +248,34 @@ class Chains:
         a.failure = a.failure or b.failure
         a.needs |= b.needs
         a.bits |= b.bits
-        self.by_index = [a if chain is b else chain for chain in self.by_index]
+        self._pass_on(a)
+        for index in _set_bits(b.bits):
+            self.by_index[index] = a
         self.of.update((key, a) for key in b.inside)
+        self.adding.update((id(s.tensor), a) for s in b.sums if self.adding.get(id(s.tensor)) is b)
         a.sums += b.sums
-        self.adding.update((key, a) for key, chain in self.adding.items() if chain is b)
 
     def _closure(self, bits) -> int:
         """The chains in the set and all that they come after. Chains grow, so this is found anew each time."""
         seen = 0
-        while bits & ~seen:
-            index = (bits & ~seen).bit_length() - 1
-            chain = self.by_index[index]
-            seen |= chain.bits
-            bits |= chain.bits | chain.needs
+        while left := bits & ~seen:
+            chain = self.by_index[left.bit_length() - 1]
+            seen |= chain.bits | chain.needs
         return seen
+
+    def _need(self, chain, bits):
+        """Say that a chain comes after those of the set."""
+        new = self._closure(bits) & ~chain.needs
+        if new:
+            chain.needs |= new
+            self._pass_on(chain)
+
+    def _pass_on(self, chain):
+        """What a chain comes after, all that come after it do as well."""
+        for other in self.by_index if self.needed & chain.bits else ():
+            if other.needs & chain.bits:
+                other.needs |= chain.bits | chain.needs
+        self.needed |= chain.needs
 
     def emit(self):
         """Turn the chains into work."""
@@ -428,6 +443,13 @@ class Chains:
         return None
 
 
+def _set_bits(bits):
+    """The numbers of the bits that are set."""
+    while bits:
+        yield (index := bits.bit_length() - 1)
+        bits ^= 1 << index
+
+
 def rowwise(chain, tensor) -> bool:
     """Whether a tensor has numbers, or one, for each row of the chain's positions."""
     return tensor.shape[:-1] == chain.shape[:-1] and tensor.shape[-1] in (1, chain.shape[-1])
@@ -468,7 +490,7 @@ def fused(chain) -> list:
         return uses
 
     def alive(lines):
-        uses = read(lines)
+        uses = {id(t) for _, _, sources in lines for t in sources}
         kept = [line for line in lines if id(line[1]) in wanted or id(line[1]) in uses or line[0] == "check_finite"]
         return kept if len(kept) == len(lines) else alive(kept)
 

@@ -9,6 +9,8 @@ Sums whose array is read at a later level anyway wait for that.
 
 from __future__ import annotations
 
+import math
+
 from ...graph import LEAVES, Graph, Node
 
 # Elementwise ops that take little longer than reading their operands.
@@ -36,9 +38,11 @@ class Recompute:
         self._find_recipes()
 
     def large(self, tensor) -> bool:
-        return len(tensor.shape) > 1 and tensor.shape[0] == self.batch and tensor.size >= SMALLEST
+        shape = tensor.shape
+        return len(shape) > 1 and shape[0] == self.batch and math.prod(shape) >= SMALLEST
 
     def _find_levels(self):
+        self.couples = {id(node): self._couples(node) for node in self.nodes}
         self._assign_levels({})
         late = self._late_sums()
         if late:
@@ -48,7 +52,7 @@ class Recompute:
         """Each node as early as it can be, but not before its level in `least`, by id."""
         self.furthest: dict = {}      # id of a tensor -> the highest level of those that read it
         for node in self.nodes:
-            level = max((self.level[id(t.node)] + self._couples(t.node) for t in node.inputs), default=0)
+            level = max([self.level[id(t.node)] + self.couples[id(t.node)] for t in node.inputs], default=0)
             level = max(level, least.get(id(node), 0))
             self.level[id(node)] = level
             for tensor in node.inputs:
@@ -64,7 +68,7 @@ class Recompute:
             for tensor in node.inputs:
                 readers.setdefault(id(tensor), []).append(node)
         for node in reversed(self.nodes):        # waits: id of a node -> the first level at which its result is needed
-            waits[id(node)] = min((self.level[id(n)] if self._couples(n) or any(map(self.large, n.outputs))
+            waits[id(node)] = min((self.level[id(n)] if self.couples[id(n)] or any(map(self.large, n.outputs))
                                    else waits[id(n)] for t in node.outputs for n in readers.get(id(t), ())),
                                   default=len(self.nodes))
 
@@ -83,7 +87,7 @@ class Recompute:
             return seen[id(tensor)]
 
         for node in self.nodes:
-            if node.op == "sum" and self._couples(node):
+            if node.op == "sum" and self.couples[id(node)]:
                 x, level = node.inputs[0], self.level[id(node)]
                 while len(sources(x)) == 1:
                     (x,) = sources(x)

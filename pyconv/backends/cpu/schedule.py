@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 
 import numpy as np
 
@@ -203,14 +204,15 @@ def find_far(steps):
     runs = [(s, works, {id(b): b for w in works for b in (*w.reads, *w.writes)}.values())
             for s, (chains, free) in enumerate(steps) for works in (*chains, free)]
     place = {id(w): i for i, (_, works, _) in enumerate(runs) for w in works}
+    begins = {s: i for i, (s, _, _) in reversed([*enumerate(runs)])}         # step -> its first run
+    blocks, arrays = ([0, *itertools.accumulate(sum(map(size, buffers)) for _, _, buffers in runs)] for size in (
+        lambda b: b.block_bytes or b.nbytes, lambda b: b.nbytes if b.place == FIXED else b.block_bytes or b.nbytes))
 
     def passed(first, last):
         """Bytes from the beginning of one run to that of another."""
-        far = runs[first][0] < runs[last][0]
-        if far:
-            first, last = (next(i for i, run in enumerate(runs) if run[0] == runs[k][0]) for k in (first, last))
-        return sum(b.nbytes if far and b.place == FIXED else b.block_bytes or b.nbytes
-                   for _, _, buffers in runs[first:last] for b in buffers)
+        if runs[first][0] < runs[last][0]:
+            return arrays[begins[runs[last][0]]] - arrays[begins[runs[first][0]]]
+        return blocks[last] - blocks[first]
 
     for i, (_, works, _) in enumerate(runs):
         for work in works:
