@@ -5,6 +5,7 @@ halves is computed in float32, and its result is rounded once, to the nearest, t
 where a bfloat16 result leaves a program, it comes as float32, which holds all its numbers.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +71,7 @@ def stored(dtype: str) -> np.dtype:
     return np.dtype("uint16" if dtype == "bfloat16" else dtype)
 
 
+@functools.cache
 def itemsize(dtype: str) -> int:
     """Bytes of an element."""
     return stored(dtype).itemsize

@@ -15,8 +15,8 @@ EXACT = {"negative", "absolute", "sign", "floor", "round", "relu", "maximum", "m
 
 
 def has_halves(graph: Graph) -> bool:
-    return any(t.dtype in HALVES for node in graph.nodes() for t in node.outputs) \
-        or any(t.dtype in HALVES for t in graph.inputs)
+    types = {t.dtype for node in graph.nodes() for t in node.outputs}
+    return not types.union(t.dtype for t in graph.inputs).isdisjoint(HALVES)
 
 
 def _wide(spec: Spec) -> Spec:

@@ -32,6 +32,7 @@ class Trace:
         self.layers: list = []     # the layers whose call is being traced, outermost first
         self.autocast = None       # the half type that variables are read in, see `autocast`
         self._casts: dict = {}     # (id of a variable's tensor, type) -> (it, the tensor in that type)
+        self._numbers: dict = {}   # (a number's type, how it is written, element type) -> its constant
 
     def __enter__(self):
         if not hasattr(_local, "stack"):
@@ -58,6 +59,13 @@ class Trace:
         if key not in self._casts:
             self._casts[key] = value, make_node("cast", [value], {"dtype": dtype})
         return self._casts[key][1]
+
+    def number(self, value, dtype) -> Tensor:
+        """Python's number as a constant; one serves all that compute with it."""
+        key = type(value), repr(value), dtype       # (0.0 and -0.0 are equal)
+        if key not in self._numbers:
+            self._numbers[key] = constant(value, dtype)
+        return self._numbers[key]
 
     def update(self, variable, value) -> Tensor:
         if not isinstance(value, Tensor):

@@ -109,9 +109,13 @@ def spec_of(value) -> Spec:
 def match(*values) -> tuple:
     """The values with one element type. Python numbers, and lists of them, take the type of the tensors beside them."""
     from ..config import floatx
+    if all(isinstance(v, Tensor) and v.dtype == values[0].dtype for v in values):
+        return values
     values = [_Weak(as_array(v)) if _is_list(v) else v for v in values]
-    if current_trace() is not None:
+    scope = current_trace()
+    if scope is not None:
         values = [v.read() if isinstance(v, Variable) else v for v in values]
+        symbolic = any(isinstance(v, Tensor) for v in values)
     weak = [isinstance(v, (bool, int, float, _Weak)) for v in values]
     strong = [spec_of(v).dtype for v, w in zip(values, weak, strict=True) if not w]
     if strong:
@@ -127,6 +131,8 @@ def match(*values) -> tuple:
         if isinstance(value, (Tensor, Variable)):
             value = convert(value)
             out.append(value if value.dtype == dtype else apply("cast", value, dtype=dtype))
+        elif scope is not None and symbolic and isinstance(value, (bool, int, float)):
+            out.append(scope.number(value, dtype))
         else:
             array = np.asarray(value.array if isinstance(value, _Weak) else value)
             out.append(in_type(array, dtype))

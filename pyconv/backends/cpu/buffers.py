@@ -6,8 +6,7 @@ import bisect
 import math
 from typing import NamedTuple
 
-import numpy as np
-
+from ...graph.dtypes import itemsize
 from ...graph.variable import SLACK
 
 FIXED, LOCAL, SLOT = 0, 1, 2
@@ -78,7 +77,7 @@ class Buffer:
 
     @classmethod
     def for_tensor(cls, shape, dtype, layout):
-        item = np.dtype(dtype).itemsize
+        item = itemsize(dtype)
         if layout is None:
             return cls(math.prod(shape) * item)
         return cls(math.prod(shape[1:]) * layout.lanes * item, -(-shape[0] // layout.lanes))

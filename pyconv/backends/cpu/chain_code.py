@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+import numpy as np
+
 # The operations that chains take -> instruction, where its name is another. int64 chains have some of them.
 OPERATIONS = {
     **{name: name for name in (
@@ -53,21 +55,18 @@ class Code:
 
         Returns it, and the registers of which a few are enough for all instructions that read them.
         """
-        lines = code.reshape(-1, 6).tolist()
         while True:
-            found = [self._best(line, held, few) for line in lines]
+            found = [self._best(line, held, few) if line[0] in self.kinds else line for line in code]
             wrong = {r for op, _, *sources in found for i, r in enumerate(sources)
                      if r in few and (op, i) not in self.few}
             if not wrong:
                 break
             few = few - wrong
-        out = code.copy()
-        out.reshape(-1, 6)[:] = found
-        return out, few
+        return found, few
 
     def _best(self, line, held, few):
         op, to, *sources = line
-        for pattern, other in self.kinds.get(op, {}).items():
+        for pattern, other in self.kinds[op].items():
             for order in (sources, [sources[1], sources[0], *sources[2:]])[:1 + (op in self.symmetric)]:
                 if all(p == "E" if r in few else p == "V" or p == "H" and r in held
                        for p, r in zip(pattern, order, strict=False)):
@@ -81,17 +80,17 @@ class Code:
         sums: (register, whether each vector has a result); like: the first of the same numbers, for each. Changes the
         code in place, and returns the registers of those sums that it then has, which are new ones, from `registers`.
         """
-        lines, inside = code.reshape(-1, 6), {}
-        for k, (op, to, a, b, c, _) in enumerate(lines.tolist()):
+        inside = {}
+        for k, (op, to, a, b, c, _) in enumerate(code):
             if op != self.number["subtract_multiply"] or b not in held:
                 continue
             product, factor = ([i for i, (r, each) in enumerate(sums) if r == register and (not each or r == to)
                                 and like[i] == i] for register in (to, c))
             if len(product) == len(factor) == 1 and not sums[product[0]][1] \
-                    and not {*product, *factor} & set(inside) and to not in lines[k + 1:, 2:]:
+                    and not {*product, *factor} & set(inside) and all(to not in line[2:] for line in code[k + 1:]):
                 first, second = registers + len(inside), registers + len(inside) + 1
                 inside[product[0]], inside[factor[0]] = first, second
-                lines[k] = self.number["gradient_sums"], first, a, b, c, second
+                code[k] = self.number["gradient_sums"], first, a, b, c, second
         return inside
 
 
@@ -114,8 +113,8 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
     stores: (operand, type, register, how). How a strip is written: AT_ONCE, as it is computed; WHEN_DONE, as a load
     reads the same array; PAST_CACHES, the same, as nobody reads it soon. Each has a register of its own; loads and
     stores have the first ones.
-    code: six ints per instruction. blocks: number of tasks in the lanes layout, or of blocks of rows, which have `rest`
-    positions together; else ranges of `chunk` positions.
+    code: a list of instructions, six ints each. blocks: number of tasks in the lanes layout, or of blocks of rows,
+    which have `rest` positions together; else ranges of `chunk` positions.
     failure: message (index plus one) of check_finite.
     sums: (operand, register, results, strides in results per axis of shape, samples), in the lanes layout, whose last
     axis is that of the lanes or joined with others; samples is 0 if each lane keeps its own sums. Results None: each
@@ -137,6 +136,7 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
                 held.add(register)
             elif aligned and kind == 2 and last == -2 and type_ == dtype:
                 few.add(register)
+    code = list(code)
     if held or few:
         code, few = code_of(kernels).of_kinds(code, held, few - {register for _, register, *_ in sums})
     like = [next((j for j in range(i) if one[2] is not None and sums[j][1:4] == one[1:4]), i)
@@ -154,7 +154,7 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
          for (at, type_, register, _), kind, strides in zip(loads, kinds, steps, strict=True)],
         [(at, TYPES[type_], BYTES[type_], register, WHEN_DONE if how == PAST_CACHES and type_ != dtype else how)
          for at, type_, register, how in stores],
-        code,
+        np.array(code, np.int32).ravel(),
         [(at, inside.get(i, register), count is None, i in inside, like[i], count or 0, samples, strides)
          for i, (at, register, count, strides, samples) in enumerate(sums)],
         registers=registers, aligned=aligned, tasks=blocks or (-(-total // chunk) if total else 0), chunk=chunk,

@@ -24,8 +24,7 @@ def compute_type(node) -> str:
     types = [t.dtype for t in node.inputs] if node.op != "where" else [node.inputs[1].dtype]
     if node.op == "cast":
         types.append(node.output.dtype)
-    floats = [t for t in types if is_float(t)]
-    return max(floats) if floats else "int64"
+    return max(filter(is_float, types), default="int64")
 
 
 class Chain:
@@ -396,7 +395,6 @@ class Chains:
         stores = [(buffer, t.dtype, where[id(t)]) for t, buffer in chain.stored.values()]
         shape, steps = collapse(shape, [*(o[3] for o in operands), *(s.strides for s in chain.sums)],
                                 chain.layout.lanes if chain.layout else 0, len(operands))
-        code = planner.table(np.array(code, np.int32).ravel())
 
         def make():
             def at(buffer):
@@ -420,7 +418,7 @@ class Chains:
         positions, twice = math.prod(chain.shape), planner.twice
         writes = [*(s[0] for s in stores), *(s.buffer for s in chain.sums)]
         chain.work = planner.add(make, [o[0] for o in operands], writes, blocks=blocks, rows=rows,
-                                 cost=positions * (len(code) // 6 + len(operands)) / 10)
+                                 cost=positions * (len(code) + len(operands)) / 10)
         chain.work.replaces = [pair[:2] for pair in replaces]
         chain.work.sliced = sliced(chain, [b for t, (b, _) in loads if t.shape == chain.shape] + writes)
         chain.work.lazy = twice is not None and bool(chain.layout) and not chain.sums \

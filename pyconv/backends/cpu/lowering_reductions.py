@@ -26,7 +26,7 @@ def converted(planner, source, shape, old, new, layout):
     """A copy of a buffer in another element type."""
     target = Buffer.for_tensor(shape, new, layout)
     count = math.prod(shape) if layout is None else math.prod(shape[1:]) * layout.lanes
-    code = planner.table([planner.chains.codes["copy"], 1, 0, 0, 0, 0])
+    code = [(planner.chains.codes["copy"], 1, 0, 0, 0, 0)]
     dtype = new if new in ("float32", "float64") else "int64"
 
     def make():

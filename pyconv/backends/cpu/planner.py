@@ -110,13 +110,11 @@ class Planner:
 
     def layout(self, tensor):
         """The layout that the tensor has by itself."""
-        self._ensure(tensor)
-        return next(iter(self.reps[id(tensor)]))
+        return next(iter(self._reps(tensor)))
 
     def rep(self, tensor, layout=None) -> Buffer:
         """The tensor in a layout; converted if need be."""
-        self._ensure(tensor)
-        reps = self.reps[id(tensor)]
+        reps = self._reps(tensor)
         if layout not in reps:
             reps[layout] = self._convert(tensor, next(iter(reps)), layout)
         return reps[layout]
@@ -156,10 +154,11 @@ class Planner:
                              f"Use smaller images, or fewer channels or more groups.")
         return wide.astype(dtype)
 
-    def _ensure(self, tensor):
-        """Leaves get their buffers when they are first asked for."""
-        if id(tensor) in self.reps:
-            return
+    def _reps(self, tensor) -> dict:
+        """layout -> Buffer of the tensor. Leaves get theirs when they are first asked for."""
+        known = self.reps.get(id(tensor))
+        if known is not None:
+            return known
         node = tensor.node
         if node.op == "variable":
             self.reps[id(tensor)] = {None: self.home(node.attrs["variable"])}
@@ -173,6 +172,7 @@ class Planner:
             self._enter(tensor)
         else:
             raise AssertionError(f"{node} was not computed")
+        return self.reps[id(tensor)]
 
     def home(self, variable) -> Buffer:
         """The storage of a variable."""
@@ -353,13 +353,14 @@ class Planner:
         self.program = Program(len(self.graph.inputs))
         self.inputs = {id(t): (self.program.slot(i), 0, memory.SLOT) for i, t in enumerate(self.graph.inputs)}
         self.rows = (self.program.slot(len(self.graph.inputs)), 0, memory.SLOT)
+        empty = {id(t) for node in self.nodes for t in node.outputs if 0 in t.shape}
         for self.now, node in enumerate(self.nodes):
             if node.op in LEAVES or id(node) in self.done:
                 continue
-            if all(0 in t.shape for t in node.outputs):
+            if empty and all(id(t) in empty for t in node.outputs):
                 for tensor in node.outputs:
                     self.define(tensor)
-            elif any(0 in t.shape for t in node.inputs) and node.op not in ("pad", "concatenate"):
+            elif empty and any(id(t) in empty for t in node.inputs) and node.op not in ("pad", "concatenate"):
                 # Sums over nothing: every op but these two gives zeros if an input is empty and its result is not.
                 for tensor in node.outputs:
                     self.fill(self.define(tensor), tensor.dtype)

@@ -63,14 +63,15 @@ class Recompute:
     def _late_sums(self) -> dict:
         """Sums over an array that at a later level is read anyway, where nobody waits for the sum yet, and that is not
         at theirs: id -> that level. So one pass does for all sums that the gradient of a normalization needs."""
-        readers, waits, seen, late = {}, {}, {}, {}
+        readers, waits, needed, seen, late = {}, {}, {}, {}, {}
         for node in self.nodes:
             for tensor in node.inputs:
                 readers.setdefault(id(tensor), []).append(node)
         for node in reversed(self.nodes):        # waits: id of a node -> the first level at which its result is needed
-            waits[id(node)] = min((self.level[id(n)] if self.couples[id(n)] or any(map(self.large, n.outputs))
-                                   else waits[id(n)] for t in node.outputs for n in readers.get(id(t), ())),
+            waits[id(node)] = min([needed[id(n)] for t in node.outputs for n in readers.get(id(t), ())],
                                   default=len(self.nodes))
+            at_once = self.couples[id(node)] or any(map(self.large, node.outputs))
+            needed[id(node)] = self.level[id(node)] if at_once else waits[id(node)]
 
         def sources(tensor):
             return [t for t in tensor.node.inputs if self.large(t)] if tensor.node.op in CHEAP else []
@@ -130,10 +131,11 @@ class Recompute:
                 self.new.update((id(t), t) for t in node.outputs)
                 continue
             level = self.level[id(node)]
-            made = Node(node.op, [self._at(t, level) for t in node.inputs], node.attrs,
-                        [t.spec for t in node.outputs], node.layer)
-            kept.append(made)         # so that no other gets its id
-            self.level[id(made)] = level
+            inputs, made = [self._at(t, level) for t in node.inputs], node
+            if any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
+                made = Node(node.op, inputs, node.attrs, [t.spec for t in node.outputs], node.layer)
+                kept.append(made)         # so that no other gets its id
+                self.level[id(made)] = level
             self.new.update((id(a), b) for a, b in zip(node.outputs, made.outputs, strict=True))
         self.kept = kept
         return Graph(self.graph.inputs, [self.new[id(t)] for t in self.graph.outputs],
