@@ -209,7 +209,7 @@ def labelled(layer):
 
 def make_node(name, inputs, attrs, layer=None):
     """Record op `name` on symbolic `inputs`; returns its output, or a tuple if there are several."""
-    specs = REGISTRY[name].infer(*(t.spec for t in inputs), **attrs)
+    specs = REGISTRY[name].infer(*[t.spec for t in inputs], **attrs)
     several = not isinstance(specs, Spec)
     node = Node(name, inputs, attrs, specs if several else [specs], layer or _label.layer)
     return node.outputs if several else node.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import weakref
 
@@ -21,7 +22,7 @@ ALIGNMENT = SLACK = 128
 def aligned_empty(shape, dtype) -> np.ndarray:
     """An uninitialised C-ordered array on a 128-byte boundary, with 128 readable bytes after its end."""
     dtype = np.dtype(dtype)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    nbytes = int(math.prod(shape)) * dtype.itemsize
     raw = np.empty(nbytes + ALIGNMENT + SLACK, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     raw[start + nbytes:] = 0

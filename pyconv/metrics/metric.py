@@ -104,7 +104,8 @@ def _samplewise(values, sample_weight, reduce, dtype):
         rank = len(weight.shape)
         if len(values.shape) > rank:
             values = reduce(values, tuple(range(rank, len(values.shape))))
-        weight = ops.broadcast_to(weight, values.shape)
+        if weight.shape != values.shape:
+            weight = ops.broadcast_to(weight, values.shape)
         values = values * weight
         if len(weight.shape) > 1:
             weight = reduce(weight, tuple(range(1, len(weight.shape))))
@@ -148,7 +149,7 @@ class Mean(Metric):
     def update_state(self, values, sample_weight=None):
         values, weight = _samplewise(values, sample_weight, ops.mean, self.dtype)
         if weight is not None:
-            count = ops.sum(weight)
+            count = ops.sum(weight) if weight.shape else weight
         else:
             count = float(values.shape[0]) if values.shape else 1.0
         self.total.assign(self.total.value + ops.sum(values))

@@ -10,7 +10,7 @@ from .. import backends
 from ..graph import (FunctionalTensor, Spec, Tensor, Variable, canonical, constant, current_trace, flatten,
                      is_float, is_functional, is_half, make_node, promote, record)
 from ..graph.dtypes import as_dtype
-from ..utils.foreign import is_foreign, to_host, to_hosts
+from ..utils.foreign import PLAIN, is_foreign, to_host, to_hosts
 
 __all__ = ["apply", "in_type", "operation", "precisely", "as_tensor", "spec_of", "match", "canonical_axis",
            "canonical_axes", "is_symbolic"]
@@ -30,6 +30,8 @@ def operation(function):
     """
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
+        if PLAIN.issuperset(map(type, (*args, *kwargs.values()))):
+            return function(*args, **kwargs)
         if is_functional(args, kwargs):
             return record(wrapper, args, kwargs)
         if any(map(_holds_foreign, args)) or kwargs and any(map(_holds_foreign, kwargs.values())):

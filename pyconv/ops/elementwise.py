@@ -18,7 +18,7 @@ __all__ = ["negative", "exp", "expm1", "log", "log1p", "sqrt", "square", "absolu
 def broadcast_shapes(name, *shapes) -> tuple:
     """NumPy's broadcasting rule; ValueError names the op and the shapes."""
     widest = max(shapes, key=len)
-    if all(s in (widest, ()) for s in shapes):
+    if all([s == widest or s == () for s in shapes]):
         return tuple(widest)
     rank = len(widest)
     padded = [(1,) * (rank - len(s)) + tuple(s) for s in shapes]
@@ -48,7 +48,7 @@ class _Elementwise(Op):
             raise TypeError(f"{self.name} needs float32 or float64, got {dtype}; cast it with pyconv.ops.cast.")
         if self.no_bool and dtype == "bool":
             raise TypeError(f"{self.name} needs numbers, got bool; cast it with pyconv.ops.cast.")
-        return Spec(broadcast_shapes(self.name, *(s.shape for s in specs)), self.result or dtype)
+        return Spec(broadcast_shapes(self.name, *[s.shape for s in specs]), self.result or dtype)
 
     domain = (-3.0, 3.0)     # where the tests draw arguments
 

@@ -13,7 +13,7 @@ __all__ = ["cuda_device", "is_foreign", "to_host", "to_hosts"]
 
 HOST = (1, 3)           # DLPack's numbers for memory of the CPU: ordinary, pinned
 CUDA = (2, 13)          # of NVIDIA GPUs: ordinary, managed
-PLAIN = {np.ndarray, int, float, bool, str, type(None)}       # surely not another library's; tensors join them
+PLAIN = {np.ndarray, int, float, bool, str, type(None)}       # not another library's; what programs compute with joins
 
 
 def is_foreign(value) -> bool:
