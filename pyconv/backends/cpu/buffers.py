@@ -39,10 +39,9 @@ class Rows(NamedTuple):
 def strides(shape, layout) -> list[int]:
     """Elements from one index to the next, per axis; in the lanes layout for the axes after the batch."""
     if layout is None:
-        out, step = [], 1
-        for n in reversed(shape):
-            out.insert(0, step)
-            step *= n
+        out = [1] * len(shape)
+        for axis in range(len(shape) - 1, 0, -1):
+            out[axis - 1] = out[axis] * shape[axis]
         return out
     features, step = [0] * (len(shape) - 1), layout.lanes
     for axis in reversed(layout.order):

@@ -321,9 +321,7 @@ class Chains:
         Registers of results that nobody reads any more are used again.
         """
         lines = fused(chain)
-        last = {}
-        for i, (_, _, sources) in enumerate(lines):
-            last.update((id(t), i) for t in sources)
+        last = {id(t): i for i, (_, _, sources) in enumerate(lines) for t in sources}
         last.update((id(s.tensor), len(lines)) for s in chain.sums)
         where = {id(t): r for r, (t, _) in enumerate(loads)}
         count, free, code = len(loads), [], []
@@ -341,9 +339,8 @@ class Chains:
                     zero = count
                     count += 1
                 sources.append(zero)
-            for tensor in {id(t): t for t in operands}.values():
-                if last[id(tensor)] == i and id(tensor) in chain.inside and id(tensor) not in chain.stored:
-                    free.append(where[id(tensor)])
+            free += dict.fromkeys(where[id(t)] for t in operands
+                                  if last[id(t)] == i and id(t) in chain.inside and id(t) not in chain.stored)
             key = id(out)
             if key not in where:
                 where[key] = free.pop() if free else count
@@ -495,6 +492,8 @@ def fused(chain) -> list:
     def is_zero(tensor):
         return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
 
+    if len(lines) < 2:
+        return alive(lines)
     readers = read(lines)
     line_of = {id(out): k for k, (_, out, _) in enumerate(lines)}
 
@@ -558,7 +557,7 @@ def fused(chain) -> list:
             elif (op, user) == ("multiply", "add_multiply") and others[2] is out:
                 lines[k] = ("add_multiply_multiply", result, rest + sources)
     lines = alive(lines)
-    readers = read(lines)
+    readers = read(lines) if any(op in ("erf", "multiply_erf") for op, _, _ in lines) else {}
     for op, out, sources in list(lines):
         if op not in ("erf", "multiply_erf") or not alone(out):
             continue

@@ -131,8 +131,8 @@ class Recompute:
                 self.new.update((id(t), t) for t in node.outputs)
                 continue
             level = self.level[id(node)]
-            inputs, made = [self._at(t, level) for t in node.inputs], node
-            if any(a is not b for a, b in zip(inputs, node.inputs, strict=True)):
+            inputs, made = tuple([self._at(t, level) for t in node.inputs]), node
+            if inputs != node.inputs:
                 made = Node(node.op, inputs, node.attrs, [t.spec for t in node.outputs], node.layer)
                 kept.append(made)         # so that no other gets its id
                 self.level[id(made)] = level
