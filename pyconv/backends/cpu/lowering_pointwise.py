@@ -14,9 +14,11 @@ from .lowering_winograd import CACHE, FINE, add_partial_sums, fits_chain, goes_p
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows
 TASK = 200_000                  # vector operations of a task, if a block is several
-LEAST_PAIRED = 32               # channels and filters of a product by pairs
+LEAST_PAIRED = (64, 128)        # channels and filters of a product by pairs, of both and of one of them
+LEAST_PAIRED_WIDE = (32, 32)    # ... with AVX-512
 LEAST_PAIRED_PLAIN = 32         # ... channels of small batches
 MOST_PAIRED_PLAIN = 1024        # for so many a copy of a pixel has place
+LANES_PAIRED = 16               # with fewer neither small batches nor kernels' gradients gain by pairs
 
 
 def applies(planner, g, dtype, results) -> bool:
@@ -73,15 +75,15 @@ def run(planner, g, *, source, target, weights, channels, filters, ws, wc, backw
 def by_pairs(planner, g, channels, filters, rows) -> bool:
     """Whether products go by pairs, with fewer multiplications: where the processor adds meanwhile, and what is read
     is read often enough to be worth its preparation."""
-    return planner.kernels.pairs and planner.kernels.lanes["float32"] == 16 \
-        and config.conv_algorithm() != "direct" and g.groups == 1 \
-        and min(channels, filters) >= LEAST_PAIRED and filters % rows == 0
+    both, one = LEAST_PAIRED_WIDE if planner.kernels.lanes["float32"] == LANES_PAIRED else LEAST_PAIRED
+    return planner.kernels.pairs and config.conv_algorithm() != "direct" and g.groups == 1 \
+        and min(channels, filters) >= both and max(channels, filters) >= one and filters % rows == 0
 
 
 def applies_to_plain(planner, g, dtype) -> bool:
     """Whether a convolution of a small batch, all of whose pixels are a row, goes by pairs."""
     lanes, rows, pixels = planner.kernels.lanes["float32"], planner.kernels.pointwise.sweep_rows(), g.outputs[2]
-    return dtype == "float32" and g.channels % lanes == g.filters % (2 * lanes) == 0 \
+    return dtype == "float32" and lanes == LANES_PAIRED and g.channels % lanes == g.filters % (2 * lanes) == 0 \
         and LEAST_PAIRED_PLAIN <= g.channels <= MOST_PAIRED_PLAIN and -(-pixels // rows) * rows <= 1.15 * pixels \
         and by_pairs(planner, g, g.channels, g.filters, rows)
 
@@ -151,7 +153,7 @@ def run_kernel_gradient(planner, g, *, source, gradient, target):
     outputs, steps, _, _ = _pixels(g, lanes)
     most = max(4, min(32, PANEL // (lanes * 4 * _filled(channels, lanes)), pixels * source.blocks // 16))
 
-    paired = by_pairs(planner, g, channels, rows, 1)
+    paired = lanes == LANES_PAIRED and by_pairs(planner, g, channels, rows, 1)
 
     def cost(parts, row_groups, groups, wide):
         narrow = 1.25 if wide == groups * lanes else 1          # a single vector: as many loads as products

@@ -86,22 +86,6 @@ INLINE vf32 firsts(const float *at, long third, long left) {
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) LONE_##XB(acc[c], d, (w) + c * (wc)); }
 
 INLINE vi32 larger_bits(vi32 a, vi32 b) { return (vi32)_mm256_max_epi32((__m256i)a, (__m256i)b); }
-INLINE int32_t largest(vi32 v, long n) {
-    v &= (vi32){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)n;
-    __m128i most = _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
-    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4e));
-    return _mm_cvtsi128_si32(_mm_max_epi32(most, _mm_shuffle_epi32(most, 0xb1)));
-}
-INLINE float total(vf32 v) {
-    const __m128 sum = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
-    const __m128 half = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
-    return _mm_cvtss_f32(half) + _mm_cvtss_f32(_mm_movehdup_ps(half));
-}
-INLINE vf32 firsts(const float *at, long third, long left) {
-    static const int32_t first[10] = {-1, 0, 0, -1, 0, 0, -1, 0, 0, -1};
-    const vi32 lane = {0, 1, 2, 3, 4, 5, 6, 7};
-    return (vf32)_mm256_maskload_ps(at, (__m256i)(*(const vi32 *)(first + 2 * third % 3) & (lane < (int32_t)left)));
-}
 #endif
 
 /* The larger absolute value, as bits: these take a cycle to compare, values four. */
@@ -231,6 +215,12 @@ static void (*const paired_sweeps[4])(const Sweep *) = {0, paired_sweep_1, paire
 #endif
 };
 
+#else
+static void pair_rows(const float *w, long ws, long wc, long steps, float *out) {}
+static void (*const paired_sweeps[4])(const Sweep *) = {0};
+#endif
+
+#if VECTOR_BYTES == 64          /* With AVX2 the following gain nothing. */
 /* The gradient for the kernel: sums over n pixels and their first `valid` lanes. Pairs are those of two pixels, each
  * lane's, of every three; a panel of a few vectors has what goes together side by side, [three pixels][lane][3], then
  * the other pixels. */
@@ -312,18 +302,12 @@ static void paired_dot_##XB(const float *rows, long count, const float *panel, c
 }
 PAIRED_DOT(1)
 PAIRED_DOT(2)
-#if SWEEP_PIXELS > 2
 PAIRED_DOT(3)
-#endif
 #undef PAIRED_DOT
 #define ROWS_PAIRED (SWEEP_ROWS * ROW_PAIRED + 2 * LANES_F32)    /* elements of the copy */
 static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
                                     float *, long, const float *, long, long) = {
-    0, paired_dot_1, paired_dot_2,
-#if SWEEP_PIXELS > 2
-    paired_dot_3,
-#endif
-};
+    0, paired_dot_1, paired_dot_2, paired_dot_3};
 
 /* Small batches, channels last: w has the filters in the lanes, a tile of PLAIN_PAIRED vectors as the inverses of their
  * scales, the sums of pairs, then w, scaled, [channel][filter]. */
@@ -410,9 +394,7 @@ static void paired_plain(const float *rows, long count, const float *w, long ste
                 *(vf32 *)(y + c * apart + j * LANES_F32) = relu ? relu_f32(v) : v; }
 }
 #else
-static void pair_rows(const float *w, long ws, long wc, long steps, float *out) {}
 #define ROWS_PAIRED 0
-static void (*const paired_sweeps[4])(const Sweep *) = {0};
 static void (*const paired_dots[4])(const float *, long, const float *, const float *, const float *, long, long,
                                     float *, long, const float *, long, long) = {0};
 static void paired_columns(float *panel, long step, long n, long valid, float *inverse, float *sums) {}

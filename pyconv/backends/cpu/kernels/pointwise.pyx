@@ -234,9 +234,8 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
     cdef long part = task // (p.groups * p.row_groups), pixels = p.n[0] * p.n[1] * p.n[2]
     cdef long r0 = p.rows * row_group // p.row_groups, rows = p.rows * (row_group + 1) // p.row_groups - r0
     cdef long c0 = p.width * group, channels = min(p.width, p.channels - c0), vectors = ceil_div(channels, LANES_F32)
-    cdef long unit = 3 if p.paired else 1, many = SWEEP_ROWS if p.paired else GRADIENT_ROWS
-    cdef long wide = vectors * LANES_F32, panels = ceil_div(vectors, SWEEP_PIXELS if p.paired else MOST_VECTORS)
-    cdef long asked = ceil_div(many, panels)
+    cdef long wide = vectors * LANES_F32, panels = ceil_div(vectors, MOST_VECTORS)
+    cdef long asked = ceil_div(GRADIENT_ROWS, panels)
     cdef long chunk, block, a, n, i, v, v0, v1, k, valid, full, step, line, column, ahead
     cdef float *sums = <float *>context.scratch
     cdef float *q = sums + rows * wide
@@ -248,6 +247,7 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
     cdef const float *g
     cdef const float *at = NULL
     cdef const float *later = NULL
+    cdef long unit = 3 if p.paired else 1
     memset(sums, 0, rows * wide * sizeof(float))
     for chunk in range(p.blocks * p.chunks * part // p.parts, p.blocks * p.chunks * (part + 1) // p.parts):
         block, i = chunk // p.chunks, chunk % p.chunks
@@ -281,10 +281,10 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
                 if p.paired:
                     paired_columns(panel + (v - v0) * LANES_F32, step, n, valid, inverse + v * LANES_F32,
                                    inverse + wide + v * LANES_F32)
-        for a from 0 <= a < rows by many:
+        for a from 0 <= a < rows by GRADIENT_ROWS:
             if p.paired:
                 paired_rows(g + a * p.g_plane, p.g_plane, rows - a, n, valid, copy)
-                later = g + (a + many) * p.g_plane if a + many < rows else g + n * LANES_F32
+                later = g + (a + GRADIENT_ROWS) * p.g_plane if a + GRADIENT_ROWS < rows else g + n * LANES_F32
             for i in range(panels):
                 v0, v1 = vectors * i // panels, vectors * (i + 1) // panels
                 panel, step = q + n * LANES_F32 * v0 * LANES_F32, (v1 - v0) * LANES_F32
@@ -296,7 +296,7 @@ cdef void pointwise_gradient_task(const void *params, long task, const Context *
                 for k from 0 <= k < n by full:
                     strided_product_f32(g + a * p.g_plane + k * LANES_F32, p.g_plane, panel + k * LANES_F32 * step,
                                         step, full * valid, sums + a * wide + v0 * LANES_F32, wide, 1,
-                                        min(many, rows - a), v1 - v0)
+                                        min(GRADIENT_ROWS, rows - a), v1 - v0)
     for a in range(rows):
         memcpy(out + (r0 + a) * p.channels + c0, sums + a * wide, channels * sizeof(float))
 
