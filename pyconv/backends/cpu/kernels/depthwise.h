@@ -194,12 +194,14 @@ static void NAME(layout##_any)(const Depthwise *p, long low, long n, long lo, lo
         else { TILE(LAYOUT, 4, 1, ANY_TAPS(LAYOUT, 4, 1)) o += 4; } } \
 }
 
-/* The same for K taps side by side and stride S. */
+/* The same for K taps side by side and stride S. (Seven taps of eight lanes take so long that all columns may be
+ * tested meanwhile.) */
+#define UNTESTED(K) (K < 7 || VECTOR_BYTES != 32)
 #define DEPTHWISE_ROW(LAYOUT, layout, K, S) \
 static void NAME(layout##_##K##_##S)(const Depthwise *p, long low, long n, long lo, long hi, void *out) { \
     const long pixel = PIXEL_##LAYOUT; \
     for (long o = 0; o < n;) { \
-        if (o >= lo && o + 8 <= hi) { TILE(LAYOUT, 8, 0, KNOWN_TAPS(LAYOUT, K, S, 8, 0)) o += 8; } \
+        if (UNTESTED(K) && o >= lo && o + 8 <= hi) { TILE(LAYOUT, 8, 0, KNOWN_TAPS(LAYOUT, K, S, 8, 0)) o += 8; } \
         else if (n - o > 4) { TILE(LAYOUT, 8, 1, KNOWN_TAPS(LAYOUT, K, S, 8, 1)) o += 8; } \
         else { NAME(layout##_any)(p, low + o * S, n - o, lo - o, hi - o, (T *)out + o * p->yp); return; } } \
 }
@@ -215,7 +217,7 @@ DEPTHWISE_ROW(PLAIN, plain, 3, 1)
 DEPTHWISE_ROW(PLAIN, plain, 3, 2)
 DEPTHWISE_ROW(PLAIN, plain, 5, 1)
 DEPTHWISE_ROW(PLAIN, plain, 5, 2)
-#if ACCUMULATORS >= 24                  /* enough for seven taps beside the sums */
+#if ACCUMULATORS >= 24 || VECTOR_BYTES == 32     /* seven taps beside eight sums */
 DEPTHWISE_ROW(BLOCKED, lanes, 7, 1)
 DEPTHWISE_ROW(PLAIN, plain, 7, 1)
 #endif
@@ -228,7 +230,7 @@ static DepthwiseRow NAME(depthwise_row)(int plain, long taps, long apart, long s
         {{NAME(lanes_3_1), NAME(lanes_3_2)}, {NAME(lanes_5_1), NAME(lanes_5_2)}},
         {{NAME(plain_3_1), NAME(plain_3_2)}, {NAME(plain_5_1), NAME(plain_5_2)}}};
     if (apart == 1 && stride <= 2 && (taps == 3 || taps == 5)) return rows[plain][taps == 5][stride - 1];
-#if ACCUMULATORS >= 24
+#if ACCUMULATORS >= 24 || VECTOR_BYTES == 32
     if (apart == 1 && stride == 1 && taps == 7) return plain ? NAME(plain_7_1) : NAME(lanes_7_1);
 #endif
 #endif
