@@ -149,14 +149,14 @@ static inline void pyconv_wait(const uint64_t *what, uint64_t value) {
 /* The tasks of a share, when it is begun. */
 static inline void pyconv_deal(Pool *p, int number, uint32_t tasks) {
     __atomic_store_n(&p->share[number].left, (uint64_t)tasks << 32, __ATOMIC_RELAXED);
-    STORE(&p->share[number].dealt, p->round);
+    STORE(&p->share[number].dealt, LOAD(&p->round));
 }
 
 /* The first task of a share that nobody has begun, or with `last` the last one; -1 if there is none, or it has not been
  * dealt. Called only by who does a share itself, until which is done the round is not over. */
 static inline int64_t pyconv_task(Pool *p, int number, int last) {
     Share *share = p->share + number;
-    if (last && LOAD(&share->dealt) != p->round) return -1;
+    if (last && LOAD(&share->dealt) != LOAD(&p->round)) return -1;
     uint64_t left = __atomic_load_n(&share->left, __ATOMIC_RELAXED);
     for (;;) {
         const uint32_t first = (uint32_t)left, end = (uint32_t)(left >> 32);
@@ -168,11 +168,14 @@ static inline int64_t pyconv_task(Pool *p, int number, int last) {
 }
 
 /* Claims a share and does it. What a late helper reads here may be from later rounds, but then its claim fails: until
- * the claims are as new as the round, that is not over. */
+ * the claims are as new as the round, that is not over, but for members' claims. When a later run's `first` has made
+ * these void, nothing of an earlier round is claimed any more. */
 static inline void pyconv_take(Pool *p, uint64_t round, int number, int member) {
     Share *share = p->share + number;
     uint64_t claim = __atomic_load_n(&share->claim, __ATOMIC_SEQ_CST);
-    if (claim & 1 && claim >> 1 >= LOAD(&p->first) && claim >> 1 <= round) {
+    const uint64_t first = LOAD(&p->first);
+    if (round < first) return;
+    if (claim & 1 && claim >> 1 >= first && claim >> 1 <= round) {
         if (!member) return;
     } else if (claim >= 2 * round || !__atomic_compare_exchange_n(&share->claim, &claim, 2 * round + member, 0,
                                                                   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
