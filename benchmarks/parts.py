@@ -15,9 +15,9 @@ SCALED = {"train": {"pyconv": MAIN["train"], "torch": None}, "predict": {"pyconv
 # Instruction sets: pyconv's variants, of which the best counts, and what holds PyTorch, oneDNN and MKL to the same.
 SETS = {
     "AVX2": (("zen3", "v3"), [("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2"),
-                                              ("MKL_ENABLE_INSTRUCTIONS", "AVX2")]),
+                              ("MKL_ENABLE_INSTRUCTIONS", "AVX2")]),
     "SSE4": (("v2",), [("ATEN_CPU_CAPABILITY", "default"), ("ONEDNN_MAX_CPU_ISA", "SSE41"),
-                                              ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2")]),
+                        ("MKL_ENABLE_INSTRUCTIONS", "SSE4_2")]),
 }
 IN_SETS = (("train", "predict"), ("lenet5", "resnet20"), (0, 1))      # kinds, networks, convolutions
 

@@ -98,7 +98,7 @@ def set_conv_algorithm(name: str):
     Kernels of one tap take, unless "direct", two thirds of the multiplications on processors that add meanwhile (the
     variants "zen3" and "zen4") if channels and filters are 32 or more ("zen3": 64, and one of them 128): with an error
     of 2e-7 to 1e-6, or up to 4e-6 where all inputs are positive and much alike. An infinity in a pixel makes its
-    results NaN. So do Winograd's products.
+    results NaN. So do, with "zen4", Winograd's products.
     """
     if name not in ("auto", "direct", "winograd"):
         raise ValueError(f"conv_algorithm={name!r} must be 'auto', 'direct' or 'winograd'.")

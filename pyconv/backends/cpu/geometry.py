@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-TAPS_AHEAD = 6                  # offsets after those of the taps that tiles may read, to ask for what lies there
+TAPS_AHEAD = 6                  # offsets after those of the taps that tiles may read: their PACKED_AHEAD
 
 
 def three(values, fill):

@@ -9,7 +9,7 @@ import numpy as np
 from ... import config
 from .buffers import NOWHERE, Buffer
 from .geometry import pack_rows
-from .lowering_winograd import CACHE, FINE, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
+from .lowering_winograd import CACHE, FINE, LANES_PAIRED, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
 
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows
@@ -18,7 +18,6 @@ LEAST_PAIRED = (64, 128)        # channels and filters of a product by pairs, of
 LEAST_PAIRED_WIDE = (32, 32)    # ... with AVX-512
 LEAST_PAIRED_PLAIN = 32         # ... channels of small batches
 MOST_PAIRED_PLAIN = 1024        # for so many a copy of a pixel has place
-LANES_PAIRED = 16               # with fewer neither small batches nor kernels' gradients gain by pairs
 
 
 def applies(planner, g, dtype, results) -> bool:

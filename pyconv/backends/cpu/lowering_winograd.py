@@ -21,6 +21,7 @@ LARGE = 8 << 20                 # bytes of results that no cache keeps until who
 AHEAD = 4 << 20                 # bytes of transformed weights that are kept, for all tasks to read
 DEEP_ROWS, MANY = 200, 24       # channels of which not even three tiles stay in a cache; tiles that are taken then
 DEEP = 512                      # channels that are summed over where tiles have points in the depth, for precision
+LANES_PAIRED = 16               # of products by pairs: with fewer, to bring operands to scale takes what they save
 LEAST_PAIRED = 32               # filters of products by pairs
 LEAST_SUMMED, MOST_SUMMED = 16, 1024     # what they sum over: errors grow with it
 CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
@@ -266,7 +267,7 @@ def run_winograd(planner, g, *, source, target, weights, channels, filters, in_s
 
 def by_pairs(planner, rows, filters) -> bool:
     """Whether products go by pairs (paired.h): transformed tiles must be read often enough to be worth scaling."""
-    return planner.kernels.pairs and planner.kernels.lanes["float32"] == 16 \
+    return planner.kernels.pairs and planner.kernels.lanes["float32"] == LANES_PAIRED \
         and filters % planner.kernels.pointwise.sweep_rows() == 0 \
         and filters >= LEAST_PAIRED and LEAST_SUMMED <= rows <= MOST_SUMMED
 

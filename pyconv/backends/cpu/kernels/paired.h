@@ -48,15 +48,6 @@
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) TIMES(acc[c][j], d, (w) + c * (wc)); }
 
 INLINE vi32 larger_bits(vi32 a, vi32 b) { return (vi32)_mm512_max_epi32((__m512i)a, (__m512i)b); }
-/* The largest of the first n lanes, which are not negative, and the sum of all. */
-INLINE int32_t largest(vi32 v, long n) { return _mm512_mask_reduce_max_epi32((1u << n) - 1, (__m512i)v); }
-INLINE float total(vf32 v) { return _mm512_reduce_add_ps((__m512)v); }
-/* A vector of what begins at `at`, but of each three from the `third`-th vector on only the first, before `left`. */
-INLINE vf32 firsts(const float *at, long third, long left) {
-    static const __mmask16 first[3] = {0x9249, 0x4924, 0x2492};
-    const __mmask16 kept = first[third] & (left < LANES_F32 ? (1u << (left < 0 ? 0 : left)) - 1 : 0xffff);
-    return (vf32)_mm512_maskz_loadu_ps(kept, at);
-}
 #else
 /* A scalar serves two vectors, once it is in a register: 18 loads for 16 multiplications and as many additions. The
  * compiler, left alone, has all of them at once, and puts sums aside instead. */
@@ -192,15 +183,7 @@ static void paired_sweep_##XB(const Sweep *p) { \
             const float bias = p->bias ? p->bias[r + c] : 0; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 acc[c][j] = acc[c][j] * row[c] * *(const vf32 *)(last + j * LANES_F32) + bias; } \
-        if (p->relu) { \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = relu_f32(acc[c][j]); } \
-        if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + c * yc + j * yj, acc[c][j]); \
-        } else { \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } } \
+        STORE_SWEEP(XB) } \
 }
 
 PAIRED_SWEEP(1)
@@ -250,11 +233,12 @@ static void paired_columns(float *panel, long step, long n, long valid, float *i
 /* A scaled copy of up to SWEEP_ROWS rows; copy: those, then the inverses of the scales, then the sums of the pairs. */
 static void paired_rows(const float *g, long plane, long rows, long n, long valid, float *copy) {
     float *inverse = copy + SWEEP_ROWS * ROW_PAIRED, *sums = inverse + LANES_F32;
+    const __mmask16 lanes = (1u << valid) - 1;
     for (long c = 0; c < SWEEP_ROWS; c++, copy += ROW_PAIRED) {
         const float *row = g + (c < rows ? c : rows - 1) * plane;
         vi32 most = {0};
         for (long k = 0; k < n; k++) most = most_bits(most, row + k * LANES_F32);
-        const int32_t all = largest(most, valid), e = CLAMPED(EXPONENT(all));
+        const int32_t all = _mm512_mask_reduce_max_epi32(lanes, (__m512i)most), e = CLAMPED(EXPONENT(all));
         const vf32 scale = (vf32)((vi32){0} + ((254 - e) << 23));
         vf32 sum = {0};
         long k = 0;
@@ -336,30 +320,32 @@ static void paired_matrix(const float *w, long ws, long steps, float *out) {
 /* A scaled copy of up to SWEEP_ROWS pixels, of a multiple of a vector of channels each; then as paired_rows has it.
  * All at a time, as each of their sums over lanes takes long, but not longer together. */
 static void paired_pixels(const float *x, long rows, long steps, float *copy) {
+    static const __mmask16 first[3] = {0x9249, 0x4924, 0x2492};     /* those of every three */
     const float *row[SWEEP_ROWS];
     int32_t *inverse = (int32_t *)(copy + SWEEP_ROWS * PIXEL_PAIRED);
     float *sums = copy + SWEEP_ROWS * PIXEL_PAIRED + LANES_F32;
     vi32 most[SWEEP_ROWS];
     vf32 scale[SWEEP_ROWS];
-    vf32 sum[SWEEP_ROWS];
+    __m512 sum[SWEEP_ROWS];
     _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
-        row[c] = x + (c < rows ? c : rows - 1) * steps, most[c] = (vi32){0}, sum[c] = (vf32){0};
+        row[c] = x + (c < rows ? c : rows - 1) * steps, most[c] = (vi32){0}, sum[c] = _mm512_setzero_ps();
     for (long k = 0; k < steps; k += LANES_F32)
         _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) most[c] = most_bits(most[c], row[c] + k);
     _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
-        const int32_t all = largest(most[c], LANES_F32), e = CLAMPED(EXPONENT(all));
+        const int32_t all = _mm512_reduce_max_epi32((__m512i)most[c]), e = CLAMPED(EXPONENT(all));
         inverse[c] = all ? e << 23 : 0, scale[c] = (vf32)((vi32){0} + ((254 - e) << 23)); }
     for (long k = 0, third = 0; k < steps; k += LANES_F32, third = third == 2 ? 0 : third + 1) {
         const long left = steps / 3 * 3 - k;
+        const __mmask16 kept = first[third] & (left < LANES_F32 ? (1u << (left < 0 ? 0 : left)) - 1 : 0xffff);
         _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++) {
             const vf32 v = *(const vf32 *)(row[c] + k) * scale[c];
             /* The next channel; past the last none is kept. */
-            const vf32 next = firsts(row[c] + k + 1, third, left) * scale[c];
+            const vf32 next = (vf32)_mm512_maskz_loadu_ps(kept, row[c] + k + 1) * scale[c];
             *(vf32 *)(copy + c * PIXEL_PAIRED + k) = v;
-            sum[c] += v * next; }
+            sum[c] = _mm512_mask3_fmadd_ps((__m512)v, (__m512)next, sum[c], kept); }
         if ((k + LANES_F32) % STEPS_PAIRED == 0 || k + LANES_F32 == steps) {
             _Pragma("GCC unroll 8") for (long c = 0; c < SWEEP_ROWS; c++)
-                sums[c] = total(sum[c]), sum[c] = (vf32){0};
+                sums[c] = _mm512_reduce_add_ps(sum[c]), sum[c] = _mm512_setzero_ps();
             sums += LANES_F32; } }
 }
 

@@ -41,6 +41,18 @@ typedef struct {
     _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) = v[j]; \
     panel += XB * LANES_F32;
 
+/* A tile's end, common to sweeps of all kinds: relu, and acc to y. */
+#define STORE_SWEEP(XB) \
+    if (p->relu) { \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = relu_f32(acc[c][j]); } \
+    if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + c * yc + j * yj, acc[c][j]); \
+    } else { \
+        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; }
+
 #define SWEEP(XB) \
 static void sweep_##XB(const Sweep *p) { \
     const long ws = p->ws, wc = p->wc, yc = p->yc, yj = p->yj, steps = p->steps, most = p->rows - SWEEP_ROWS; \
@@ -63,16 +75,8 @@ static void sweep_##XB(const Sweep *p) { \
         } else { \
             const float *x = p->panel; \
             STEPS(XB, XB * LANES_F32, LANES_F32, ) } \
-        if (p->relu) { \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = relu_f32(acc[c][j]); } \
         float *y = p->y + first * yc; \
-        if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + c * yc + j * yj, acc[c][j]); \
-        } else { \
-            _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; } } \
+        STORE_SWEEP(XB) } \
 }
 
 SWEEP(1)
