@@ -47,8 +47,16 @@ FLAGS = ["-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "
 # What Python calls makes an instruction once per plan, with Cython's own functions: for size, not for speed, which
 # saves a tenth of the wheel.
 CALLED_BY_PYTHON = re.compile(r"^static (?=[^;{}()=\n]*\b__(pyx_p[wf]_|pyx_pymod_|Pyx_)\w*\()", re.MULTILINE)
-# Numbers are read from Python once per plan: the short way into Python's integers is a tenth of the code for nothing.
+# For the same reason without the short ways into Python's integers and sequences, its fast calls, and what lets several
+# interpreters load a module.
 MACROS = [("CYTHON_USE_PYLONG_INTERNALS", "0")]
+WITHOUT = ("FAST_THREAD_STATE", "PEP489_MULTI_PHASE_INIT", "USE_DICT_VERSIONS", "USE_TYPE_SLOTS", "VECTORCALL")
+SMALL_MACROS = [(f"CYTHON_{name}", "0") for name in WITHOUT]
+# Tracebacks end where Python calls: the lines after it are of sources that a wheel does not have, and to note where
+# each of thousands of errors may come from is a tenth of that code.
+TRACEBACK = (re.compile(r"^( *)(?=__Pyx_AddTraceback\(\")", re.MULTILINE), r"\1if (0) ")
+PLACE_OF_ERROR = (re.compile(r"^(#define __PYX_MARK_ERR_POS\(.*?\)).*", re.MULTILINE),
+                  r"\1 { (void) __pyx_f; (void) __pyx_filename; (void) __pyx_lineno; (void) __pyx_clineno; }")
 LINK = [] if sys.platform == "darwin" else ["-Wl,--strip-all,-z,noseparate-code"]
 SANITIZERS = ["-fsanitize=address,undefined"]
 
@@ -91,8 +99,9 @@ def extension(name, sources, flags=()):
     else:
         flags, link_args = [*FLAGS, *flags], LINK
     werror = ["-Werror"] if enabled("PYCONV_WERROR") else []
+    macros = MACROS if name == "executor" else [*MACROS, *SMALL_MACROS]
     return Extension(f"pyconv.backends.cpu.{name}", sources, include_dirs=[CPU, f"{CPU}/kernels"],
-                     depends=[*HEADERS, "setup.py"], define_macros=MACROS, extra_compile_args=[*flags, *werror],
+                     depends=[*HEADERS, "setup.py"], define_macros=macros, extra_compile_args=[*flags, *werror],
                      extra_link_args=[*link_args])
 
 
@@ -164,6 +173,8 @@ class Build(build_ext):
     def _translate(self):
         """Give each variant C files of its own: two objects of one source would overwrite each other."""
         from Cython.Build import cythonize
+        from Cython.Compiler import Options
+        Options.docstrings = False              # they are read in the sources
         modules = {source: Extension(source.replace("/", ".")[:-4], [source])
                    for ext in self.extensions for source in ext.sources}
         made = cythonize(list(modules.values()), build_dir=os.path.join(self.build_temp, "cython"),
@@ -174,6 +185,8 @@ class Build(build_ext):
         for source, module in zip(modules, made, strict=True):
             with open(module.sources[0], encoding="utf-8") as f:
                 code[source] = f.read()
+            for pattern, instead in (TRACEBACK, PLACE_OF_ERROR):
+                code[source] = pattern.sub(instead, code[source])
             if "/kernels/" in source:
                 code[source] = CALLED_BY_PYTHON.sub("static __attribute__((cold)) ", code[source])
         for ext in self.extensions:
