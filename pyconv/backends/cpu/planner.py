@@ -27,6 +27,7 @@ from .recompute import Recompute
 # Ops that work with samples in the lanes.
 IMAGE_OPS = {"conv", "conv_input_gradient", "conv_kernel_gradient", "max_pool", "max_pool_gradient", "avg_pool",
              "avg_pool_gradient"}
+FILLED = (0.75, 0.65)           # of the lanes, without gradients for kernels: of one block, and of several
 
 
 class Work:
@@ -55,6 +56,7 @@ class Planner:
     def __init__(self, graph: Graph, kernels, lowering):
         self.graph, self.kernels, self.lowering = graph, kernels, lowering
         self.nodes = graph.nodes()
+        self.trains = any(node.op == "conv_kernel_gradient" for node in self.nodes)
         self.image_layout = self._image_layout()
         self.products = {}             # id of a node -> operations, where the algorithm takes fewer than the definition
         self.twice = None              # the planner's notes on what is computed again (see recompute.py)
@@ -96,10 +98,14 @@ class Planner:
                     return x.shape[0], node.attrs["channels_last"], lanes
         return None
 
-    @staticmethod
-    def fills(batch, lanes) -> bool:
-        """Whether a batch is large enough for samples in the lanes to be worth it."""
-        return batch >= max(2, lanes // 2)
+    def fills(self, batch, lanes) -> bool:
+        """Whether a batch fills enough of the lanes for samples in them to be worth it.
+
+        Forward the plain layout takes as long for a sample as full lanes, or a little more; gradients for kernels take
+        twice as long.
+        """
+        blocks = -(-batch // lanes)
+        return batch > 1 and batch > (0.5 if self.trains else FILLED[blocks > 1]) * blocks * lanes
 
     @staticmethod
     def channels_first(rank, channels_last, lanes) -> Lanes:
