@@ -23,12 +23,14 @@ cdef extern from "threads.h" nogil:
     ctypedef struct Pool:
         int helpers
         int64_t last
+        int64_t woken
     ctypedef void (*Work)(Pool *, void *, int, int, int) noexcept nogil
     int64_t pyconv_nanoseconds()
     int pyconv_prepare()
     Pool *pyconv_acquire(int)
     void pyconv_release(Pool *)
     void pyconv_begin(Pool *, void *, Work)
+    int pyconv_awake(Pool *)
     void pyconv_share(Pool *, int, int, int)
     void pyconv_deal(Pool *, int, long)
     int64_t pyconv_task(Pool *, int, int)
@@ -123,7 +125,9 @@ cdef enum:                      # nanoseconds, estimated
     LITTLE = 4_000              # work in such steps that a program must have for each thread, if these are awake
     ENOUGH = 30_000             # ... or altogether
     WAKE = 100_000              # in which threads that sleep can help
-    TRIAL = 64                  # runs of a little program until the slower way is tried again
+    TRIAL = 512                 # runs of a little program until the slower way is tried again
+    TRIED = 8                   # ... in so many runs
+    SOON = 32                   # and until what became slower, perhaps by chance, is tried again
 
 
 cdef class Program:
@@ -153,7 +157,8 @@ cdef class Program:
     cdef int profiling
     cdef double shared          # estimated nanoseconds of the steps that are shared
     cdef int64_t times[2]       # of little programs: nanoseconds on one thread, and on all
-    cdef unsigned int runs
+    cdef int quicker, spread    # which of these ways takes less time, and that of the last run
+    cdef unsigned int runs      # since the other one was tried
 
     def __cinit__(self, int inputs):
         self.pointers = <void **>malloc((inputs + 1) * sizeof(void *))
@@ -263,14 +268,20 @@ cdef class Program:
         cdef Pool *pool = pyconv_acquire(1 if little else POOLS)
         cdef Pool *team = pool
         cdef int64_t start = pyconv_nanoseconds(), took, known
-        cdef int hot, spread
+        cdef int hot, spread, ready
         if pool == NULL:                # others have them all
             with nogil:
                 self._work(NULL, 0)
             return 0
         try:
             hot = 0 <= start - pool.last < AWAKE
-            spread = not little or hot and (self.times[1] <= self.times[0]) != (self.runs % TRIAL == TRIAL - 1)
+            if self.runs < TRIAL and self.quicker != (self.times[1] <= self.times[0]):
+                self.quicker = not self.quicker
+                if self.runs:
+                    self.runs = TRIAL - SOON
+            spread = not little or hot and self.quicker != (self.runs >= TRIAL)
+            ready = spread == self.spread and (not spread or pyconv_awake(pool) and start - pool.woken >= WAKE)
+            self.spread = spread
             if spread:
                 start_helpers(pool, threads)
             else:
@@ -281,13 +292,15 @@ cdef class Program:
                 self._work(team, hot or self.shared >= WAKE)
             pool.last = pyconv_nanoseconds()
             took = pool.last - start
-            if little and hot:          # about the median: a single run counts little, however long it took
-                self.runs += 1
+            # About the median: a single run counts little, however long it took. Those after a change do not count:
+            # they may have to wake others, which fall asleep while this runs alone, and data is in other caches.
+            if little and hot and ready:
+                self.runs = (self.runs + 1) % (TRIAL + TRIED)
                 known = self.times[spread]
                 self.times[spread] = took if known == 0 else max(known // 2, min(known * 9 // 8, took))
-                # It had to wait for a thread without a core of its own: none is shared for fifty times as long.
-                if took > AWAKE:
-                    pool.last += 50 * AWAKE
+            # It had to wait for a thread without a core of its own: none is shared for fifty times as long.
+            if little and hot and took > AWAKE:
+                pool.last += 50 * AWAKE
         finally:
             pyconv_release(pool)
         return 0

@@ -190,9 +190,11 @@ static inline void pyconv_take_others(Pool *p, uint64_t round, int number) {
         if (i != number) pyconv_take(p, round, i, 0);
 }
 
+static inline int pyconv_awake(Pool *p) { return !__atomic_load_n(&p->sleepers, __ATOMIC_RELAXED); }
+
 static inline void pyconv_wake(Pool *p) {
     int64_t now;
-    if (!__atomic_load_n(&p->sleepers, __ATOMIC_RELAXED) || (now = pyconv_nanoseconds()) - p->woken < AWAKE) return;
+    if (pyconv_awake(p) || (now = pyconv_nanoseconds()) - p->woken < AWAKE) return;
     pthread_mutex_lock(&p->mutex);
     p->sleepers = 0;
     p->woken = now;
