@@ -33,6 +33,8 @@
 /* x + *at, sum += x * *at, as one operation each, which the compiler may not take apart to load *at but once. */
 #define PLUS(x, at) ({ vf32 r_; __asm__("vaddps %2%{1to16%}, %1, %0" : "=v"(r_) : "v"(x), "m"(*(at))); r_; })
 #define TIMES(sum, x, at) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(x), "m"(*(at)))
+/* sum += a * b where sum stays: left to the compiler, sums change registers, and are copied back in each step. */
+#define ADD_PRODUCT(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
 
 #define THREE_STEPS(XB, xa, xb, xd, xj, w0, w1, w2, wc) \
     _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
@@ -41,7 +43,7 @@
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
             const vf32 t = PLUS(a, (w1) + c * (wc)), u = PLUS(b, (w0) + c * (wc)); \
             TIMES(acc[c][j], d, (w2) + c * (wc)); \
-            acc[c][j] += t * u; } }
+            ADD_PRODUCT(acc[c][j], t, u); } }
 #define LONE_STEP(XB, xd, xj, w, wc) \
     _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
         const vf32 d = *(const vf32 *)((xd) + j * (xj)); \
@@ -117,11 +119,20 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
     }
 }
 
+/* Asks for a step of what the next call reads, one with each three steps: together they would have to wait for each
+ * other, as more than can be under way. */
+#define ASK(XB) \
+    if (asked < all) { \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) __builtin_prefetch(ahead + j * xj, 0, 2); \
+        asked++, ahead += xs; }
+
 #define PAIRED_SWEEP(XB) \
 static void paired_sweep_##XB(const Sweep *p) { \
     const long yc = p->yc, yj = p->yj, steps = p->steps, whole = steps / 3 * 3, xs = p->xs, xj = p->xj; \
+    const int relu = p->relu, past = p->past && VECTOR_BYTES == 64; \
     const long parts = SUMS_PAIRED(steps), share = (steps * SWEEP_ROWS + p->rows - 1) / p->rows; \
     long asked = 0; \
+    const float *ahead = p->ahead; \
     float *const sums = p->panel + steps * XB * LANES_F32;      /* of each part */ \
     float inverse[XB * LANES_F32]; \
     { \
@@ -160,14 +171,13 @@ static void paired_sweep_##XB(const Sweep *p) { \
         _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 acc[c][j] = *(const vf32 *)(sums + j * LANES_F32) - row[SWEEP_ROWS + c]; \
-        for (const long all = asked + share < steps ? asked + share : steps; asked < all; asked++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                __builtin_prefetch(p->ahead + asked * xs + j * xj, 0, 2); \
+        const long all = asked + share < steps ? asked + share : steps; \
         const float *of_x = sums, *of_w = row + SWEEP_ROWS; \
         long k = 0; \
         for (long part = 1;; part++) { \
             const long end = part * STEPS_PAIRED < whole ? part * STEPS_PAIRED : whole; \
             for (; k < end; k += 3, w += 3 * SWEEP_ROWS, x += 3 * XB * LANES_F32) { \
+                ASK(XB) \
                 THREE_STEPS(XB, x, x + LANES_F32, x + 2 * LANES_F32, 3 * LANES_F32, w, w + SWEEP_ROWS, \
                             w + 2 * SWEEP_ROWS, 1) } \
             if (k == whole) break; \
@@ -177,13 +187,10 @@ static void paired_sweep_##XB(const Sweep *p) { \
                     acc[c][j] += *(const vf32 *)(of_x + j * LANES_F32) - of_w[c]; } \
         for (long k = whole; k < steps; k++, w += SWEEP_ROWS, x += XB * LANES_F32) { \
             LONE_STEP(XB, x, LANES_F32, w, 1) } \
+        while (asked < all) ASK(XB) \
         const float *last = inverse; \
         WALK(last);         /* in memory: the sums take all registers */ \
-        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) { \
-            const float bias = p->bias ? p->bias[r + c] : 0; \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                acc[c][j] = acc[c][j] * row[c] * *(const vf32 *)(last + j * LANES_F32) + bias; } \
-        STORE_SWEEP(XB) } \
+        STORE_SWEEP(XB, acc[c][j] * row[c] * *(const vf32 *)(last + j * LANES_F32) + (p->bias ? p->bias[r + c] : 0)) } \
 }
 
 PAIRED_SWEEP(1)

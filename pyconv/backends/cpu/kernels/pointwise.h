@@ -41,22 +41,24 @@ typedef struct {
     _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) = v[j]; \
     panel += XB * LANES_F32;
 
-/* A tile's end, common to sweeps of all kinds: relu, and acc to y. */
-#define STORE_SWEEP(XB) \
-    if (p->relu) { \
-        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) acc[c][j] = relu_f32(acc[c][j]); } \
-    if (p->past && VECTOR_BYTES == 64) { /* whole lines */ \
-        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + c * yc + j * yj, acc[c][j]); \
-    } else { \
-        _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + c * yc + j * yj) = acc[c][j]; }
+/* A tile's end, common to sweeps of all kinds: VALUE, an expression of c and j, then relu, to y. Row by row: all at
+ * once, they and their addresses would not have registers enough. */
+#define STORE_SWEEP(XB, VALUE) \
+    _Pragma("GCC unroll 8") for (int c = 0; c < SWEEP_ROWS; c++, y += yc) { \
+        vf32 v[XB]; \
+        _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = VALUE; \
+        if (relu) { _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) v[j] = relu_f32(v[j]); } \
+        if (past) { /* whole lines */ \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) STREAM(y + j * yj, v[j]); \
+        } else { \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(y + j * yj) = v[j]; } \
+        WALK(y); }
 
 #define SWEEP(XB) \
 static void sweep_##XB(const Sweep *p) { \
     const long ws = p->ws, wc = p->wc, yc = p->yc, yj = p->yj, steps = p->steps, most = p->rows - SWEEP_ROWS; \
     const long xs = p->xs, xj = p->xj; \
+    const int relu = p->relu, past = p->past && VECTOR_BYTES == 64; \
     long asked = 0; \
     for (long r = 0; r < p->rows; r += SWEEP_ROWS) { \
         const long first = r < most ? r : most; \
@@ -76,7 +78,7 @@ static void sweep_##XB(const Sweep *p) { \
             const float *x = p->panel; \
             STEPS(XB, XB * LANES_F32, LANES_F32, ) } \
         float *y = p->y + first * yc; \
-        STORE_SWEEP(XB) } \
+        STORE_SWEEP(XB, acc[c][j]) } \
 }
 
 SWEEP(1)
