@@ -79,6 +79,14 @@ INLINE void fetch(const char *at, long bytes) {
     }
 }
 
+/* The same for memory that will be written. */
+INLINE void expect(const char *at, long bytes) {
+    for (long i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(at + i, 1, 2);
+        __asm__ volatile("");
+    }
+}
+
 /* max(v, 0), by a mask: NaN stays. */
 INLINE vf32 relu_f32(vf32 v) { return (vf32)((vi32)v & ~(v <= 0)); }
 INLINE vf64 relu_f64(vf64 v) { return (vf64)((vi64)v & ~(v <= 0)); }

@@ -26,6 +26,7 @@ cdef extern from "winograd_f32_f64.h" nogil:
         long down, right, across, origin, w_other, w_slice, w_line, w_tap
     const int LANES_F32
     void fetch(const char *, long)
+    void expect(const char *, long)
     void STREAMED()
     void packed_product_f32(const float *, long, const float *, long, long, float *, long, int, long, long)
     void narrow_product_f32(const float *, long, const float *, long, long, float *, long, long, long)
@@ -197,6 +198,7 @@ cdef struct Winograd:
     long steps[2]                          # from one to the next of a phase
     long sizes[2]                          # rows and columns of all
     int relu, past                         # past: results go past the caches
+    int expects                            # where results go is asked for during the products
     int pooled                             # y is the max pooling of the results
     int transposed                         # tiles are of the input, and what they give is added up
     long v_step, u_step, m_step            # elements from one of the values to the next
@@ -240,8 +242,8 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
     cdef long h = t.out_sizes[1], w = t.out_sizes[2], plane = h * w * lanes, room = 6 * w * lanes, y, x, rows, columns
     cdef bint last = point + t.each == 6 or t.deep == 1
     cdef const float *bias = <const float *>address(&p.bias, 0, context) if last else NULL
-    cdef long ahead = 0 if t.deep > 1 else ahead_of(&p.y, p.filters * t.out_sizes[0] * plane * sizeof(float),
-                                                    2 * t.out_sizes[0] * plane)
+    cdef long ahead = 0 if t.deep > 1 or p.expects else ahead_of(
+        &p.y, p.filters * t.out_sizes[0] * plane * sizeof(float), 2 * t.out_sizes[0] * plane)
     if p.past:
         ahead = -1
     cdef const float *other
@@ -286,6 +288,24 @@ cdef inline void transform_results(const Winograd *p, const Context *context, co
                 unfold_f32(INPUTS if p.transposed else OUTPUTS, point, t.each, planes + x * lanes, room, to, plane,
                            at[i].z - (t.low[0] if p.transposed else 0), t.out_sizes[0], w * lanes, rows, columns,
                            other, b, p.relu and last, 1)
+        i += run
+
+cdef inline void expect_results(const Winograd *p, const Context *context, const Tile *at, long n, long filter,
+                                long filters, long k) noexcept nogil:
+    """Asks, during the products of value k, for its share of the memory that the results of n tiles go to: the products
+    hardly use memory, and the transforms that follow them would wait for it."""
+    cdef long i = 0, run, r, lanes = LANES_F32
+    cdef const Tiles *t = &p.tiles
+    cdef long h = t.out_sizes[1], line = t.out_sizes[2] * lanes * sizeof(float), plane = t.out_sizes[0] * h * line
+    cdef char *y
+    while i < n:
+        run = same_row(t, at, i, n)
+        y = address(&p.y, at[i].block, context) + filter * plane + (at[i].z * h + at[i].y) * line
+        y += at[i].x * lanes * sizeof(float)
+        for r in range(filters * t.height * k // t.values, filters * t.height * (k + 1) // t.values):
+            if at[i].y + r % t.height < h:
+                expect(y + r // t.height * plane + r % t.height * line,
+                       min(t.out_sizes[2] - at[i].x, run * t.side) * lanes * sizeof(float))
         i += run
 
 cdef inline void part_results(const Winograd *p, const Context *context, const Tile *at, long n, long phase,
