@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyconv import Variable, backends, config, ops
+from pyconv.backends.cpu import lowering_plain
 from pyconv.graph import simplify, trace
 
 SIZES = {1: st.integers(1, 90), 2: st.integers(1, 20), 3: st.integers(1, 9)}
@@ -112,6 +113,34 @@ def test_gradients_of_convolutions(case, algorithm, dtype, prepared):
     compare(lambda g, k: ops.base.apply("conv_input_gradient", g, weights.read() if prepared else k, shape=shape,
                                         **attrs), grad, kernel, rtol=1e-4)
     compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad, rtol=1e-4)
+
+
+@settings(max_examples=60)
+@given(gradients(), st.sampled_from([0, 3000, 20000]), st.sampled_from(["float32", "float64"]))
+def test_gradients_for_kernels_in_parts(case, size, dtype):
+    """As of large inputs, whose parts are of some bytes at most."""
+    shape, window, attrs = case
+    rng = np.random.default_rng(shape[-1])
+    x = rng.normal(size=shape).astype(dtype)
+    grad = backends.get("reference").execute("conv", [x, rng.normal(size=window).astype(dtype)], attrs)
+    together = lowering_plain._together
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lowering_plain, "LARGE", 0)
+        patch.setattr(lowering_plain, "PART", size)
+        patch.setattr(lowering_plain, "_together", lambda sections, size, sums: together(sections, size, 0))
+        compare(lambda x, g: ops.base.apply("conv_kernel_gradient", x, g, shape=window, **attrs), x, grad, rtol=1e-4)
+
+
+def test_gradients_for_kernels_of_large_inputs():
+    rng = np.random.default_rng(1)
+    for shape, window, attrs in (((2, 100, 90, 32), (3, 3, 32, 32), {}), ((7, 50, 50, 48), (1, 1, 48, 8), {}),
+                                 ((2, 200, 160, 16), (2, 2, 8, 32), {"strides": (2, 2), "groups": 2})):
+        x = rng.normal(size=shape).astype("float32")
+        attrs = {"strides": (1, 1), "padding": ((1, 0),) * 2, "dilation": (1, 1), "groups": 1, "channels_last": True,
+                 **attrs}
+        grad = backends.get("reference").execute("conv", [x, rng.normal(size=window).astype("float32")], attrs)
+        compare(lambda x, g, window=window, attrs=attrs: ops.base.apply("conv_kernel_gradient", x, g, shape=window,
+                                                                        **attrs), x, grad, rtol=1e-4)
 
 
 WINDOWS = st.sampled_from([(1,), (3,), (5,), (1, 1), (3, 3), (1, 3), (2, 2), (5, 2), (2, 3, 3)])

@@ -16,9 +16,11 @@ from . import lowering_pointwise as pointwise
 from .buffers import NOWHERE, Buffer
 from .geometry import border, tap_number
 from .lowering_pooled import pooling_of
-from .lowering_winograd import FINE, run_plain, use_plain
+from .lowering_winograd import CACHE, FINE, run_plain, use_plain
 
 MOST_PHASES = 64                # convolutions that the gradient for the input may be
+PART = CACHE * 3 // 4           # bytes of an input and a gradient that are gone over together
+LARGE = 3 * CACHE               # ... from which on they are
 
 
 def conv(planner, node, g):
@@ -171,56 +173,81 @@ def kernel_gradient(planner, node, g):
             taps=np.add.outer(np.add.outer(*offsets[:2]), offsets[2]).ravel())
     rows = max(n for n in range(1, g.outputs[1] + 1) if g.outputs[1] % n == 0 and (n * g.outputs[2] <= 512 or n == 1))
     pixels = rows * g.outputs[2]
-    sections = planner.table(np.add.outer(np.add.outer(
+    sections = np.add.outer(np.add.outer(
         np.arange(g.batch, dtype=np.int64) * padded[0] * depth, np.arange(g.outputs[0]) * steps[0]),
-        np.arange(0, g.outputs[1], rows) * steps[1]).ravel(), np.int64)
+        np.arange(0, g.outputs[1], rows) * steps[1]).ravel()
     a_taps = planner.table(np.add.outer(np.arange(rows) * steps[1], np.arange(g.outputs[2]) * steps[2]))
     b_taps = planner.table(np.arange(pixels) * all_filters)
     # Columns and channels are one axis if they lie side by side.
     together = g.groups == 1 and g.dilation[2] == 1
     columns = offsets[2][:1] if together else offsets[2]
     taps = np.add.outer(np.add.outer(*offsets[:2]), columns).ravel()
-    a_batch = planner.table(np.add.outer(np.arange(g.groups) * g.channels, taps).ravel(), np.int64)
-    b_batch = planner.table(np.repeat(np.arange(g.groups) * g.filters, len(taps)), np.int64)
     m, lanes = g.channels * (g.window[2] if together else 1), planner.kernels.lanes[dtype]
+    each = _together(sections, pixels * (g.strides[1] * g.strides[2] * all_channels + all_filters) * item,
+                     node.output.size * item)
+    parts, sections, begin = len(sections) // each, planner.table(sections[:each], np.int64), sections[::each]
     if g.groups == 1 and 2 * g.filters * -(-m // lanes) < m * -(-g.filters // lanes):
-        return _transposed_kernel_gradient(planner, g, node.output, source, gradient, sections=sections, columns=m,
-                                           pixels=a_taps, taps=taps)
+        return _transposed_kernel_gradient(planner, g, node.output, source, gradient, sections=sections, begin=begin,
+                                           columns=m, pixels=a_taps, taps=taps)
+    a_batch = planner.table(np.add.outer(begin, np.add.outer(np.arange(g.groups) * g.channels, taps)).ravel(), np.int64)
+    b_batch = planner.table(np.add.outer(np.arange(parts) * each * pixels * all_filters, np.repeat(
+        np.arange(g.groups) * g.filters, len(taps))).ravel(), np.int64)
     vectors = -(-g.filters // lanes)
     cb, xb = gemm_tile(planner.kernels.strided, m, vectors)
     target = planner.define(node.output)
     sums = target if g.groups == 1 else Buffer(target.nbytes)
-    k = pixels * len(sections)
+    partial = Buffer(sums.nbytes * parts) if parts > 1 else sums
+    k = pixels * each
 
     def make():
         return planner.kernels.matmul.gemm(
-            dtype, source.whole(), gradient.whole(), sums.whole(), NOWHERE, m=m, n=g.filters, k=k, a_row=1,
+            dtype, source.whole(), gradient.whole(), partial.whole(), NOWHERE, m=m, n=g.filters, k=k, a_row=1,
             a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=max(cb, 32 // cb * cb),
             cols=max(xb, 4 // xb * xb), cb=cb, xb=xb, relu=False, sections=sections, b_section=pixels * all_filters)
-    planner.add(make, [source, gradient], [sums], cost=len(taps) * g.groups * m * k * vectors * 0.35)
+    planner.add(make, [source, gradient], [partial], cost=len(a_batch) * m * k * vectors * 0.35)
+    if parts > 1:
+        planner.combine("sum", dtype, partial, sums, node.output.size, parts)
     if g.groups > 1:
         count = math.prod(g.window) * g.channels
         planner.copy(sums, target, item, [g.groups, count, g.filters], [count * g.filters, g.filters, 1],
                      [g.filters, all_filters, 1])
 
 
-def _transposed_kernel_gradient(planner, g, tensor, source, gradient, *, sections, columns, pixels, taps):
+def _together(sections, size, sums) -> int:
+    """How many sections of pixels, of `size` bytes each, are summed at a time, if they are too many for a cache: all
+    taps then find them there. All parts have the same form. sections: where they begin. sums: bytes of a part's."""
+    n, most = len(sections), max(PART, sums)
+    if n * size <= LARGE:
+        return n
+
+    def alike(k):
+        parts = sections.reshape(-1, k)
+        return not (parts - parts[:, :1] != parts[0] - parts[0, 0]).any()
+    return max(k for k in range(1, n + 1) if n % k == 0 and (k == 1 or k * size <= most and alike(k)))
+
+
+def _transposed_kernel_gradient(planner, g, tensor, source, gradient, *, sections, begin, columns, pixels, taps):
     """Few filters: the pixels' gradients times what the pixels meet, `columns` numbers of each row of the kernel, which
-    fill the lanes. pixels: where those of a section, and taps: where the kernel's rows begin in the source."""
+    fill the lanes. pixels: where those of a section, and taps: where the kernel's rows begin in the source; begin:
+    where the sections of each part do."""
     dtype, filters = tensor.dtype, g.filters
     vectors, count, item = -(-columns // planner.kernels.lanes[dtype]), len(taps), np.dtype(dtype).itemsize
     cb, xb = gemm_tile(planner.kernels.strided, filters, vectors)
-    sums, k = Buffer(count * filters * columns * item), len(pixels.ravel()) * len(sections)
+    sums, k = Buffer(count * filters * columns * item), pixels.size * len(sections)
+    partial = Buffer(sums.nbytes * len(begin)) if len(begin) > 1 else sums
     starts = planner.table(np.arange(len(sections)) * pixels.size * filters, np.int64)
     a_taps, b_taps = planner.table(np.arange(pixels.size) * filters), planner.table(pixels.ravel())
-    a_batch, b_batch = planner.table(np.zeros(count), np.int64), planner.table(taps, np.int64)
+    a_batch = planner.table(np.repeat(np.arange(len(begin)) * k * filters, count), np.int64)
+    b_batch = planner.table(np.add.outer(begin, taps).ravel(), np.int64)
 
     def make():
         return planner.kernels.matmul.gemm(
-            dtype, gradient.whole(), source.whole(), sums.whole(), NOWHERE, m=filters, n=columns, k=k, a_row=1,
+            dtype, gradient.whole(), source.whole(), partial.whole(), NOWHERE, m=filters, n=columns, k=k, a_row=1,
             a_taps=a_taps, b_taps=b_taps, a_batch=a_batch, b_batch=b_batch, rows=max(cb, filters), cols=xb, cb=cb,
             xb=xb, relu=False, sections=starts, b_sections=sections)
-    planner.add(make, [source, gradient], [sums], cost=count * filters * k * vectors * 0.35)
+    planner.add(make, [source, gradient], [partial], cost=len(a_batch) * filters * k * vectors * 0.35)
+    if partial is not sums:
+        planner.combine("sum", dtype, partial, sums, count * filters * columns, len(begin))
     planner.copy(sums, planner.define(tensor), item, [count, filters, columns], [filters * columns, columns, 1],
                  [columns * filters, 1, filters])
 

@@ -285,13 +285,14 @@ class Planner:
                                             [count], [0], [item], blocks=target.blocks)
         self.add(make, [source], [target], blocks=target.blocks, cost=target.nbytes / 8).lazy = bool(target.blocks)
 
-    def combine(self, op, dtype, partial, target, count):
-        """Join the partial results of the blocks in their order."""
-        step = partial.block_bytes // np.dtype(dtype).itemsize
+    def combine(self, op, dtype, partial, target, count, parts=0):
+        """Join the partial results of the blocks, or of `parts` that lie side by side, in their order."""
+        step = count if parts else partial.block_bytes // np.dtype(dtype).itemsize
+        parts = parts or partial.blocks
         partial.shared = True
         self.add(lambda: self.kernels.reduction.reduce(
-            dtype, op, partial.whole(), target.whole(), kept=[(1, 0)], reduced=[(partial.blocks, step)], across=True,
-            run=count, chunk=1), [partial], [target], cost=count * partial.blocks / 8 + 50)
+            dtype, op, partial.whole(), target.whole(), kept=[(1, 0)], reduced=[(parts, step)], across=True,
+            run=count, chunk=1), [partial], [target], cost=count * parts / 8 + 50)
 
     def message(self, text) -> int:
         """Register an error message; returns the code that kernels report (0 means no error)."""
