@@ -14,6 +14,7 @@ HALVES = ("float16", "bfloat16")
 FLOATS = ("float32", "float64")
 INTEGERS = ("bool", "uint8", "int8", "uint16", "int16", "int32", "uint32", "int64")
 ALL = FLOATS + INTEGERS         # those of arrays and variables; programs have the halves too
+_FLOATS = frozenset(FLOATS + HALVES)
 _NAMES = {**{name: name for name in ALL + HALVES}, **{np.dtype(name): name for name in ALL}}
 
 
@@ -38,7 +39,7 @@ def canonical(dtype) -> str:
 
 
 def is_float(dtype: str) -> bool:
-    return dtype in FLOATS or dtype in HALVES
+    return dtype in _FLOATS
 
 
 def is_half(dtype: str) -> bool:

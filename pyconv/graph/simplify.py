@@ -15,7 +15,10 @@ _SPREADING = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "wh
 
 
 def _is_constant(tensor: Tensor, value) -> bool:
-    return tensor.node.op == "constant" and bool((tensor.node.attrs["value"].array == value).all())
+    if tensor.node.op != "constant":
+        return False
+    array = tensor.node.attrs["value"].array
+    return bool((array == value).all()) if array.shape else array.item() == value
 
 
 def _shortcut(op, inputs, attrs, spec):
@@ -61,7 +64,7 @@ class Simplifier:
 
     def node(self, op, inputs, attrs, specs, layer) -> Node:
         """The node, or an equal one that is there already."""
-        key = (op, *map(id, inputs), *sorted(attrs.items(), key=_FIRST),
+        key = (op, *map(id, inputs), *(sorted(attrs.items(), key=_FIRST) if len(attrs) > 1 else attrs.items()),
                *[s.dtype for s in specs])           # constants of two types may have the same bytes
         known = self.known.get(key)
         if known is None:

@@ -144,8 +144,9 @@ class Node:
 
     def __init__(self, op, inputs, attrs, specs, layer=None):
         self.op, self.inputs, self.attrs, self.layer = op, tuple(inputs), attrs, layer
-        self.outputs = tuple([Tensor(self, i, spec) for i, spec in enumerate(specs)])
-        self.output = self.outputs[0]        # the first, most often the only one
+        self.output = Tensor(self, 0, specs[0])        # the first, most often the only one
+        self.outputs = (self.output, *[Tensor(self, i, specs[i]) for i in range(1, len(specs))]) \
+            if len(specs) > 1 else (self.output,)
 
     def __repr__(self):
         return f"<Node {self.op} {self.attrs} -> {', '.join(str(t.shape) for t in self.outputs)}>"

@@ -124,8 +124,13 @@ def topological(tensors) -> list[Node]:
             order.append(stack.pop())
         elif id(node) not in seen:
             seen.add(id(node))
+            if not node.inputs:
+                order.append(node)
+                continue
             stack += node, None
-            stack += [t.node for t in reversed(node.inputs) if id(t.node) not in seen]
+            for tensor in reversed(node.inputs):
+                if id(tensor.node) not in seen:
+                    stack.append(tensor.node)
     return order
 
 

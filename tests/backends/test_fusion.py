@@ -77,6 +77,36 @@ def pattern(draw):
     return function
 
 
+@st.composite
+def alike(draw):
+    """Chains of the same operations on arrays of their own, some of which differ in a detail that matters to others:
+    the bound of a mask, what stands where it is not true, which results are wanted, element types, shapes."""
+    steps = draw(st.lists(st.tuples(st.sampled_from([*OPERATIONS, "above"]), st.integers(0, 2), st.integers(0, 3)),
+                          min_size=1, max_size=6))
+    details = draw(st.lists(st.tuples(
+        st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0, 2.0]), st.sets(st.integers(0, 5), max_size=2),
+        st.sampled_from(["float32", "float64"]), st.sampled_from(["bool", "int32"]), st.integers(1, 3)),
+        min_size=2, max_size=4))
+
+    def function(*arrays):
+        results = []
+        for n, (bound, otherwise, wanted, _, other, _) in enumerate(details):
+            values = list(arrays[2 * n:2 * n + 2])
+            for op, i, j in steps:
+                a, b = values[-1 - i % len(values)], values[-1 - j % len(values)]
+                values.append(ops.where(a > bound, b, otherwise) if op == "above" else OPERATIONS[op](a, b))
+            results += [values[-1], *(values[2 + i % len(steps)] for i in wanted), ops.cast(values[0], other)]
+        return results
+    return function, [((rows, 5), dtype) for *_, dtype, _, rows in details for _ in range(2)]
+
+
+@settings(max_examples=200)
+@given(alike())
+def test_chains_of_one_form_and_nearly_so(case):
+    function, arrays = case
+    compare(function, *(draw(shape, dtype, seed) for seed, (shape, dtype) in enumerate(arrays)))
+
+
 @settings(max_examples=250)
 @given(st.composite(pattern)(), st.sampled_from([1, 17, 32]), st.sampled_from([1, 3, 20]),
        st.sampled_from(["float32", "float64"]))

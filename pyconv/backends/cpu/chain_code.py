@@ -160,3 +160,42 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
         registers=registers, aligned=aligned, tasks=blocks or (-(-total // chunk) if total else 0), chunk=chunk,
         rest=rest, failure=failure,
         far=total * (blocks or 1) * (len(loads) + len(stores)) >= FAR // 4 and not alone)
+
+
+PERIODIC = -1          # as a step: the same vector again and again; PERIODIC - s: one number a vector, s elements apart
+
+
+def collapse(shape, steps, lanes=0, operands=0):
+    """Join neighbouring axes that every operand steps through as one.
+
+    lanes: the length of the last axis if it is that of the lanes. It is joined too, where each of the first `operands`
+    is either contiguous, or the same for all lanes, or one vector (`PERIODIC`) along the axis before it; the others are
+    sums.
+    """
+    last = []
+    if lanes:
+        shape, last, steps = shape[:-1] or [1], [s[-1] for s in steps], [s[:-1] or [0] for s in steps]
+    shape, steps = list(shape), [list(s) for s in steps]
+    axis = len(shape) - 1
+    while axis > 0:
+        n = shape[axis]
+        if n == 1 or shape[axis - 1] == 1 or all(s[axis - 1] == s[axis] * n for s in steps):
+            for s in steps:
+                s[axis - 1] = s[axis] if shape[axis - 1] == 1 else s[axis - 1] if n == 1 else s[axis]
+                del s[axis]
+            shape[axis - 1] *= n
+            del shape[axis]
+        axis -= 1
+    if not lanes:
+        return shape, steps
+    fits = ((lanes, 1), (0, 1))
+    if shape[-1] == 1 or all((s[-1], step) in fits or (step == 0 and s[-1] >= 0) if i < operands else s[-1] == 0
+                             for i, (s, step) in enumerate(zip(steps, last, strict=True))):
+        for i, (s, step) in enumerate(zip(steps, last, strict=True)):
+            if i >= operands or shape[-1] == 1:
+                s[-1] = 0 if i >= operands else step
+            else:
+                s[-1] = 1 if step and s[-1] else PERIODIC - s[-1] if step or s[-1] else 0
+        shape[-1] *= lanes
+        return shape, steps
+    return [*shape, lanes], [[*s, step] for s, step in zip(steps, last, strict=True)]

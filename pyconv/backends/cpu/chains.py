@@ -11,7 +11,7 @@ from ...graph import aligned_empty, is_float
 from . import buffers as memory
 from . import chain_code
 from .buffers import Lanes
-from .chain_code import AT_ONCE, OPERATIONS, PAST_CACHES, WHEN_DONE, code_of
+from .chain_code import AT_ONCE, OPERATIONS, PAST_CACHES, WHEN_DONE, code_of, collapse
 from .slices import Sliced
 
 CHUNK = 16384          # positions of a task in the plain layout
@@ -21,9 +21,9 @@ MOST_SUMS = 2048       # results of a block that are kept in a thread's memory w
 
 def compute_type(node) -> str:
     """The type that a node is computed in: a float type, or int64 for all integers."""
-    types = [t.dtype for t in node.inputs] if node.op != "where" else [node.inputs[1].dtype]
+    types = {t.dtype for t in node.inputs} if node.op != "where" else {node.inputs[1].dtype}
     if node.op == "cast":
-        types.append(node.output.dtype)
+        types.add(node.output.dtype)
     return max(filter(is_float, types), default="int64")
 
 
@@ -73,6 +73,7 @@ class Chains:
         self.of: dict = {}            # id of a tensor -> its chain
         self.depends: dict = {}       # id of a tensor -> bit set of the chains that it comes after
         self.adding: dict = {}        # id of a tensor -> a chain that sums it, but does not compute it
+        self.forms: dict = {}         # see `_code`
 
     def producer(self, tensor):
         return self.of.get(id(tensor))
@@ -318,6 +319,30 @@ class Chains:
     def _code(self, chain, loads):
         """Instructions, the number of registers, where things are, and which results may take whose place.
 
+        Chains of the same form, such as the optimizer's for each weight, are translated once: `forms`.
+        """
+        number, dtypes, zeros = {}, [], []         # id of a tensor -> its number in the chain
+        for tensor in (*(t for t, _ in loads), *(n.output for n in chain.nodes)):
+            if number.setdefault(id(tensor), len(dtypes)) == len(dtypes):
+                dtypes.append(tensor.dtype)
+                zeros.append(is_zero(tensor))
+        form = (len(loads), *dtypes, *zeros, *[number[key] for key in chain.stored], None,
+                *[number[id(s.tensor)] for s in chain.sums],
+                *[(n.op, number[id(n.output)], *[number[id(t)] for t in n.inputs]) for n in chain.nodes])
+        found = self.forms.get(form)
+        if found is None:
+            code, count, zero, *places = self._translated(chain, loads)
+            places = [{number[key]: value for key, value in place.items()} for place in places]
+            found = self.forms[form] = code, count, zero, *places
+        code, count, zero, *places = found
+        ids = list(number)
+        where, made, last = [{ids[i]: value for i, value in place.items()} for place in places]
+        return code, count, (where, zero), self._replaces(chain, loads, made, last)
+
+    def _translated(self, chain, loads):
+        """Instructions, the number of registers, that of zero, and by tensor: its register, and the lines that make it
+        and that read it last.
+
         Registers of results that nobody reads any more are used again.
         """
         lines = fused(chain)
@@ -348,7 +373,7 @@ class Chains:
             sources += [sources[0]] * (4 - len(sources))
             code.append((self.codes[op], where[key], *sources))
         made = {id(out): i for i, (_, out, _) in enumerate(lines)}
-        return code, count, (where, zero), self._replaces(chain, loads, made, last)
+        return code, count, zero, where, made, last
 
     @staticmethod
     def _replaces(chain, loads, made, last):
@@ -465,6 +490,10 @@ MERGED = {("add", "relu"), ("subtract_multiply_add", "relu"), ("sigmoid", "multi
           ("equal", "where")}
 
 
+def is_zero(tensor) -> bool:
+    return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
+
+
 def fused(chain) -> list:
     """The chain's instructions as (operation, result, operands), with some pairs of nodes made one.
 
@@ -488,9 +517,6 @@ def fused(chain) -> list:
         uses = {id(t) for _, _, sources in lines for t in sources}
         kept = [line for line in lines if id(line[1]) in wanted or id(line[1]) in uses or line[0] == "check_finite"]
         return kept if len(kept) == len(lines) else alive(kept)
-
-    def is_zero(tensor):
-        return tensor.node.op == "constant" and tensor.shape == () and not tensor.node.attrs["value"].array
 
     if len(lines) < 2:
         return alive(lines)
@@ -573,42 +599,3 @@ def fused(chain) -> list:
                 if any(a is t for t in factors):
                     lines[k] = ("gelu", result, [a, b, term, factors[factors[0] is a]])
     return alive(lines)
-
-
-PERIODIC = -1          # as a step: the same vector again and again; PERIODIC - s: one number a vector, s elements apart
-
-
-def collapse(shape, steps, lanes=0, operands=0):
-    """Join neighbouring axes that every operand steps through as one.
-
-    lanes: the length of the last axis if it is that of the lanes. It is joined too, where each of the first `operands`
-    is either contiguous, or the same for all lanes, or one vector (`PERIODIC`) along the axis before it; the others are
-    sums.
-    """
-    last = []
-    if lanes:
-        shape, last, steps = shape[:-1] or [1], [s[-1] for s in steps], [s[:-1] or [0] for s in steps]
-    shape, steps = list(shape), [list(s) for s in steps]
-    axis = len(shape) - 1
-    while axis > 0:
-        n = shape[axis]
-        if n == 1 or shape[axis - 1] == 1 or all(s[axis - 1] == s[axis] * n for s in steps):
-            for s in steps:
-                s[axis - 1] = s[axis] if shape[axis - 1] == 1 else s[axis - 1] if n == 1 else s[axis]
-                del s[axis]
-            shape[axis - 1] *= n
-            del shape[axis]
-        axis -= 1
-    if not lanes:
-        return shape, steps
-    fits = ((lanes, 1), (0, 1))
-    if shape[-1] == 1 or all((s[-1], step) in fits or (step == 0 and s[-1] >= 0) if i < operands else s[-1] == 0
-                             for i, (s, step) in enumerate(zip(steps, last, strict=True))):
-        for i, (s, step) in enumerate(zip(steps, last, strict=True)):
-            if i >= operands or shape[-1] == 1:
-                s[-1] = 0 if i >= operands else step
-            else:
-                s[-1] = 1 if step and s[-1] else PERIODIC - s[-1] if step or s[-1] else 0
-        shape[-1] *= lanes
-        return shape, steps
-    return [*shape, lanes], [[*s, step] for s, step in zip(steps, last, strict=True)]

@@ -433,9 +433,9 @@ class Planner:
         for work in rest:
             work.waits = [w for w in work.waits if id(w) not in ahead]
         program.load(self._made(steps), local)
-        homes = {b.base for w in first for b in w.reads}
+        homes = {id(b.array) for w in first for b in w.reads}
         variables = [n.attrs["variable"] for n in self.nodes if n.op == "variable"]
-        return (program, [v for v in variables if v.peek().ctypes.data in homes], store), rest
+        return (program, [v for v in variables if id(v.peek()) in homes], store), rest
 
     @staticmethod
     def _all_in(works, chosen) -> bool:

@@ -51,12 +51,16 @@ class Recompute:
     def _assign_levels(self, least):
         """Each node as early as it can be, but not before its level in `least`, by id."""
         self.furthest: dict = {}      # id of a tensor -> the highest level of those that read it
+        furthest, following = self.furthest, {}     # id of a node -> the first level at which it can be read
         for node in self.nodes:
-            level = max([self.level[id(t.node)] + self.couples[id(t.node)] for t in node.inputs], default=0)
-            level = max(level, least.get(id(node), 0))
-            self.level[id(node)] = level
+            key, level = id(node), least.get(id(node), 0)
             for tensor in node.inputs:
-                self.furthest[id(tensor)] = max(level, self.furthest.get(id(tensor), 0))
+                if following[id(tensor.node)] > level:
+                    level = following[id(tensor.node)]
+            self.level[key], following[key] = level, level + self.couples[key]
+            for tensor in node.inputs:
+                if level >= furthest.get(id(tensor), 0):
+                    furthest[id(tensor)] = level
         for tensor in self.graph.results:
             self.furthest[id(tensor)] = len(self.nodes)
 
@@ -131,7 +135,8 @@ class Recompute:
                 self.new.update((id(t), t) for t in node.outputs)
                 continue
             level = self.level[id(node)]
-            inputs, made = tuple([self._at(t, level) for t in node.inputs]), node
+            inputs, made = tuple([self._at(t, level) if id(t) in self.base else self.new[id(t)]
+                                  for t in node.inputs]), node
             if inputs != node.inputs:
                 made = Node(node.op, inputs, node.attrs, [t.spec for t in node.outputs], node.layer)
                 kept.append(made)         # so that no other gets its id
