@@ -412,9 +412,13 @@ def _pool(planner, node, kernel, x, grad, shape, in_lanes, **options):
         target = planner.define(node.output, layout)
         blocks = target.blocks
         reads = [planner.rep(t, layout) for t in given]
-        work = planner.add(lambda: kernel(dtype, source and source.at(), upper and upper.at(), target.at(),
-                                          tasks=blocks, in_lanes=True, **options),
-                           reads, [target], blocks=blocks, cost=cost * item / 16)
+
+        def make():
+            far = source is not None and source.nbytes >= CACHE and not any(w in (work.run or ())
+                                                                            for w in source.writers)
+            return kernel(dtype, source and source.at(), upper and upper.at(), target.at(), tasks=blocks,
+                          in_lanes=True, far=far, **options)
+        work = planner.add(make, reads, [target], blocks=blocks, cost=cost * item / 16)
         work.sliced = Sliced(channels, frozenset(map(id, (*reads, target))))
         return
     # Plain: channels last. A task is a sample, or a band of its outermost axis where nothing is padded along that.

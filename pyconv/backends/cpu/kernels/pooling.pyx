@@ -31,6 +31,8 @@ cdef extern from "pooling_types.h" nogil:
         long low[3]
         long pixel
         long divisor
+        long by_rows
+    int pool_by_rows(const Pool *)
     int pool_apart_fill(const Pool *)
     void avg_pool_f32(const Pool *, const float *, float *, long)
     void avg_pool_f64(const Pool *, const double *, double *, long)
@@ -167,7 +169,7 @@ cdef void gradient_f64(const void *p, long task, const Context *c) noexcept nogi
     gradient_task[double](<const Pooling *>p, task, c, NULL)
 
 
-cdef void describe(Pooling *p, dtype, channels, in_lanes, sizes, outputs, window, strides, dilation, low):
+cdef void describe(Pooling *p, dtype, channels, in_lanes, sizes, outputs, window, strides, dilation, low, far):
     """Fill in all but the operands. The three spatial axes are depth, row, column."""
     cdef long lanes = LANES_F32 if dtype == "float32" else LANES_F64
     cdef long area = sizes[0] * sizes[1] * sizes[2], out_area = outputs[0] * outputs[1] * outputs[2]
@@ -184,27 +186,31 @@ cdef void describe(Pooling *p, dtype, channels, in_lanes, sizes, outputs, window
     else:
         p[0].groups = ceil_div(channels, lanes)
         p[0].last, p[0].x_group, p[0].y_group = channels - (p[0].groups - 1) * lanes, lanes, lanes
+    p[0].pool.by_rows = far and in_lanes and dtype == "float32" and pool_by_rows(&p[0].pool)
     p[0].zeros = area * (lanes if in_lanes else channels)
     p[0].zeroed = 0 if pool_apart_fill(&p[0].pool) else p[0].groups if in_lanes else 1
 
 
-def max_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, window, strides, dilation, low):
+def max_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, window, strides, dilation, low,
+             far=False):
     """y = max pooling of x, or, if g (the gradient of the output) is given, y = the gradient for x.
 
     in_lanes: the layout. sizes, outputs, window, strides, dilation, low: three ints each (depth, row, column).
+    far: x is hardly in a core's caches (it is then read as one stream).
     """
     cdef Pooling p
     memset(&p, 0, sizeof(p))
     p.x, p.y = operand(x), operand(y)
     if g is not None:
         p.g = operand(g)
-    describe(&p, dtype, channels, in_lanes, sizes, outputs, window, strides, dilation, low)
+    describe(&p, dtype, channels, in_lanes, sizes, outputs, window, strides, dilation, low, far)
     if g is None:
         return instruction(pool_f32 if dtype == "float32" else pool_f64, &p, sizeof(p), tasks, 0, None)
     return instruction(gradient_f32 if dtype == "float32" else gradient_f64, &p, sizeof(p), tasks, 0, None)
 
 
-def avg_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, window, strides, dilation, low, divisor):
+def avg_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, window, strides, dilation, low, divisor,
+             far=False):
     """y = average pooling of x, or, if x is None, y = its gradient, g being that of the output.
 
     divisor: 0 (one: the sum), 1 (the size of the window) or 2 (the number of elements in it).
@@ -216,7 +222,7 @@ def avg_pool(dtype, x, g, y, *, tasks, channels, in_lanes, sizes, outputs, windo
         p.x = operand(x)
     else:
         p.g = operand(g)
-    describe(&p, dtype, channels, in_lanes, sizes, outputs, window, strides, dilation, low)
+    describe(&p, dtype, channels, in_lanes, sizes, outputs, window, strides, dilation, low, far)
     p.pool.divisor = divisor
     if x is not None:
         return instruction(average_f32 if dtype == "float32" else average_f64, &p, sizeof(p), tasks, 0, None)

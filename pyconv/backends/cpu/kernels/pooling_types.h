@@ -7,6 +7,7 @@ typedef struct {
     long n[3], out[3], window[3], strides[3], dilation[3], low[3];
     long pixel;      /* elements from one pixel to the next */
     long divisor;    /* of average pooling */
+    long by_rows;    /* in that order, as the input comes from beyond a core's caches */
 } Pool;
 
 enum { DIVIDE_BY_ONE = 0, DIVIDE_BY_WINDOW = 1, DIVIDE_BY_ELEMENTS = 2 };
@@ -33,6 +34,14 @@ static inline int pool_apart_fill(const Pool *p) {
         ok &= p->strides[i] == p->window[i] && (p->dilation[i] == 1 || p->window[i] == 1)
               && p->out[i] * p->strides[i] >= p->n[i] + p->low[i];
     return ok;
+}
+
+/* Whether windows can be taken by rows (single precision, the widest vectors): they have two axes and no gaps, and what
+ * they have of their rows, a vector a pixel, has room. */
+enum { BY_ROWS = VECTOR_BYTES == 64, KEPT = 16 << 10 };
+static inline int pool_by_rows(const Pool *p) {
+    return BY_ROWS && p->window[0] == 1 && p->low[0] == 0 && p->dilation[1] == 1 && p->dilation[2] == 1
+        && p->window[1] * p->out[2] * VECTOR_BYTES <= KEPT;
 }
 
 #define BODY "pooling.h"
