@@ -93,7 +93,7 @@ cdef void pointwise_task(const void *params, long task, const Context *context) 
             # A tile is computed when it is known where the next one begins.
             z, r = tile // tiles // p.n[1], tile // tiles % p.n[1]
             a, b = ceil_div(p.n[2] * (tile % tiles), tiles), ceil_div(p.n[2] * (tile % tiles + 1), tiles)
-            t.ahead = x + z * p.xs[0] + r * p.xs[1] + a * p.xs[2] if tile < last else t.x
+            t.ahead = x + z * p.xs[0] + r * p.xs[1] + a * p.xs[2] if tile < tiles * p.n[0] * p.n[1] else t.x
             if t.x:
                 if p.paired:
                     paired_sweeps[width](&t)
