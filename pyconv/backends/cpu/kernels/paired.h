@@ -126,6 +126,8 @@ static void pair_rows(const float *w, long ws, long wc, long steps, float *out) 
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) __builtin_prefetch(ahead + j * xj, 0, 2); \
         asked++, ahead += xs; }
 
+/* The vectors are copied to the panel first, and scaled there when the largest are known: planes push each other out of
+ * the first-level cache, and would be waited for twice. */
 #define PAIRED_SWEEP(XB) \
 static void paired_sweep_##XB(const Sweep *p) { \
     const long yc = p->yc, yj = p->yj, steps = p->steps, whole = steps / 3 * 3, xs = p->xs, xj = p->xj; \
@@ -141,28 +143,36 @@ static void paired_sweep_##XB(const Sweep *p) { \
         const float *x = p->x; \
         float *panel = p->panel; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = (vi32){0}; \
-        for (long k = 0; k < steps; k++, x += xs) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) most[j] = most_bits(most[j], x + j * xj); \
+        long at = 0; \
+        for (; at < whole; at += 3, panel += 3 * XB * LANES_F32) \
+            _Pragma("GCC unroll 8") for (int i = 0; i < 3; i++, x += xs) \
+                _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+                    const vf32 v = *(const vf32 *)(x + j * xj); \
+                    most[j] = most_bits(most[j], (const float *)&v); \
+                    *(vf32 *)(panel + (3 * j + i) * LANES_F32) = v; } \
+        for (; at < steps; at++, x += xs, panel += XB * LANES_F32) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
+                const vf32 v = *(const vf32 *)(x + j * xj); \
+                most[j] = most_bits(most[j], (const float *)&v); \
+                *(vf32 *)(panel + j * LANES_F32) = v; } \
+        panel = p->panel; \
         _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
             scale[j] = scales(most[j]); \
             *(vf32 *)(inverse + j * LANES_F32) = scale_inverses(most[j]); } \
-        x = p->x; \
         for (long part = 0, k = 0; part < parts; part++) { \
             vf32 sum[XB]; \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) sum[j] = (vf32){0}; \
             const long end = (part + 1) * STEPS_PAIRED < whole ? (part + 1) * STEPS_PAIRED : whole; \
-            for (; k < end; k += 3, x += 3 * xs, panel += 3 * XB * LANES_F32) \
+            for (; k < end; k += 3, panel += 3 * XB * LANES_F32) \
                 _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) { \
-                    const vf32 a = scale[j] * *(const vf32 *)(x + j * xj); \
-                    const vf32 b = scale[j] * *(const vf32 *)(x + xs + j * xj); \
                     vf32 *to = (vf32 *)(panel + 3 * j * LANES_F32); \
+                    const vf32 a = scale[j] * to[0], b = scale[j] * to[1]; \
                     sum[j] -= a * b; \
-                    to[0] = a, to[1] = b, to[2] = scale[j] * *(const vf32 *)(x + 2 * xs + j * xj); } \
+                    to[0] = a, to[1] = b, to[2] *= scale[j]; } \
             _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
                 *(vf32 *)(sums + (part * XB + j) * LANES_F32) = sum[j]; } \
-        for (long k = whole; k < steps; k++, x += xs, panel += XB * LANES_F32) \
-            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) \
-                *(vf32 *)(panel + j * LANES_F32) = scale[j] * *(const vf32 *)(x + j * xj); \
+        for (long k = whole; k < steps; k++, panel += XB * LANES_F32) \
+            _Pragma("GCC unroll 8") for (int j = 0; j < XB; j++) *(vf32 *)(panel + j * LANES_F32) *= scale[j]; \
     } \
     for (long r = 0; r < p->rows; r += SWEEP_ROWS) { \
         const float *row = p->w + r * p->wr, *w = row + (1 + parts) * SWEEP_ROWS, *x = p->panel; \
