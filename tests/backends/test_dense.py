@@ -39,8 +39,8 @@ def test_a_step_of_a_large_dense_layer(shape, units, batch, dtype):
     check_step(shape, units, batch, dtype)
 
 
-@pytest.mark.parametrize("units", [5, 6, 7, 23])
-@pytest.mark.parametrize("batch", [16, 24])
+@pytest.mark.parametrize("units", [5, 6, 7, 23, 37])
+@pytest.mark.parametrize("batch", [8, 16, 24])
 def test_weights_that_all_samples_meet_together(units, batch, monkeypatch):
     """Fewer and more outputs than a tile has rows, and blocks of samples that are and are not pairs."""
     monkeypatch.setattr(lowering, "BIG_WEIGHTS", 1)

@@ -125,7 +125,8 @@ cdef enum:                      # nanoseconds, estimated
     LITTLE = 4_000              # work in such steps that a program must have for each thread, if these are awake
     ENOUGH = 30_000             # ... or altogether
     WAKE = 100_000              # in which threads that sleep can help
-    TRIAL = 512                 # runs of a little program until the slower way is tried again
+    MUCH = 300_000              # for which sharing pays in any case; the slower way is tried again, of less work,
+    TRIAL = 512                 # ... after so many runs
     TRIED = 8                   # ... in so many runs
     SOON = 32                   # and until what became slower, perhaps by chance, is tried again
 
@@ -262,9 +263,9 @@ cdef class Program:
 
     cdef int _share(self, int threads) except -1:
         """Run on one thread or on all. Little programs, which take less time than waking others does, go to these only
-        while they are awake, and find out by themselves whether that takes less time: it depends on where the threads'
-        cores are, and on what else these do. The result is the same."""
-        cdef int little = self.shared < ENOUGH
+        while they are awake. All but large ones find out by themselves whether that takes less time: it depends on
+        where the threads' cores are, and on what else these do. The result is the same."""
+        cdef int little = self.shared < ENOUGH, tried = self.shared < MUCH
         cdef Pool *pool = pyconv_acquire(1 if little else POOLS)
         cdef Pool *team = pool
         cdef int64_t start = pyconv_nanoseconds(), took, known
@@ -279,7 +280,7 @@ cdef class Program:
                 self.quicker = not self.quicker
                 if self.runs:
                     self.runs = TRIAL - SOON
-            spread = not little or hot and self.quicker != (self.runs >= TRIAL)
+            spread = self.quicker != (self.runs >= TRIAL) if tried and hot else not little
             ready = spread == self.spread and (not spread or pyconv_awake(pool) and start - pool.woken >= WAKE)
             self.spread = spread
             if spread:
@@ -294,7 +295,7 @@ cdef class Program:
             took = pool.last - start
             # About the median: a single run counts little, however long it took. Those after a change do not count:
             # they may have to wake others, which fall asleep while this runs alone, and data is in other caches.
-            if little and hot and ready:
+            if tried and hot and ready:
                 self.runs = (self.runs + 1) % (TRIAL + TRIED)
                 known = self.times[spread]
                 self.times[spread] = took if known == 0 else max(known // 2, min(known * 9 // 8, took))

@@ -14,7 +14,7 @@ from .lowering_conv import LOWERING, lowers, pack_rows
 from .lowering_plain import gemm_tile, packed_columns, plain_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
 from .lowering_sampling import resized
-from .lowering_winograd import CACHE, idle
+from .lowering_winograd import CACHE, FINE, idle
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks
@@ -165,7 +165,7 @@ def dense(planner, node, x, w, transposed):
     bias_buffer = None if bias is None else planner.rep(bias, None)
     target = planner.define(tensor, Lanes((0,), lanes))
     item, blocks = np.dtype(dtype).itemsize, source.blocks
-    together = inputs * outputs * item > BIG_WEIGHTS and blocks > 1
+    together = inputs * outputs * item > BIG_WEIGHTS if blocks > 1 else inputs * outputs >= 2 * FINE
     wide = together and _wide(planner, dtype, outputs, blocks)
     cb, xb = WIDE if wide else _dense_tile(planner.kernels.packed, outputs, blocks if together else 1)
     row, tap = (inputs, 1) if transposed else (1, outputs)

@@ -13,7 +13,8 @@ import numpy as np
 
 from .buffers import NOWHERE, Buffer
 from .geometry import Geometry, lines_of, pack_rows, tap_number
-from .lowering_winograd import CACHE, TASK, add_partial_sums, chosen, fits_chain, kernel_cost, tasks_of
+from .lowering_winograd import (CACHE, add_partial_sums, bands_of, chosen, fits_chain, kernel_cost, least_task,
+                               tasks_of)
 from .slices import Sliced
 
 
@@ -104,7 +105,10 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
     padded = tuple(n + p + q for n, (p, q) in zip(g.sizes, g.padding, strict=True))
     rows, cols = (n // 2 for n in g.outputs[1:])
     reach, line = (window[1] - 1) * g.dilation[1], g.channels * padded[2] * lanes * 4
+    cb = planner.kernels.pooling.pooled_rows
+    macs = 4 * rows * cols * g.channels * window[1] * window[2] * -(-g.filters // cb) * cb          # of a block
     bands = -(-rows // max(1, min(rows, (CACHE // 4 // line - reach) // 2)))
+    bands = max(bands, bands_of(source.blocks, rows, macs))
     copy = padded != tuple(g.sizes)
     band_rows = 2 * -(-rows // bands) + reach if copy else padded[1]
     row = padded[2] * lanes
@@ -114,7 +118,6 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
     at = np.array([ky * g.dilation[1] * row + kx * g.dilation[2] * lanes for _, ky, kx in taps], np.int64)
     xo = planner.table(np.add.outer(np.arange(g.channels) * band_rows * row, at).ravel()[order])
     from_kernel = np.array([tap_number(k, window) * g.channels * g.filters for k in taps], np.int64)
-    cb = planner.kernels.pooling.pooled_rows
     packed = Buffer(len(xo) * -(-g.filters // cb) * cb * 4)
     pack_rows(planner, "float32", weights, packed,
               [np.add.outer(np.arange(g.channels) * g.filters, from_kernel).ravel()[order]], g.filters, cb, 1)
@@ -129,8 +132,7 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
     lines = planner.table(lines)
     target = planner.define(pool.output, layout)
     spots = new_spots(planner, tensor, target) if wanted else None
-    macs = 4 * rows * cols * len(xo) * packed.nbytes // (4 * len(xo)) * source.blocks
-    parts = 1 if fits_chain(source, target) else tasks_of(min(bands, macs // source.blocks // TASK))
+    parts = 1 if fits_chain(source, target) else tasks_of(min(bands, macs // least_task(source.blocks)))
 
     numbers = planner.table([*g.sizes, *low, *padded, copy, g.channels, g.filters, len(xo), rows, cols, source.blocks,
                              parts, bands, band_rows, copy, relu], np.int64)
@@ -139,7 +141,7 @@ def run_conv_pool(planner, g, tensor, pool, wanted, *, layout, source, weights, 
         return planner.kernels.pooling.conv_pool(source.at(), packed.whole(), bias.whole() if bias else NOWHERE,
                                                  target.at(), spots.at() if spots else NOWHERE, numbers, xo, lines)
     planner.add(make, [source, packed, *([bias] if bias else [])], [target, *([spots] if spots else [])],
-                blocks=source.blocks if parts == 1 else 0, cost=macs * 0.33)
+                blocks=source.blocks if parts == 1 else 0, cost=macs * source.blocks * 0.33)
 
 
 def _lines_sizes(g):

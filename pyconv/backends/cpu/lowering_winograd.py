@@ -196,6 +196,16 @@ def tasks_of(most) -> int:
     return min(range(1, max(1, min(16, most)) + 1), key=lambda n: idle(n) + 0.3 / n)
 
 
+def least_task(blocks) -> int:
+    """Vector operations that a task of a part of a block should have; of a single block all threads want a part."""
+    return TASK if blocks > 1 else FINE
+
+
+def bands_of(blocks, rows, work) -> int:
+    """At least how many bands of rows a block should be for the sake of tasks; work: its vector operations."""
+    return 1 if blocks > 1 else max(1, min(rows // 3, 8, work // FINE))
+
+
 def run_winograd(planner, g, *, source, target, weights, channels, filters, in_sizes, out_sizes, low,
                  across_filters, w_other, w_tap, origin, w_slice=None, bias=None, other=None, relu=False,
                  pooled=False, spots=None, transposed=None, deep=False, back=None):

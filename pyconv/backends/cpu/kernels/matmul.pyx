@@ -117,10 +117,9 @@ cdef inline void ask_ahead(const Dense *p, const real *w, long k, long first, lo
 
 cdef void dense_task(const Dense *p, long task, const Context *context, real *tag) noexcept nogil:
     cdef long lanes = LANES_F32 if real is float else LANES_F64
-    cdef long block = task if p.blocks == 1 else 0
-    cdef long first = 0 if p.blocks == 1 else task * p.tiles
+    cdef long block = 0 if p.tiles else task, first = task * p.tiles
     cdef long count = ceil_div(p.outputs, p.cb), nb = ceil_div(p.blocks, p.xb)
-    cdef long last = count if p.blocks == 1 else min(count, first + p.tiles)
+    cdef long last = min(count, first + p.tiles) if p.tiles else count
     cdef real *x = <real *>address(&p.x, block, context)
     cdef real *w = <real *>address(&p.w, 0, context)
     cdef real *y = <real *>address(&p.y, block, context)
