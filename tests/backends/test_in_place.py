@@ -13,30 +13,31 @@ from pyconv.backends.cpu import schedule  # noqa: E402
 CPU = backends.get("cpu")
 
 
-def compiled(function, arrays, allowed):
-    """The program, and how many of its results lie where something else lay."""
+def compiled(function, arrays, allowed, large=schedule.LARGE):
+    """The program, and how many of its results lie where something else lay; blocks of `large` bytes are large."""
     graph, _ = trace(function, [(a.shape, a.dtype.name) for a in arrays], training=True)
     replace, counts = schedule._replace, []
 
     def noting(order, every):
         counts.append(len(replace(order, every)) if allowed else 0)
         return [b for b in every.values() if b.instead is not None]
-    schedule._replace = noting
+    before, schedule._replace, schedule.LARGE = schedule.LARGE, noting, large
     try:
         return CPU.compile(simplify(graph)), sum(counts)
     finally:
-        schedule._replace = replace
+        schedule._replace, schedule.LARGE = replace, before
 
 
 def check(function, arrays):
-    """Returns how many results took another's place."""
+    """Returns how many results took another's place, and how many more if blocks may leave the thread's memory."""
     (own, _), (shared, count) = compiled(function, arrays, False), compiled(function, arrays, True)
+    far, more = compiled(function, arrays, True, 0)
     for threads in (1, 3):
         config.set_num_threads(threads)
         for _ in range(2):
-            for a, b in zip(own(arrays), shared(arrays), strict=True):
-                assert a.tobytes() == b.tobytes()
-    return count
+            for a, b, c in zip(own(arrays), shared(arrays), far(arrays), strict=True):
+                assert a.tobytes() == b.tobytes() == c.tobytes()
+    return count, more - count
 
 
 def draw(shape, dtype="float32", seed=0):
@@ -84,9 +85,9 @@ def test_what_is_dead_is_replaced():
     def and_read_later(x):
         y = ops.flip(x, 0)
         return ops.flip(ops.exp(y), 0) + ops.max_pool(y, 1)
-    assert check(function, [draw((9, 20))]) == 1
-    assert check(function, [draw((2, 2, 3, 5))]) == 1
-    assert check(and_read_later, [draw((20, 6, 6, 3))]) <= 1
+    assert check(function, [draw((9, 20))]) == (1, 0)
+    assert check(function, [draw((2, 2, 3, 5))]) == (1, 0)
+    assert check(and_read_later, [draw((20, 6, 6, 3))])[0] <= 1
 
 
 def test_what_is_summed_stays():
@@ -95,3 +96,11 @@ def test_what_is_summed_stays():
         y = ops.max_pool(x, 1)
         return ops.max_pool(ops.exp(y), 1), ops.sum(y, axis=(0, 1, 2))
     check(function, [draw((20, 6, 6, 3))])
+
+
+def test_large_blocks_take_the_place_of_what_an_earlier_step_left():
+    layer = layers.BatchNormalization()
+
+    def function(x):
+        return ops.flip(layer(ops.flip(ops.max_pool(x, 1), 1), training=True), 1)
+    assert check(function, [draw((40, 9, 9, 5))])[1] == 1

@@ -13,6 +13,7 @@ from . import slices
 from .buffers import FIXED, LOCAL
 
 FAR = 3 << 23          # bytes; what was written before so many others is hardly in a cache any more
+LARGE = 1 << 20        # bytes of a block that are more than the cache of a core
 
 
 def ordered(works) -> list:
@@ -182,11 +183,14 @@ def _replace(order, every):
     for work in order:
         for new, old in work.replaces:
             if id(new) in every and id(old) in every and new.instead is None and id(old) not in taken \
-                    and new.writers == [work] and old.last == new.first \
-                    and (old.place, old.nbytes, old.block_bytes, old.slices, old.rows) \
-                    == (new.place, new.nbytes, new.block_bytes, new.slices, new.rows) \
+                    and new.writers == [work] and (old.nbytes, old.block_bytes, old.slices, old.rows) \
+                    == (new.nbytes, new.block_bytes, new.slices, new.rows) \
+                    and (old.last == new.first if old.place == new.place
+                         else old.place == FIXED and old.last == work.step and new.block_bytes >= LARGE) \
                     and (old.place == LOCAL
                          or all(w is work or w.step != work.step for w in (*old.writers, *old.readers))):
+                if old.place != new.place:
+                    new.place, new.first, new.last = FIXED, old.last, old.last
                 new.instead = old
                 taken.add(id(old))
                 replaced.append(new)
