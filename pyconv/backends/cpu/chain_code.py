@@ -26,6 +26,7 @@ KINDS = {
     "subtract_multiply_multiply": {"VHHV": "subtract_multiply_multiply_hhv"},
     "multiply_multiply_add": {"VEHH": "multiply_multiply_add_ehh"},
 }
+LONG = ("exp", "expm1", "erf", "gelu", "sigmoid", "tanh", "log", "log1p", "sin", "cos", "power")     # or parts of names
 SYMMETRIC = ("multiply", "multiply_add", "multiply_multiply_add")       # in the first two operands
 BYTES = {"float32": 4, "float64": 8, "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "uint32": 4,
          "int32": 4, "int64": 8}
@@ -45,6 +46,7 @@ class Code:
                    "truth": self.number["not_equal"]}
         self.kinds = {self.number[name]: {pattern: self.number[other] for pattern, other in kinds.items()}
                       for name, kinds in KINDS.items()}
+        self.long = {number for name, number in self.number.items() if set(LONG) & set(name.split("_"))}
         self.symmetric = {self.number[name] for name in SYMMETRIC}
         # (instruction, i): its i-th operand is one number for each vector; beyond the last one are copies of the first.
         self.few = {(code, i) for kinds in self.kinds.values() for pattern, code in kinds.items() for i in range(4)
@@ -144,10 +146,13 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
     if aligned and held and sums and registers + len(sums) <= module.MAX_REGISTERS:
         inside = code_of(kernels).with_sums(code, held, [(s[1], s[2] is None) for s in sums], like, registers)
         registers += len(inside)
-    # With the widest vectors the processor itself asks in time for what is only added up, and for a single stream.
+    # With the widest vectors the processor itself asks in time for what is only added up (unless vector by vector), for
+    # a single stream, and for what is computed on for long.
     streams = sum(kind > 0 and last == 1 for kind, last in zip(kinds, lasts, strict=True))
     alone = kernels.lanes["float32"] == 16 and (
-        not stores or streams == 1 and all(how == AT_ONCE for *_, how in stores))
+        not stores and all(count is not None for _, _, count, _, _ in sums)
+        or streams == 1 and all(how == AT_ONCE for *_, how in stores)
+        or any(op in code_of(kernels).long for op, *_ in code))
     return module.chain(
         COMPUTED[dtype], shape,
         [(at, TYPES[type_], BYTES[type_], register, kind, register in few, strides)
