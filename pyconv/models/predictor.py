@@ -52,7 +52,8 @@ class Predictor:
         ValueError, TypeError
             For inputs that are empty, no numbers, or of a shape that the model does not take.
         """
-        if batch_size is steps is callbacks is None and type(x) is np.ndarray and verbose in _QUIET:
+        if steps is callbacks is None and type(x) is np.ndarray and verbose in _QUIET \
+                and (batch_size is None or type(batch_size) is int and x.ndim and len(x) <= batch_size):
             holder = self._function_holder
             if holder is not None and holder.version == structure_version():
                 program = holder.fast.get((x.shape, x.dtype, backends.current()))

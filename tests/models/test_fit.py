@@ -376,6 +376,18 @@ def test_predict_gives_the_same_for_any_batch_size(count, batch_size):
     np.testing.assert_array_equal(model.predict_on_batch(X[:count]), model.predict(X[:count]))
 
 
+def test_the_short_way_for_small_inputs_and_the_size_of_a_batch(monkeypatch):
+    model, ways = make(), []
+    expected, way = model.predict(X[:7]), type(model)._predict
+    monkeypatch.setattr(type(model), "_predict", lambda self, x, *rest: [ways.append(rest[0]), way(self, x, *rest)][1])
+    for size in (7, 8, 6, 1):
+        np.testing.assert_allclose(model.predict(X[:7], batch_size=size, verbose=0), expected, rtol=1e-5, atol=1e-6)
+    assert ways == [6, 1]
+    for size, error in ((0, ValueError), (-7, ValueError), (7.0, TypeError), (True, TypeError)):
+        with pytest.raises(error, match="batch_size"):
+            model.predict(X[:7], batch_size=size)
+
+
 def test_predict_in_several_internal_batches():
     model, x = make(), rng.normal(size=(600, 6)).astype("float32")
     np.testing.assert_allclose(model.predict(x), np.concatenate([model.predict(x[:300]),
