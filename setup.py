@@ -50,12 +50,13 @@ CALLED_BY_PYTHON = re.compile(r"^static (?=[^;{}()=\n]*\b__(pyx_p[wf]_|pyx_pymod
 # For the same reason without the short ways into Python's integers and sequences, its fast calls, and what lets several
 # interpreters load a module.
 MACROS = [("CYTHON_USE_PYLONG_INTERNALS", "0")]
-WITHOUT = ("FAST_THREAD_STATE", "PEP489_MULTI_PHASE_INIT", "USE_DICT_VERSIONS", "USE_TYPE_SLOTS", "VECTORCALL")
+WITHOUT = ("FAST_PYCALL", "FAST_THREAD_STATE", "PEP489_MULTI_PHASE_INIT", "USE_DICT_VERSIONS", "USE_TYPE_SLOTS",
+           "VECTORCALL")
 SMALL_MACROS = [(f"CYTHON_{name}", "0") for name in WITHOUT]
 # Tracebacks end where Python calls: the lines after it are of sources that a wheel does not have, and to note where
 # each of thousands of errors may come from is a tenth of that code.
 TRACEBACK = (re.compile(r"^( *)(?=__Pyx_AddTraceback\(\")", re.MULTILINE), r"\1if (0) ")
-PLACE_OF_ERROR = (re.compile(r"^(#define __PYX_MARK_ERR_POS\(.*?\)).*", re.MULTILINE),
+PLACE_OF_ERROR = (re.compile(r"^(#define __PYX_MARK_ERR_POS\(.*?\))(.*\\\n)*.*", re.MULTILINE),
                   r"\1 { (void) __pyx_f; (void) __pyx_filename; (void) __pyx_lineno; (void) __pyx_clineno; }")
 LINK = [] if sys.platform == "darwin" else ["-Wl,--strip-all,-z,noseparate-code"]
 SANITIZERS = ["-fsanitize=address,undefined"]
