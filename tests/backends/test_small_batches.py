@@ -143,6 +143,20 @@ def test_gradients_for_kernels_of_large_inputs():
                                                                         **attrs), x, grad, rtol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 16, 20, 24, 64, 100, 127, 128, 300])
+def test_chains_with_a_vector_of_channels(channels, dtype):
+    """Strips of whole rows, where those are short; several tasks, the last of which ends within a strip."""
+    rng = np.random.default_rng(channels)
+    shape = (3, 16384 // channels + 5, channels)
+    x, other = (rng.normal(size=shape).astype(dtype) for _ in range(2))
+    a, b = rng.normal(size=channels).astype(dtype), rng.normal(size=(1, 1, channels)).astype("float32")
+    rows = rng.normal(size=(*shape[:2], 1)).astype(dtype)
+    compare(lambda x, other, a, b, rows: [ops.relu(x * a + ops.cast(b, dtype)) * rows - other], x, other, a, b, rows)
+    compare(lambda x, a, b: [ops.maximum(x, a) * b], x.astype("float32"), a.astype("float32"), b)
+    compare(lambda x, a: [ops.where(x > 0, x, x * a)], x, a)
+
+
 WINDOWS = st.sampled_from([(1,), (3,), (5,), (1, 1), (3, 3), (1, 3), (2, 2), (5, 2), (2, 3, 3)])
 
 

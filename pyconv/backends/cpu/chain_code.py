@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -130,6 +131,13 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
     kinds = [0 if not any(s) else 1 if s == dense else 2 for s in steps]
     aligned = bool(shape) and (any(s < 0 for each in steps for s in each)
                                or shape[-1] >= ALIGNED and (2 in kinds or bool(sums)))
+    strip = module.MAX_STRIP
+    if dtype != "int64" and not aligned and (chunk or rest):
+        # Short rows that repeat one: strips of whole rows, of which that is read once.
+        unit = math.lcm(shape[-1], kernels.lanes[dtype]) if shape else 0
+        if unit and strip // unit and any(kind == 2 and not any(s[:-1]) for kind, s in zip(kinds, steps, strict=True)):
+            kinds = [3 if kind == 2 and not any(s[:-1]) else kind for kind, s in zip(kinds, steps, strict=True)]
+            strip, chunk = strip // unit * unit, chunk and max(1, chunk // unit) * unit
     lasts = [s[-1] if s else 0 for s in steps]
     held, few, inside = set(), set(), {}
     if dtype != "int64":
@@ -163,7 +171,7 @@ def instruction(kernels, dtype, shape, loads, stores, code, *, registers, blocks
         [(at, inside.get(i, register), count is None, i in inside, like[i], count or 0, samples, strides)
          for i, (at, register, count, strides, samples) in enumerate(sums)],
         registers=registers, aligned=aligned, tasks=blocks or (-(-total // chunk) if total else 0), chunk=chunk,
-        rest=rest, failure=failure,
+        strip=strip, rest=rest, failure=failure,
         far=total * (blocks or 1) * (len(loads) + len(stores)) >= FAR // 4 and not alone)
 
 

@@ -62,13 +62,13 @@ cdef enum:
     PAST_CACHES = 2
 
 NAMES = tuple(INSTRUCTION_NAMES.decode().lower().split())
-MAX_REGISTERS, MAX_LOADS, MAX_DIMS, MAX_SUMS = REGISTERS, LOADS, DIMS, SUMS
+MAX_REGISTERS, MAX_LOADS, MAX_DIMS, MAX_SUMS, MAX_STRIP = REGISTERS, LOADS, DIMS, SUMS, STRIP
 
 
 cdef struct Load:
     Operand at
     int type, item, register
-    int kind                 # 0: one number for all, 1: contiguous, 2: strided
+    int kind                 # 0: one number for all, 1: contiguous, 2: strided, 3: strided, all strips read the same
     int few                  # one number for each vector, as it lies in memory
     int64_t strides[DIMS]    # in elements
 
@@ -89,6 +89,7 @@ cdef struct Sum:
 
 cdef struct Chain:
     long total, chunk        # positions of a task: all, or a range of `chunk`
+    long strip               # of a strip
     long rest                # those of all blocks together, of which the last may be shorter; 0: it is not
     int dims, aligned, sums
     long few                 # bits: registers that hold one number for each vector
@@ -178,6 +179,8 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
         inputs[i] = address(&p.load[i].at, block, context)
         if p.load[i].kind == 0:
             read_strip(registers[p.load[i].register], inputs[i], p.load[i].type, 0, STRIP)
+        elif p.load[i].kind == 3:
+            read_strided(p, &p.load[i], inputs[i], registers[p.load[i].register], 0, p.strip)
     for i in range(p.stores):
         outputs[i] = address(&p.store[i].at, block, context)
     results = buffers + p.registers * STRIP
@@ -190,7 +193,7 @@ cdef void chain_task(const Chain *p, long task, const Context *context, number *
         memset(results + context.slice * k, 0, k * sizeof(number))
         results += p.sum[i].count * lanes
     while at < end:
-        n = min(STRIP, end - at)
+        n = min(p.strip, end - at)
         if p.aligned:
             if at >= row_end:
                 row_end = (at // last + 1) * last
@@ -320,11 +323,12 @@ cdef void chain_i64(const void *p, long task, const Context *c) noexcept nogil:
     chain_task[int64_t](<const Chain *>p, task, c, NULL)
 
 
-def chain(int kernel, shape, loads, stores, code, sums, *, registers, aligned, tasks, chunk, rest, far, failure):
+def chain(int kernel, shape, loads, stores, code, sums, *, registers, aligned, tasks, chunk, strip, rest, far, failure):
     """A fused chain over positions of `shape`; `chain_code.instruction`, which calls it, has the details.
 
     kernel: 0 float32, 1 float64, 2 int64. loads, stores, sums: the fields of Load, Store and Sum; code: six ints per
-    instruction. far: whether what it reads and writes surely comes from beyond the cache of a core.
+    instruction. strip: positions of a strip; if a load's kind is 3, whole rows, as those of a task are then. far:
+    whether what it reads and writes surely comes from beyond the cache of a core.
     """
     cdef Chain p
     cdef int i, d
@@ -335,7 +339,8 @@ def chain(int kernel, shape, loads, stores, code, sums, *, registers, aligned, t
         p.shape[d] = shape[d]
         p.total *= p.shape[d]
     p.loads, p.stores, p.sums, p.registers, p.failure = len(loads), len(stores), len(sums), registers, failure
-    p.aligned, p.chunk, p.rest, p.far, p.few = aligned, chunk, rest, p.loads + p.stores if far else 0, 0
+    p.aligned, p.chunk, p.strip, p.rest, p.few = aligned, chunk, strip, rest, 0
+    p.far = p.loads + p.stores if far else 0
     for i in range(p.loads):
         at, p.load[i].type, p.load[i].item, p.load[i].register, p.load[i].kind, p.load[i].few, strides = loads[i]
         p.load[i].at = operand(at)
