@@ -56,7 +56,7 @@ SMALL_MACROS = [(f"CYTHON_{name}", "0") for name in WITHOUT]
 # Tracebacks end where Python calls: the lines after it are of sources that a wheel does not have, and to note where
 # each of thousands of errors may come from is a tenth of that code.
 TRACEBACK = (re.compile(r"^( *)(?=__Pyx_AddTraceback\(\")", re.MULTILINE), r"\1if (0) ")
-PLACE_OF_ERROR = (re.compile(r"^(#define __PYX_MARK_ERR_POS\(.*?\))(.*\\\n)*.*", re.MULTILINE),
+PLACE_OF_ERROR = (re.compile(r"^(#define __PYX_MARK_ERR_POS\(.*?\)).*", re.MULTILINE),
                   r"\1 { (void) __pyx_f; (void) __pyx_filename; (void) __pyx_lineno; (void) __pyx_clineno; }")
 LINK = [] if sys.platform == "darwin" else ["-Wl,--strip-all,-z,noseparate-code"]
 SANITIZERS = ["-fsanitize=address,undefined"]
