@@ -180,6 +180,20 @@ def test_errors_by_pairs_where_all_inputs_are_positive(batch, channels, monkeypa
     assert np.linalg.norm(program([x])[0] - right) <= 5e-6 * np.linalg.norm(right)
 
 
+@pytest.mark.parametrize("batch", [1, 32])
+def test_relu_of_what_is_not_finite_of_zeros_and_of_denormal_numbers(batch):
+    """To the bit, but for NaN, whose bits may be any."""
+    values = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1.0, -1.0, 3e38, -3e38, 1e-38], "f4")
+    x = np.resize(np.concatenate([values, -values]), (batch, 5, 7, 1))
+    kernel = Variable(np.repeat(np.float32([1, -1]), 8).reshape(1, 1, 1, 16))
+    graph, _ = trace(lambda t: [ops.relu(apply("conv", t, kernel.read(), **attributes(2)))], [(x.shape, "float32")])
+    found, = CPU.compile(simplify(graph))([x])
+    product = x * kernel.numpy().ravel()
+    right = np.where(product <= 0, np.float32(0), product)
+    assert (np.isnan(found) == np.isnan(right)).all()
+    assert np.nan_to_num(found, nan=-1).tobytes() == np.nan_to_num(right, nan=-1).tobytes()
+
+
 @pytest.mark.parametrize("shape, filters, stride", [((130, 9, 11, 24), 40, 1), ((130, 9, 11, 64), 32, 2),
                                                     ((16, 12, 10, 33), 64, 1), ((1, 17, 9, 40), 24, 1)])
 def test_bits_do_not_depend_on_threads_and_nothing_leaks_between_samples(shape, filters, stride):
