@@ -261,7 +261,7 @@ def run_winograd(planner, g, *, source, target, weights, channels, filters, in_s
             out_sizes=out_sizes, low=low, strides=g.strides, across_filters=across_filters, w_other=w_other,
             w_slice=w_slice or w_tap * taps, w_line=w_tap * (back[3] if back else g.window)[-1], w_tap=w_tap,
             origin=origin, relu=relu, past=past and goes_past(results), pooled=pooled, transposed=bool(transposed),
-            each=points, paired=paired, back=back)
+            each=points, paired=paired, cold=wide and ahead and settled and chained, back=back)
 
     def whole(buffer):
         return buffer.whole() if buffer else NOWHERE

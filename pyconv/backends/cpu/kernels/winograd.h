@@ -66,7 +66,8 @@ INLINE T *NAME(write_line)(int points, const V *line, T *to, long step) {
 }
 
 /* Part of a line of B' d: the value of the point 0 (part 0), of infinity (the last), or those of a point and of its
- * negative; of 5 points, 2 and infinity are the last. */
+ * negative; of 5 points, 2 and infinity are the last. Of 6, half of the steps are additions, which processors do
+ * beside multiplications. */
 INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
     V a, b;
     if (points == 5) {
@@ -74,8 +75,8 @@ INLINE void NAME(input_part)(int points, int part, const V *d, V *p, V *q) {
         if (part == 0) *p = u + 2 * (d[0] - d[2]);
         else if (part == 1) *p = u - (d[1] + d[2]), *q = u + 3 * (d[1] - d[2]);
         else *p = u, *q = d[4] - d[2] - 2 * u;
-    } else if (part == 0) *p = points == 6 ? d[4] - 5 * d[2] + 4 * d[0] : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
-    else if (2 * part == points) *p = points == 6 ? d[5] - 5 * d[3] + 4 * d[1]
+    } else if (part == 0) *p = points == 6 ? (d[4] - d[2]) - 4 * (d[2] - d[0]) : d[0] - d[6] + (T)5.25 * (d[4] - d[2]);
+    else if (2 * part == points) *p = points == 6 ? (d[5] - d[3]) - 4 * (d[3] - d[1])
                                                   : d[7] - d[1] + (T)5.25 * (d[3] - d[5]);
     else {
         const T x = part == 3 ? (T)0.5 : part;
@@ -107,14 +108,14 @@ INLINE void NAME(input_line)(int points, const V *d, T *out, long step) {
 }
 
 #if ACCUMULATORS >= 24
-/* Part of B' d of column x of a plane with w columns, its lines at `rows`, its pixels `pixel` elements apart; zeros
+/* Part of B' d of column x of a plane with w columns, whose pixels are `at` elements from its lines at `rows`; zeros
  * outside. With one line, the pixel itself. */
-INLINE void NAME(column_part)(int points, int lines, int part, const T *const *rows, long pixel, long x, long w, V *p,
+INLINE void NAME(column_part)(int points, int lines, int part, const T *const *rows, long at, long x, long w, V *p,
                               V *q) {
     V d[8];
     *p = *q = (V){0};
-    if (x < 0 || x >= w) return;
-    UNROLL for (int i = 0; i < lines; i++) d[i] = AT(rows[i], x * pixel);
+    if ((unsigned long)x >= (unsigned long)w) return;
+    UNROLL for (int i = 0; i < lines; i++) d[i] = AT(rows[i], at);
     if (lines == 1) *p = d[0];
     else NAME(input_part)(points, part, d, p, q);
 }
@@ -126,19 +127,24 @@ SIZED NAME(input_run)(int taps, int lines, const T *const *rows, long pixel, lon
     const int points = POINTS(taps, lines), side = SIDE(taps, lines);
     V p[8], q[8];
     const int parts = lines == 1 ? 1 : points / 2 + 1;
+    const T *from[8];
+    UNROLL for (int i = 0; i < lines; i++) from[i] = rows[i];
     UNROLL for (int part = 0; part < parts; part++) {
         T *to = out + (part ? 2 * part - 1 : 0) * points * step;
         const int before = points == 2 * side;  /* what tiles share is as much as each of them brings: one more */
         if (!before)
             UNROLL for (int j = 0; j < points - side; j++)
-                NAME(column_part)(points, lines, part, rows, pixel, x + j, w, p + j, q + j);
+                NAME(column_part)(points, lines, part, from, (x + j) * pixel, x + j, w, p + j, q + j);
+        long place = (x - before * side + points - side) * pixel;
         for (long t = -before, at = x - before * side; t < n; t++, at += side) {
             if (part == 0 && ahead)
                 for (int i = lines == 1 ? 0 : points - side; i < lines; i++)
                     UNROLL for (int j = points - side; j < points; j++)
                         __builtin_prefetch(rows[i] + ahead + (at + j) * pixel);
-            UNROLL for (int j = points - side; j < points; j++)
-                NAME(column_part)(points, lines, part, rows, pixel, at + j, w, p + j, q + j);
+            UNROLL for (int j = points - side; j < points; j++, place += pixel) {
+                NAME(column_part)(points, lines, part, from, place, at + j, w, p + j, q + j);
+                WALK(place);
+            }
             if (t >= 0) {
                 NAME(input_line)(points, p, to, step);
                 if (part && 2 * part < points) NAME(input_line)(points, q, to + points * step, step);

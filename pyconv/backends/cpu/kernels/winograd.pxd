@@ -197,7 +197,7 @@ cdef struct Winograd:
     long phases                            # of the results: 1, or all that there are
     long steps[2]                          # from one to the next of a phase
     long sizes[2]                          # rows and columns of all
-    int relu, past                         # past: results go past the caches
+    int relu, past, cold                   # past: results go past the caches; cold: U comes from afar for each task
     int expects                            # where results go is asked for during the products
     int pooled                             # y is the max pooling of the results
     int transposed                         # tiles are of the input, and what they give is added up

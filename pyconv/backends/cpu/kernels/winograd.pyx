@@ -189,7 +189,7 @@ cdef void winograd_task(const void *params, long task, const Context *context) n
                     if p.paired:
                         pair_values(tiles, p.channels, p.depth, n_channels, packed, p.group, p.u_step, rows)
                 for k in range(tiles.values):
-                    if far and not p.paired:
+                    if p.cold and i == 0 or far and not p.paired:
                         fetch(<const char *>(packed + (k + 1) * p.u_step), p.u_step * sizeof(float))
                     if tiles.phases > 1:
                         having(tiles, k, p.channels, p.depth, &c, &last)
@@ -219,7 +219,7 @@ cdef void winograd_task(const void *params, long task, const Context *context) n
 
 def winograd(x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, chunk, channels, filters, window,
              in_sizes, out_sizes, low, strides, across_filters, w_other, w_slice, w_line, w_tap, origin, relu,
-             past, pooled, transposed, each, paired=False, back=None):
+             past, pooled, transposed, each, paired=False, cold=False, back=None):
     """y = x * w (+ bias, + other, relu); pooled: the max pooling of that (without other), with spots unless these are
     a null pointer. past: whole tiles of results go past the caches. Three sizes each for depth, rows and columns;
     the steps w_* may be negative.
@@ -232,6 +232,7 @@ def winograd(x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, ch
     the input of a convolution with strides, and its phases are the results of one without; then window and out_sizes
     are those of a phase.
 
+    cold: work with other weights passes between two tasks, so that U, made ahead, has left the near caches.
     parts, groups: ranges of tiles and of filters that are tasks; with one group and as many parts as blocks, a task
     is a block. group: filters that are multiplied together, 16 or 32; chunk: tiles at a time. u: the weights
     transformed, by the instruction that this makes if blocks is 0, or a null pointer. paired: products go by pairs.
@@ -240,7 +241,7 @@ def winograd(x, w, u, y, spots, bias, other, *, blocks, parts, groups, group, ch
     cdef long lanes = LANES_F32
     p.x, p.w, p.u, p.y = operand(x), operand(w), operand(u), operand(y)
     p.bias, p.other, p.spots, p.pooled = operand(bias), operand(other), operand(spots), pooled
-    p.past = past
+    p.past, p.cold = past, cold
     p.expects = lanes == 16 and not (past or pooled or transposed or each or back)
     p.tiles = tiles_for(in_sizes, out_sizes, low, window, strides, lanes, blocks, parts, chunk, each, transposed)
     cdef long depth = 1 if each else window[0] * p.tiles.phases
