@@ -83,6 +83,14 @@ INLINE void NAME(pool_by_rows)(int max, const Pool *p, const T *x, T *y) {
         }
 }
 
+/* Functions of their own: inside of the others they cost those registers, and a fifth of their time. */
+static __attribute__((noinline)) void NAME(max_by_rows)(const Pool *p, const T *x, T *y) {
+    NAME(pool_by_rows)(1, p, x, y);
+}
+static __attribute__((noinline)) void NAME(avg_by_rows)(const Pool *p, const T *x, T *y) {
+    NAME(pool_by_rows)(0, p, x, y);
+}
+
 /* Goes over the outputs in their order. WHAT(LOOP, nz, nr, nc, lanes, apart) is done for each `run` of neighbours in a
  * row whose windows have as many taps inside of the input: the first tap of the first window is `o` elements from the
  * beginning, those of the others `step` from one to the next. What is common, 3 x 3 (for gradients: overlapping) and
@@ -182,7 +190,7 @@ INLINE void NAME(add_pixel)(T *dx, V v, long lanes, int apart) {
 
 /* x and y point at the lane group; `lanes` of the vector are stored. */
 static void NAME(max_pool)(const Pool *p, const T *x, T *y, long lanes) {
-    if (BY_ROWS && sizeof(T) == 4 && p->by_rows) { NAME(pool_by_rows)(1, p, x, y); return; }
+    if (BY_ROWS && sizeof(T) == 4 && p->by_rows) { NAME(max_by_rows)(p, x, y); return; }
     const T *const end = y + p->out[0] * p->out[1] * p->out[2] * p->pixel;
 #define ROW(LOOP, nz, nr, nc, lanes, apart) if (SHARES(LOOP, nc, 2)) LINE(NAME(larger), , BELOW) \
     else for (long m = 0; m < run; m++, y += s) { \
@@ -215,7 +223,7 @@ static void NAME(max_pool_gradient)(const Pool *p, const T *x, const T *g, T *dx
 }
 
 static void NAME(avg_pool)(const Pool *p, const T *x, T *y, long lanes) {
-    if (BY_ROWS && sizeof(T) == 4 && p->by_rows) { NAME(pool_by_rows)(0, p, x, y); return; }
+    if (BY_ROWS && sizeof(T) == 4 && p->by_rows) { NAME(avg_by_rows)(p, x, y); return; }
     const T *const end = y + p->out[0] * p->out[1] * p->out[2] * p->pixel;
 #define ROW(LOOP, nz, nr, nc, lanes, apart) const T share = NAME(share)(p, (nz) * (nr) * (nc)); \
     if (SHARES(LOOP, nc, 1)) LINE(ADD, * share, ) \
