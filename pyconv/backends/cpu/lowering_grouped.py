@@ -17,9 +17,11 @@ def side_by_side(groups, channels, filters, dtype, lanes) -> int:
 
 
 def _picked(planner, channels, filters, lanes):
-    """For each channel, which lanes of the inputs' vector its results read."""
+    """For each channel, which lanes of the inputs' vector its results read. The kernels' gradients compute 2, 4 or 8
+    channels, and drop those that are none: so many rows."""
     group = np.arange(lanes) // filters * channels
-    return planner.table(np.minimum(np.add.outer(np.arange(channels), group), lanes - 1))
+    count = max(2, 1 << (channels - 1).bit_length())
+    return planner.table(np.minimum(np.add.outer(np.arange(count), group), lanes - 1))
 
 
 def _in_runs(taps_x, taps_w, column, step):

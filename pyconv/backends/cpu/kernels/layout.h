@@ -34,6 +34,9 @@ INLINE void transpose(vi32 r[LANES_F32]) {
 
 typedef int8_t bytes_of_lanes __attribute__((vector_size(LANES_F32), aligned(1), may_alias));
 
+/* Where rows of bytes begin, which may be anywhere. */
+typedef int32_t bytes_of_rows __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
+
 /* Four bytes of each lane, to LANES_F32 bytes of each of four features. */
 INLINE void bytes_apart(vi32 v, char *const *to) {
 #if defined(__AVX2__) && LANES_F32 == 8
@@ -57,7 +60,7 @@ static long to_lanes_squares(const void *const *rows, void *y, const int32_t *wh
     long f = 0;
     for (; f + each <= n; f += each) {
         vi32 r[LANES_F32];
-        for (int l = 0; l < LANES_F32; l++) r[l] = *(const vi32 *)((const char *)rows[l] + f * size);
+        for (int l = 0; l < LANES_F32; l++) r[l] = (vi32)*(const bytes_of_rows *)((const char *)rows[l] + f * size);
         transpose(r);
         if (size == 4)
             for (int i = 0; i < each; i++) *((vi32 *)y + (where ? where[f + i] : f + i)) = r[i];
