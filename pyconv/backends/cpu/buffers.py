@@ -12,6 +12,7 @@ from ...graph.variable import SLACK
 FIXED, LOCAL, SLOT = 0, 1, 2
 # Steps below this much estimated work (nanoseconds) are not worth being shared among many threads.
 SERIAL = 3_000
+CACHE = 1 << 20               # bytes of the second-level cache that a task may count on
 NOWHERE = (0, 0, FIXED)       # the operand of an array that is not there: a null pointer
 
 

@@ -8,13 +8,13 @@ import math
 import numpy as np
 
 from . import buffers as memory
-from .buffers import NOWHERE, Buffer, Lanes, Rows
+from .buffers import CACHE, NOWHERE, Buffer, Lanes, Rows
 from .geometry import TAPS_AHEAD
 from .lowering_conv import LOWERING, lowers, pack_rows
 from .lowering_plain import gemm_tile, packed_columns, plain_tile
 from .lowering_reductions import reduce  # noqa: F401  (registers)
 from .lowering_sampling import resized
-from .lowering_winograd import CACHE, FINE, idle
+from .lowering_winograd import FINE, idle
 
 TABLE: dict = LOWERING          # name of an op -> function (planner, node)
 BIG_WEIGHTS = 1 << 18           # bytes; above, dense layers read each weight once for all blocks

@@ -12,11 +12,11 @@ from . import lowering_dilated as dilated
 from . import lowering_dots as dots
 from . import lowering_plain as plain
 from . import lowering_pointwise as pointwise
-from .buffers import NOWHERE, SERIAL, Buffer
+from .buffers import CACHE, NOWHERE, SERIAL, Buffer
 from .geometry import TAPS_AHEAD, Geometry, border, lines_of, pack_rows, tap_number, three
 from .lowering_plain import permuted, sizes_of
 from .lowering_pooled import alone, fits, new_spots, pool_with_spots, pooling_of, run_conv_pool, run_spotted, spotted
-from .lowering_winograd import (CACHE, add_partial_sums, bands_of, fits_chain, least_task, phases_of_gradient, pools,
+from .lowering_winograd import (add_partial_sums, bands_of, fits_chain, least_task, phases_of_gradient, pools,
                                 run_kernel_gradient, run_winograd, split_kernel_gradient, tasks_of, transposed_sizes,
                                 use_depth, use_for_kernel, use_winograd)
 from .slices import Sliced
@@ -80,9 +80,9 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     reach = low[1] + max((q for phase in axes[1][0] for _, q in phase[3]), default=0)
     line = channels * padded[0] * padded[2] * lanes * item
     band = max(1, min(rows, (BAND // line - reach - 1) // step + 1))
-    work = sum(len(z[3]) * z[1] * len(y[3]) * y[1] * len(x[3]) * x[1] for z, y, x in itertools.product(
-        *(a[0] for a in axes))) * channels * filters * groups
-    band = -(-rows // max(-(-rows // band), bands_of(source.blocks, rows, work)))
+    each = channels * groups * sum(len(z[3]) * z[1] * len(y[3]) * y[1] * len(x[3]) * x[1] for z, y, x in
+                                   itertools.product(*(a[0] for a in axes)))        # operations of a filter in a block
+    band = -(-rows // max(-(-rows // band), bands_of(source.blocks, rows, each * filters)))
     copy = tuple(padded) != tuple(sizes) or band < rows and filters >= 16
     band_rows = ((band - 1) * step + reach + 1) if copy else padded[1]
     narrow = lanes * item == 32
@@ -112,10 +112,9 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
     sections = [sources_of(g, taps)[order] for g in range(groups) for taps, order in taps_of]
     pack_rows(planner, dtype, weights, packed, sections, filters, cb, row_stride)
     table = planner.table(np.concatenate([*offsets, np.zeros(TAPS_AHEAD)]))
-    phases, lines, spots = planner.table(phases, np.int64), planner.table(lines), phases
-    macs = sum(p[1] * p[3] * p[4] * p[5] for p in spots[:-1]) * -(-filters // cb) * cb * groups * source.blocks
-    parts = 1 if fits_chain(source, target) else tasks_of(
-        min(-(-rows // band), macs // source.blocks // least_task(source.blocks)))
+    phases, lines = planner.table(phases, np.int64), planner.table(lines)
+    macs = each * -(-filters // cb) * cb
+    parts = 1 if fits_chain(source, target) else tasks_of(min(-(-rows // band), macs // least_task(source.blocks)))
 
     def make():
         return planner.kernels.convolution.conv(
@@ -124,7 +123,7 @@ def run_conv(planner, *, dtype, source, target, weights, axes, sizes, outputs, g
             xb=xb, plane=outputs[0] * out_depth, phases=phases, xo=table, lines=lines, rows=rows, band=band,
             band_rows=band_rows, step=step, copy=copy, relu=relu)
     planner.add(make, [source, packed, *([bias] if bias else [])], [target], blocks=source.blocks if parts == 1 else 0,
-                cost=macs * 0.3)
+                cost=macs * source.blocks * 0.3)
 
 
 def _tap_order(channels, rows, columns):

@@ -12,8 +12,7 @@ import math
 
 import numpy as np
 
-from .buffers import Buffer
-from .lowering_winograd import CACHE
+from .buffers import CACHE, Buffer
 
 NEAR, FAR = 6, 36               # vector operations that the copy of a vector takes: within a cache, or from memory
 

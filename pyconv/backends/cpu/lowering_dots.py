@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from .buffers import CACHE
 from .geometry import border
-from .lowering_winograd import CACHE, add_partial_sums, fits_chain
+from .lowering_winograd import add_partial_sums, fits_chain
 
 MOST = 100                      # taps and channels
 PIXELS = 96                     # pixels at a time: of few filters these stay in the first-level cache

@@ -13,10 +13,10 @@ from . import lowering_dilated as dilated
 from . import lowering_few as few
 from . import lowering_grouped as grouped
 from . import lowering_pointwise as pointwise
-from .buffers import NOWHERE, Buffer
+from .buffers import CACHE, NOWHERE, Buffer
 from .geometry import border, tap_number
 from .lowering_pooled import pooling_of
-from .lowering_winograd import CACHE, FINE, run_plain, use_plain
+from .lowering_winograd import FINE, run_plain, use_plain
 
 MOST_PHASES = 64                # convolutions that the gradient for the input may be
 PART = CACHE * 3 // 4           # bytes of an input and a gradient that are gone over together

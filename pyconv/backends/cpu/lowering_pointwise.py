@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from ... import config
-from .buffers import NOWHERE, Buffer
+from .buffers import CACHE, NOWHERE, Buffer
 from .geometry import pack_rows
-from .lowering_winograd import CACHE, FINE, LANES_PAIRED, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
+from .lowering_winograd import FINE, LANES_PAIRED, add_partial_sums, fits_chain, goes_past, split_kernel_gradient
 
 PANEL = 256 << 10               # bytes of the transposed values that the gradient for the kernel holds in a cache
 PACKED = 16 << 10               # bytes of weights that are read in another order, if a tile has few rows

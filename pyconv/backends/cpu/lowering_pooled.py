@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 
-from .buffers import NOWHERE, Buffer
+from .buffers import CACHE, NOWHERE, Buffer
 from .geometry import Geometry, lines_of, pack_rows, tap_number
-from .lowering_winograd import (CACHE, add_partial_sums, bands_of, chosen, fits_chain, kernel_cost, least_task,
+from .lowering_winograd import (add_partial_sums, bands_of, chosen, fits_chain, kernel_cost, least_task,
                                tasks_of)
 from .slices import Sliced
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ... import config
-from .buffers import LOCAL, NOWHERE, Buffer
+from .buffers import CACHE, LOCAL, NOWHERE, Buffer
 
 # Vector operations per value of a tile: of a channel, of a filter, per weight, of a filter in the kernel's gradient.
 INPUT, OUTPUT, WEIGHTS, GRADIENTS = 5, 4, 10, 6
@@ -24,7 +24,6 @@ DEEP = 512                      # channels that are summed over where tiles have
 LANES_PAIRED = 16               # of products by pairs: with fewer, to bring operands to scale takes what they save
 LEAST_PAIRED = 32               # filters of products by pairs
 LEAST_SUMMED, MOST_SUMMED = 16, 1024     # what they sum over: errors grow with it
-CACHE = 1 << 20                 # bytes of the second-level cache that a task may count on
 
 
 def fits_chain(source, target) -> bool:

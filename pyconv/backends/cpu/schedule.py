@@ -10,10 +10,10 @@ import numpy as np
 from ...graph.variable import aligned_empty
 from . import buffers as memory
 from . import slices
-from .buffers import FIXED, LOCAL
+from .buffers import CACHE, FIXED, LOCAL
 
 FAR = 3 << 23          # bytes; what was written before so many others is hardly in a cache any more
-LARGE = 1 << 20        # bytes of a block that are more than the cache of a core
+LARGE = CACHE          # bytes of a block that a core does not keep until it is read again
 
 
 def ordered(works) -> list:
